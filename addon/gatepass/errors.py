@@ -1,0 +1,16 @@
+"""The one error that is meant for a person: what is wrong, and what to do about it."""
+
+
+class GatepassError(Exception):
+    """Something that the user can mend.
+
+    `message` says where, what was expected and what was got; `hint` says what to do. Neither ever holds a secret.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"

@@ -1,0 +1,61 @@
+"""Forges and hosts: where a forge's web pages and its API live.
+
+Knows names only: nothing here looks at a rule, a credential or the network.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+HTTPS_PORT: Final = 443
+
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """A TLS server: its DNS name in lower case, without a trailing dot, and its port."""
+
+    name: str
+    port: int = HTTPS_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> Host:
+        """Read `name` or `name:port`.
+
+        Raises:
+            ValueError: it is neither; the message says what was expected.
+        """
+        name, colon, port = text.partition(":")
+        name = name.lower()
+        if not _NAME.fullmatch(name) or len(name) > 253:
+            raise ValueError("expected a host name, such as `github.com` or `ghe.example.com:8443`")
+        if not colon:
+            return cls(name)
+        if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 1 <= int(port) <= 65535:
+            raise ValueError("expected a port from 1 to 65535 after the colon")
+        return cls(name, int(port))
+
+    def __str__(self) -> str:
+        return self.name if self.port == HTTPS_PORT else f"{self.name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Forge:
+    """A GitHub: the host of its web pages, and the base URL of its API (https, no trailing slash)."""
+
+    web: Host
+    api: str
+
+    @property
+    def api_host(self) -> Host:
+        """The one host that this forge's credentials are sent to."""
+        parts = urlsplit(self.api)
+        return Host.parse(parts.netloc)
+
+
+GITHUB: Final = Forge(Host("github.com"), "https://api.github.com")
