@@ -1,0 +1,99 @@
+"""Where the rules are: which file is read, and whether it may be trusted.
+
+All I/O about configuration is here; what a file says is for `gatepass.rules`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gatepass.errors import GatepassError
+from gatepass.rules import Rules, parse
+from gatepass.yaml_source import MAX_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FILE: Final = "rules.yaml"
+_VARIABLE: Final = "GATEPASS_RULES"
+_PACKAGE: Final = Path(__file__).resolve().parent
+_NAME_ANOTHER: Final = f"mend it, or name another file with `${_VARIABLE}`"
+
+
+def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
+    """Read the first of: `explicit`, `$GATEPASS_RULES`, `./rules.yaml`, the user's rules.yaml, the built-in rules.
+
+    A file that is named must be there; an empty name names none.
+
+    Raises:
+        GatepassError: a file cannot be read, or not be trusted.
+        RulesError: what it says is wrong.
+    """
+    if named := explicit or environ.get(_VARIABLE):
+        hint = "correct the name, or leave it out" if explicit else f"`${_VARIABLE}` names it: correct or unset it"
+        # Path.expanduser raises for an unknown user, where this leaves the name alone, to be reported as missing.
+        path = cwd / os.path.expanduser(named)  # noqa: PTH111
+        if (text := _read(path, named, hint)) is None:
+            raise GatepassError(f"{named}: expected a rules file, got no such file", hint)
+        return parse(text, named)
+    if (text := _read(cwd / _FILE, _FILE, _NAME_ANOTHER, found=True)) is not None:
+        return parse(text, _FILE)
+    users = Path(click.get_app_dir("gatepass"), _FILE)
+    if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
+        return parse(text, str(users))
+    return parse(_shipped(_FILE, _PACKAGE.parent.parent / _FILE).read_text(encoding="utf-8"), "built-in rules")
+
+
+def script_path() -> Path:
+    """The file for `mitmdump -s`."""
+    return _shipped("script/inject.py", _PACKAGE.parent / "inject.py")
+
+
+def _shipped(name: str, in_source_tree: Path) -> Path:
+    """A file that a wheel holds inside the package, and the source tree outside of it (see pyproject.toml)."""
+    packaged = _PACKAGE / name
+    return packaged if packaged.exists() else in_source_tree
+
+
+def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | None:
+    """The text of a file, or None if there is nothing of that name; `found` if nobody asked for this file by name."""
+    try:
+        with path.open("rb") as file:
+            if found:
+                _refuse_foreign(os.fstat(file.fileno()), name)
+            content = file.read(MAX_SIZE + 1)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None
+        return None
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
+        raise GatepassError(f"{name}: expected a readable file, got `{reason}`", hint) from None
+    if len(content) > MAX_SIZE:
+        raise GatepassError(f"{name}: expected at most {MAX_SIZE} bytes, got more", hint)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        got = f"the byte `{content[error.start]:#04x}`"
+        raise GatepassError(f"{name}:{line}: expected text in UTF-8, got {got}", "save the file as UTF-8") from None
+
+
+def _refuse_foreign(status: os.stat_result, name: str) -> None:
+    """Rules that merely lie in the working folder may be a trap: they can have a token sent to another server.
+
+    The check is git's for a repository (`safe.directory`), on the open file, so that it cannot be swapped afterwards.
+    """
+    if sys.platform == "win32":  # where the owner is no number, and st_mode does not tell who may write
+        return
+    hint = f"if you trust it, name it: `{_VARIABLE}=./{_FILE}`"
+    if status.st_uid not in {0, os.geteuid()}:
+        raise GatepassError(f"{name}: expected a file of your own, got one of user {status.st_uid}", hint)
+    if status.st_mode & stat.S_IWOTH:
+        raise GatepassError(f"{name}: expected a file that others cannot change, got a world-writable one", hint)
