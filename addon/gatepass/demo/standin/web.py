@@ -1,0 +1,75 @@
+"""The web host, github.com: what a browser without a session is told.
+
+A token changes nothing here, which is the problem that Gatepass solves: so this may not know tokens.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from .exchange import Answer, Recorded
+from .model import Zeros
+from .world import download_path
+
+if TYPE_CHECKING:
+    from .model import Release, Repository
+    from .world import World
+
+_BIG = re.compile(r".*/big/(\d+)", re.ASCII)
+_NOT_FOUND = Answer.page(404, "Not Found")
+
+
+def answer(world: World, request: Recorded) -> Answer:
+    """Release pages and downloads of public repositories; 404 for private ones, whoever asks (uv #15731, #12245)."""
+    if request.method not in ("GET", "HEAD"):
+        return Answer.text(200, f"{request.method} of {request.bytes_received} bytes\n")
+    # For tests of what passes through: a body of N zero bytes under any path.
+    if big := _BIG.fullmatch(request.path):
+        return Answer(200, {"content-type": "application/octet-stream"}, Zeros(int(big[1])))
+    if request.path.endswith(".git/info/refs"):
+        return Answer.text(200, "001e# service=git-upload-pack\n0000", "application/x-git-upload-pack-advertisement")
+    # Decoded once, and after the split: a slash of the tag may come as `%2F` or as itself.
+    owner, _, rest = request.path.removeprefix("/").partition("/")
+    name, _, rest = rest.partition("/")
+    repository, moved = world.find(f"{unquote(owner)}/{unquote(name)}")
+    if repository is None or repository.private:
+        return _NOT_FOUND
+    if moved:
+        return Answer(301, {"location": f"{world.web_base(request)}/{repository.full_name}/{rest}".removesuffix("/")})
+    return _repository(world, request, repository, rest)
+
+
+def _repository(world: World, request: Recorded, repository: Repository, rest: str) -> Answer:
+    """What a public repository has under `/O/R/`."""
+    if not rest:
+        return Answer.page(200, html.escape(repository.full_name))
+    if rest.startswith("releases/expanded_assets/"):
+        release = repository.release(unquote(rest.removeprefix("releases/expanded_assets/")))
+        return _expanded_assets(repository, release) if release else _NOT_FOUND
+    if rest.startswith("releases/latest/download/"):
+        file = unquote(rest.removeprefix("releases/latest/download/"))
+        latest = repository.latest()
+        if latest is None:
+            return _NOT_FOUND
+        path = download_path(repository.full_name, latest.tag, file)
+        return Answer(302, {"location": f"{world.web_base(request)}{path}"})
+    if rest.startswith("releases/download/"):
+        tag, _, file = rest.removeprefix("releases/download/").rpartition("/")
+        release = repository.release(unquote(tag))
+        asset = release.asset(unquote(file)) if release else None
+        if asset:
+            return Answer(302, {"location": world.signed_url(repository, asset, credentialed=False)})
+    return _NOT_FOUND
+
+
+def _expanded_assets(repository: Repository, release: Release) -> Answer:
+    """The list that `pip -f` and uv's flat index read; its links are relative to the host."""
+    links = [
+        f'<a href="{download_path(repository.full_name, release.tag, asset.name)}">{html.escape(asset.name)}</a>'
+        for asset in tuple(release.assets)
+        if asset.state == "uploaded"
+    ]
+    return Answer.page(200, "\n".join(links))

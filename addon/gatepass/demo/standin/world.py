@@ -1,0 +1,120 @@
+"""The state that web, API and asset host share: what exists, who may see it, and how it is addressed.
+
+It may not know sockets; each origin reads it and answers with values.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+from .exchange import ENTERPRISE_API, Fault, Recorded
+from .model import Asset, Release, Repository, Token
+from .signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The form of a classic token, so that scanners for secrets in logs would know it.
+DEFAULT_TOKEN = "ghp_StandInStandInStandInStandInStandIn0000"  # noqa: S105 — no secret: it opens the stand-in alone
+
+
+@dataclass
+class World:
+    """The stand-in's contents and settings; all may be changed while it serves.
+
+    `real_names`: signed URLs and `download_url` carry github.com's names, not `localhost:PORT`.
+    `embedded_assets`: how many assets a release's JSON holds (54 were seen in issue threads).
+    `stream_assets`: the API answers an asset with 200 and the bytes, as GHES has been seen to; `stream_ranges`: and
+    then honours Range. `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
+    `max_bad_logins`: after so many bad tokens every login is refused for `lockout` seconds.
+    `latency`: seconds added to every answer. `clock`: epoch seconds, for expiry and budgets.
+    """
+
+    repositories: list[Repository] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=lambda: [Token(DEFAULT_TOKEN)])
+    anonymous: Token = field(default_factory=lambda: Token("", kind="anonymous", scopes=(), limit=60))
+    real_names: bool = False
+    embedded_assets: int = 54
+    stream_assets: bool = False
+    stream_ranges: bool = False
+    signed_lifetime: int = 300
+    over_limit_status: Literal[403, 429] = 403
+    max_bad_logins: int = 5
+    lockout: float = 300
+    latency: float = 0
+    clock: Callable[[], float] = time.time
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[Recorded] = field(default_factory=list)
+
+    web: str = field(init=False, default="")
+    asset_host: str = field(init=False, default="")
+    bad_logins: int = field(init=False, default=0)
+    locked_until: float = field(init=False, default=0)
+    lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
+    signer: Signer = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Not `self.clock` itself, which a test may replace.
+        self.signer = Signer(lambda: self.clock())
+
+    @property
+    def api(self) -> str:
+        """The API's base URL under the listener's own name."""
+        return f"https://{self.web}{ENTERPRISE_API}"
+
+    @property
+    def token(self) -> str:
+        """The first token's value."""
+        return self.tokens[0].value
+
+    def download_url(self, repository: str, tag: str, asset: str) -> str:
+        """The browser URL of an asset of `owner/name`."""
+        return f"https://{'github.com' if self.real_names else self.web}{download_path(repository, tag, asset)}"
+
+    def expire_signed_urls(self) -> None:
+        """Every signed URL given out so far is expired from now on."""
+        self.signer.generation += 1
+
+    def web_base(self, request: Recorded) -> str:
+        """The web host's URL, under the family of names that the request used."""
+        return "https://github.com" if request.real_host else f"https://{self.web}"
+
+    def api_base(self, request: Recorded) -> str:
+        return "https://api.github.com" if request.real_host else self.api
+
+    def find(self, full_name: str) -> tuple[Repository | None, bool]:
+        """The repository of that name, and whether the name is an old one. Names ignore case, as GitHub's do."""
+        wanted = full_name.casefold()
+        for repository in tuple(self.repositories):
+            if repository.full_name.casefold() == wanted:
+                return repository, False
+        for repository in tuple(self.repositories):
+            if wanted in map(str.casefold, repository.renamed_from):
+                return repository, True
+        return None, False
+
+    def find_asset(self, asset_id: int) -> tuple[Repository, Release, Asset] | None:
+        for repository in tuple(self.repositories):
+            for release in tuple(repository.releases):
+                for asset in tuple(release.assets):
+                    if asset.id == asset_id:
+                        return repository, release, asset
+        return None
+
+    def signed_url(self, repository: Repository, asset: Asset, *, credentialed: bool) -> str:
+        """SigV4-like at `objects.…` with credentials, else SAS-like at `release-assets.…` (dependabot/proxy #27)."""
+        # The last part is the asset's id in the form of a UUID, which is what GitHub's paths hold.
+        path = f"/github-production-release-asset/{repository.id}/{UUID(int=asset.id)}"
+        sign, name = (self.signer.sigv4, "objects") if credentialed else (self.signer.sas, "release-assets")
+        host = f"{name}.githubusercontent.com" if self.real_names else self.asset_host
+        return sign(host, path, asset.content_type, asset.disposition, self.signed_lifetime)
+
+
+def download_path(repository: str, tag: str, asset: str) -> str:
+    """The path of a browser URL; a tag's slashes stay slashes."""
+    return f"/{repository}/releases/download/{quote(tag)}/{quote(asset, safe='')}"
