@@ -1,0 +1,41 @@
+"""The command line: launches, and never decides. One module a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from gatepass.errors import GatepassError
+
+_COMMANDS = ("run", "serve", "check", "demo", "script")
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when it runs: mitmproxy takes a second, and most commands do not need it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"gatepass.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=_Lazy)
+@click.version_option(package_name="gatepass")
+def gatepass() -> None:
+    """Make private GitHub release assets downloadable by any tool, at their ordinary URL."""
+
+
+def main() -> None:
+    """The entry point: a GatepassError becomes its text, never a traceback."""
+    try:
+        gatepass()
+    except GatepassError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

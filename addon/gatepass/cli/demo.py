@@ -1,0 +1,140 @@
+"""`gatepass demo`: the whole of it on this machine, before an embedded stand-in for GitHub."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gatepass.demo import package
+from gatepass.demo.standin import Asset, Release, Repository, StandIn
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gatepass.demo.standin import Recorded
+
+_RULES = """\
+version: 1
+forges:
+  - web: {web}
+    api: {api}
+credentials:
+  demo:
+    from: [env:DEMO_TOKEN]
+    hosts: ["{web}"]
+rules:
+  - name: private releases
+    match: {web}/*/releases/download/*
+    resolve: github-release
+    credential: demo
+"""
+_PLACES = {"web": "web  ", "api": "API  ", "asset": "asset"}
+
+
+@click.command()
+def demo() -> None:
+    """Show a private wheel reach uv, before an embedded stand-in for GitHub: no account, no network, no root."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        raise GatepassError("demo: `uv` is not on the PATH", "`pip install uv`")
+    wheel, sdist = package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0")
+    private = Repository("acme", "tool", releases=[Release("v1.0", [Asset(f.name, f.content) for f in (wheel, sdist)])])
+    with StandIn([private]) as github, tempfile.TemporaryDirectory(prefix="gatepass-demo-") as folder:
+        _Demo(github, Path(folder), uv).show(wheel.name, sdist.name)
+
+
+class _Demo:
+    def __init__(self, github: StandIn, folder: Path, uv: str) -> None:
+        self._github = github
+        self._folder = folder
+        self._uv = uv
+        rules = folder / "rules.yaml"
+        rules.write_text(_RULES.format(web=github.web, api=github.api), encoding="utf-8")
+        self._rules = rules
+        # uv sees the stand-in's CA, a cache of its own, and none of the user's settings
+        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("UV_", "SSL_"))}
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "VIRTUAL_ENV"):
+            kept.pop(name, None)
+        self._env = kept | {
+            "SSL_CERT_FILE": str(github.ca_file),
+            "UV_CACHE_DIR": str(folder / "cache"),
+            "UV_NO_CONFIG": "1",
+            "UV_PYTHON": sys.executable,
+            "UV_NO_PROGRESS": "1",
+        }
+
+    def show(self, wheel: str, sdist: str) -> None:
+        click.echo(f"A stand-in for GitHub listens on {self._github.web}. It holds the private repository acme/tool,")
+        click.echo(f"whose release v1.0 has {wheel} and {sdist}.")
+        self._call(["uv", "venv", "--quiet", "venv"], expect=0)
+        url, source = (self._github.download_url("acme/tool", "v1.0", name) for name in (wheel, sdist))
+        install = ["uv", "pip", "install", "--python", "venv"]
+
+        self._step("uv alone: GitHub says 404, as if the file did not exist")
+        self._call([*install, f"acme-tool @ {url}"], expect=1)
+        self._requests()
+
+        self._step("the same under `gatepass run`: the wheel is installed")
+        proxied = ["gatepass", "run", "--rules", "rules.yaml", "--"]
+        self._call([*proxied, *install, f"acme-tool @ {url}"], expect=0)
+        self._requests()
+
+        self._step("and the sdist")
+        self._call([*proxied, *install, "--reinstall", f"acme-tool @ {source}"], expect=0)
+        self._requests()
+
+        self._step("it is there")
+        python = self._folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        self._call([str(python), "-c", "import acme_tool; print('acme_tool', acme_tool.__version__)"], expect=0)
+        click.echo(f"\nFor real: {click.style('GH_TOKEN=… gatepass run -- uv sync', bold=True)}")
+
+    @staticmethod
+    def _step(text: str) -> None:
+        click.secho(f"\n# {text}", bold=True)
+
+    def _call(self, command: Sequence[str], expect: int) -> None:
+        """Show a command, run it, show its output; it must end as it is said to."""
+        shown = " ".join(f"'{part}'" if " " in part else part for part in command)
+        click.echo(f"$ {shown.replace(str(self._folder), '.')}")
+        programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"]}
+        program = programs.get(command[0], [command[0]])
+        done = subprocess.run(
+            [*program, *command[1:]],
+            cwd=self._folder,
+            env=self._env | {"DEMO_TOKEN": self._github.token},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        for line in done.stdout.splitlines():
+            click.echo(f"  {line}")
+        if (done.returncode == 0) != (expect == 0):
+            raise GatepassError(f"demo: expected this to end with {expect}, got {done.returncode}")
+
+    def _requests(self) -> None:
+        """Show what reached the stand-in since the last time."""
+        for request in self._github.calls():
+            click.echo(f"  {_PLACES[request.role]} {_line(request)}")
+        self._github.forget()
+
+
+def _line(request: Recorded) -> str:
+    """One request, its signature cut and its token only mentioned."""
+    path, _, signature = request.target.partition("?")
+    shown = path if len(path) <= 70 else f"{path[:69]}…"
+    notes = [
+        *(["signed URL"] if signature else []),
+        *(["with token"] if "authorization" in request.headers else []),
+        *([request.headers["range"]] if "range" in request.headers else []),
+    ]
+    return f"{request.method:4} {shown} → {request.status}" + (f"  ({', '.join(notes)})" if notes else "")

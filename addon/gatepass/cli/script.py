@@ -1,0 +1,13 @@
+"""`gatepass script`: the file for `mitmdump -s`."""
+
+from __future__ import annotations
+
+import click
+
+from gatepass import config
+
+
+@click.command()
+def script() -> None:
+    """Print the path of the addon's script, for `mitmdump -s "$(gatepass script)"`."""
+    click.echo(config.script_path())

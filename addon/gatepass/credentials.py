@@ -1,0 +1,74 @@
+"""Where secrets come from, and the type that holds one.
+
+Knows the sources; does not know what a secret is used for, nor any flow. A `Secret` is opened in two places alone:
+where the API client writes its header, and where `sealed` writes an injected one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from . import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .rules import Credential
+
+# RFC 9110, section 5.5: what a field value may hold; anything else could end the header and begin another.
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*", re.ASCII)
+
+
+class Secret:
+    """A secret that cannot be printed, formatted, compared or pickled by accident."""
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value = value
+        self.source = source
+        """The source it came from, such as `env:GH_TOKEN`: this may be shown."""
+
+    def reveal(self) -> str:
+        """The secret itself, for the header that it is meant for."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<Secret from {self.source}>"
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise TypeError("a secret has no text form")
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+class Credentials:
+    """The secrets that the rules name, read afresh for each use: the environment is cheap to ask."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def secret(self, credential: Credential) -> Secret:
+        """The first secret that one of the credential's sources yields.
+
+        Raises:
+            Unresolvable: no source has one, or what it has cannot stand in a header.
+        """
+        for source in credential.sources:
+            _, _, name = source.partition(":")
+            value = self._environ.get(name, "").strip()
+            if not value:
+                continue
+            if not _HEADER_SAFE.fullmatch(value):
+                raise problems.Unresolvable(problems.unusable_secret(credential.name, source))
+            return Secret(value, source)
+        raise problems.Unresolvable(problems.no_credential(credential.name, credential.sources))

@@ -1,0 +1,104 @@
+"""Sending a flow elsewhere, and giving it its face back.
+
+While a request is under way to the API or to an asset host its flow holds a placeholder for the secret and, for the
+asset host, a signed URL; from the first answer on it is the client's ordinary request again. Knows flows, and neither
+rules nor the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitmproxy.http import Headers
+
+from .decision import PARTIAL
+from .github import USER_AGENT
+from .sealed import SealedHeaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mitmproxy.http import HTTPFlow, Request, Response
+
+    from .forges import Host
+
+type Finish = Callable[[Response], Response]
+"""Makes the client's response of the upstream's, when its headers are here. May raise `Unresolvable`."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """What a request was sent out for."""
+
+    original: Request | None
+    """What the flow is to show, once the request is out; None when the request went out as it came."""
+    finish: Finish
+    body: bytes | None = None
+    """What replaces the upstream's body."""
+
+    def restore(self, flow: HTTPFlow) -> None:
+        """Give the flow its ordinary request back: what is shown and saved holds no secret and no signature."""
+        if self.original is not None:
+            # the object stays: mitmproxy's HTTP/1 layers hold it, too
+            flow.request.data = self.original.data
+
+    def replace(self, flow: HTTPFlow, response: Response) -> None:
+        """Answer with `response`; the body of the upstream's answer is dropped as it arrives."""
+        body = self.body = response.raw_content or b""
+        # with b"" mitmproxy says that the upstream's body has ended
+        response.stream = lambda chunk: b"" if chunk else body
+        flow.response = response
+
+
+def streamed(response: Response) -> Response:
+    """The response as it is, never held whole."""
+    response.stream = True
+    return response
+
+
+def pass_on(flow: HTTPFlow) -> Errand:
+    """Let the request go on as it came, its body streamed too."""
+    flow.request.stream = True
+    return Errand(None, streamed)
+
+
+def seal(flow: HTTPFlow, sealed: Mapping[str, Callable[[], str]]) -> Errand:
+    """Set these headers on the request, which goes where it was going."""
+    errand = Errand(_shown(flow.request, sealed), streamed)
+    # sealed headers are made for HTTP/1 (see `sealed`); the connection speaks nothing else
+    flow.request.http_version = "HTTP/1.1"
+    flow.request.headers = SealedHeaders(flow.request.headers.fields, sealed)
+    return errand
+
+
+def send(
+    flow: HTTPFlow,
+    host: Host,
+    target: str,
+    finish: Finish,
+    headers: Mapping[str, str] | None = None,
+    sealed: Mapping[str, Callable[[], str]] | None = None,
+) -> Errand:
+    """Send the request to `target` on `host`, with these headers and what the client said of ranges and validators.
+
+    Nothing else that the client sent goes there, its credentials and cookies least of all.
+    """
+    request = flow.request
+    errand = Errand(_shown(request, ("authorization", "cookie")), finish)
+    fields = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+    fields |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
+    request.headers = SealedHeaders(((name.encode(), value.encode()) for name, value in fields.items()), sealed or {})
+    request.authority, request.http_version = "", "HTTP/1.1"
+    request.scheme, request.host, request.port, request.path = "https", host.name, host.port, target
+    request.headers["Host"] = str(host)
+    return errand
+
+
+def _shown(request: Request, without: Mapping[str, object] | tuple[str, ...]) -> Request:
+    """The request as the client sent it, less its own credentials."""
+    shown = request.copy()
+    shown.headers = Headers(request.headers.fields)
+    for name in without:
+        shown.headers.pop(name, None)
+    return shown

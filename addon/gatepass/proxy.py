@@ -1,0 +1,87 @@
+"""A mitmproxy in this process, with the addon loaded as `mitmdump -s` would load it.
+
+Loading it as a script gives it its place among mitmproxy's own addons: before those that save, show and log flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.options import Options
+from mitmproxy.tools.dump import DumpMaster
+
+from . import config
+from .errors import GatepassError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class _Ready:
+    """Tells when the proxy listens, and where."""
+
+    def __init__(self) -> None:
+        self.port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def running(self) -> None:
+        self.port.set_result(listening_port())
+
+
+def listening_port() -> int:
+    """The port that mitmproxy's first server listens on; to be called from a hook."""
+    server = ctx.master.addons.get("proxyserver")
+    assert isinstance(server, Proxyserver)
+    return int(server.listen_addrs()[0][1])
+
+
+class Causes(logging.Handler):
+    """Keeps what the proxy warned of, each warning once: a child's output should not be interrupted by it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
+@asynccontextmanager
+async def proxy(rules: Path | None, confdir: Path, upstream_ca: Path) -> AsyncIterator[int]:
+    """Run the proxy on a free loopback port, which is yielded, with the CA in `confdir`.
+
+    Raises:
+        GatepassError: it does not start.
+    """
+    options = Options()
+    master = DumpMaster(options, with_termlog=False, with_dumper=False)
+    ready = _Ready()
+    master.addons.add(ready)
+    # a start that fails is told as an error here; mitmproxy would end the process
+    master.addons.remove(master.addons.get("errorcheck"))
+    causes = Causes()
+    logging.getLogger().addHandler(causes)
+    options.update(
+        confdir=str(confdir),
+        listen_host="127.0.0.1",
+        listen_port=0,
+        ssl_verify_upstream_trusted_ca=str(upstream_ca),
+    )
+    options.set(f"gatepass_rules={rules or ''}", defer=True)
+    options.update(scripts=[str(config.script_path())])
+    task = asyncio.create_task(master.run())
+    try:
+        await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
+        if not ready.port.done():
+            raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
+        logging.getLogger().removeHandler(causes)
+        yield ready.port.result()
+    finally:
+        logging.getLogger().removeHandler(causes)
+        master.shutdown()
+        await task

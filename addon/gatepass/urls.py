@@ -1,0 +1,80 @@
+"""The download URLs of a forge: which asset a path names, and the path that names an asset.
+
+Pure text: knows neither hosts nor rules. A path that is no download URL is not an error, it is somebody else's page.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+# GitHub's own limits: 39 characters for an owner, more with the `_shortcode` of managed users; 100 for a repository.
+_OWNER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+_REPO: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_DOTS: Final = frozenset({"", ".", ".."})
+_MAX_PATH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository's name as the URL gives it."""
+
+    owner: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRef:
+    """What a download URL asks for, percent-decoded. `tag` is None for the latest release."""
+
+    repository: Repository
+    tag: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.tag or 'latest'}/{self.name}"
+
+
+def parse(path: str) -> AssetRef | None:
+    """Read the raw path of a URL, without its query; None when it is no download URL.
+
+    The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, and
+    `/O/R/releases/latest/download/FILE`. Each segment is decoded once. Names that no repository, git ref or asset
+    can have (dot segments above all, which would lead elsewhere in the API) make it no download URL.
+    """
+    if len(path) > _MAX_PATH or not path.startswith("/"):
+        return None
+    try:
+        segments = [unquote_to_bytes(segment).decode() for segment in path[1:].split("/")]
+    except UnicodeDecodeError:
+        return None
+    tag: str | None
+    match segments:
+        case [owner, repo, "releases", "download", *tag_parts, name] if tag_parts:
+            tag = "/".join(tag_parts)
+        case [owner, repo, "releases", "latest", "download", name]:
+            tag = None
+        case _:
+            return None
+    if not _OWNER.fullmatch(owner) or not _REPO.fullmatch(repo) or repo in _DOTS:
+        return None
+    if tag is not None and (_CONTROL.search(tag) or not _DOTS.isdisjoint(tag.split("/"))):
+        return None
+    if "/" in name or name in _DOTS or _CONTROL.search(name):
+        return None
+    return AssetRef(Repository(owner, repo), tag, name)
+
+
+def download_path(ref: AssetRef) -> str:
+    """The path that a browser would show for this asset: the inverse of `parse`."""
+    releases = f"/{ref.repository}/releases"
+    name = quote(ref.name, safe="")
+    if ref.tag is None:
+        return f"{releases}/latest/download/{name}"
+    return f"{releases}/download/{quote(ref.tag, safe='/')}/{name}"

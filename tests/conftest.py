@@ -1,0 +1,156 @@
+"""The stand-in GitHub, a proxy before it, and clients: one of each a worker, a repository of its own a test."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gatepass.demo import package
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn, Token
+from harness import Client, Proxy, mitmdump, strays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Protocol
+
+    from gatepass.demo.standin import Content
+
+    class Publish(Protocol):
+        """Uploads an asset to the test's repository, and tells its browser URL."""
+
+        def __call__(self, content: Content, *, tag: str = "v1.0", name: str = "data.bin") -> str: ...
+
+
+with warnings.catch_warnings():
+    # mitmproxy 12.2.3 calls pyparsing 3.3 by names that are going: it is warned, once, and we would be failed
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import mitmproxy.flowfilter  # noqa: F401
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def _standin() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def github(_standin: StandIn) -> Iterator[StandIn]:
+    """The stand-in, as new."""
+    _standin.repositories[:] = []
+    _standin.tokens[:] = [Token(DEFAULT_TOKEN)]
+    _standin.faults[:] = []
+    _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
+    _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
+    _standin.forget()
+    yield _standin
+    _standin.faults[:] = []
+
+
+@pytest.fixture
+def repository(github: StandIn) -> Repository:
+    """A private repository with one release, `v1.0`, that holds a wheel and an sdist of `acme_tool`.
+
+    Its name is new for each test: what the proxy learnt of another's is no help here.
+    """
+    assets = [
+        Asset(file.name, file.content)
+        for file in (package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0"))
+    ]
+    private = Repository("acme", f"tool-{next(_numbers)}", releases=[Release("v1.0", assets)])
+    github.repositories.append(private)
+    return private
+
+
+@pytest.fixture
+def wheel_url(github: StandIn, repository: Repository) -> str:
+    return github.download_url(repository.full_name, "v1.0", "acme_tool-1.0-py3-none-any.whl")
+
+
+@pytest.fixture
+def sdist_url(github: StandIn, repository: Repository) -> str:
+    return github.download_url(repository.full_name, "v1.0", "acme_tool-1.0.tar.gz")
+
+
+@pytest.fixture
+def publish(github: StandIn, repository: Repository) -> Publish:
+    """Uploads an asset to a release of the test's repository, which is made if there is none of that tag."""
+
+    def publish(content: Content, *, tag: str = "v1.0", name: str = "data.bin") -> str:
+        release = repository.release(tag)
+        if release is None:
+            release = Release(tag)
+            repository.releases.append(release)
+        release.assets.append(Asset(name, content))
+        return github.download_url(repository.full_name, tag, name)
+
+    return publish
+
+
+RULES = """\
+version: 1
+forges:
+  - web: {web}
+    api: {api}
+credentials:
+  standin:
+    from: [env:STANDIN_TOKEN]
+    hosts: ["{web}"]
+rules:
+  - match: {web}/acme/*/releases/download/*
+    resolve: github-release
+    credential: standin
+  - match: {web}/acme/*/releases/latest/download/*
+    resolve: github-release
+    credential: standin
+  - match: {web}/injected/*
+    headers:
+      X-Token: "token {{credential}}"
+    credential: standin
+"""
+
+
+@pytest.fixture(scope="session")
+def rules(_standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rules for the stand-in as a forge on `localhost:PORT`."""
+    path = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    path.write_text(RULES.format(web=_standin.web, api=_standin.api))
+    return path
+
+
+@pytest.fixture(scope="session")
+def _proxy(_standin: StandIn, rules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    with mitmdump(folder, rules, _standin.ca_file, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        yield proxy
+    assert "Traceback" not in proxy.log, proxy.log
+    assert DEFAULT_TOKEN not in proxy.log, "the token is in the log"
+    assert "X-Amz-Signature" not in proxy.log, "a signature is in the log"
+
+
+@pytest.fixture
+def proxy(_proxy: Proxy, github: StandIn) -> Iterator[Proxy]:
+    """`mitmdump -s addon/inject.py` before the stand-in.
+
+    After each test the stand-in's log must show the token at the API alone; the proxy's own log is searched for
+    secrets when all tests are done.
+    """
+    yield _proxy
+    assert strays(github, DEFAULT_TOKEN) == []
+
+
+@pytest.fixture
+def client(proxy: Proxy, tmp_path: Path) -> Client:
+    """Clients that go through the proxy, and hold no token."""
+    return Client(tmp_path, proxy.variables())
+
+
+@pytest.fixture
+def outsider(github: StandIn, tmp_path: Path) -> Client:
+    """Clients without the proxy, that trust the stand-in's certificates."""
+    return Client(tmp_path, dict.fromkeys(("SSL_CERT_FILE", "CURL_CA_BUNDLE", "PIP_CERT"), str(github.ca_file)))

@@ -1,0 +1,108 @@
+"""What is done with a request: pure, so proved without any part of a proxy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass import rules
+from gatepass.decision import PASS, Describe, Inject, Refuse, Request, Resolve, Rewrite, Serve, Want, decide, plan, want
+from gatepass.forges import GITHUB, Host
+from gatepass.github import Asset, Located, SignedUrl
+
+RULES = rules.parse(
+    """
+version: 1
+credentials:
+  github: {from: [env:GH_TOKEN], hosts: [github.com]}
+  index: {from: [env:INDEX], hosts: [index.test]}
+rules:
+  - {match: github.com/*/releases/download/*, resolve: github-release, credential: github}
+  - {match: index.test/simple/*, headers: {Authorization: "Bearer {credential}"}, credential: index}
+"""
+)
+PATH = "/o/r/releases/download/v1/f.whl"
+GITHUB_WEB = GITHUB.web
+
+
+def test_resolve() -> None:
+    """A GET or HEAD of a download URL that a rule names is resolved, its query left aside."""
+    for method in ("GET", "HEAD"):
+        decision = decide(Request("https", GITHUB_WEB, method, f"{PATH}?x=1"), RULES)
+        assert isinstance(decision, Resolve)
+        assert (decision.forge, decision.credential.name, str(decision.ref)) == (GITHUB, "github", "o/r@v1/f.whl")
+
+
+def test_inject() -> None:
+    """A rule with headers injects on its own host."""
+    decision = decide(Request("https", Host("index.test"), "GET", "/simple/x/"), RULES)
+    assert isinstance(decision, Inject)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("http", GITHUB_WEB, "GET", PATH),
+        Request("https", Host("github.com", 444), "GET", PATH),
+        Request("https", Host("github.com.evil.test"), "GET", PATH),
+        Request("https", Host("evil.test"), "GET", f"/github.com{PATH}"),
+        Request("https", Host("github.com."), "GET", PATH),
+        Request("https", Host("api.github.com"), "GET", PATH),
+        Request("https", GITHUB_WEB, "POST", PATH),
+        Request("https", GITHUB_WEB, "PUT", PATH),
+        Request("https", GITHUB_WEB, "DELETE", PATH),
+        Request("https", GITHUB_WEB, "get", PATH),
+        Request("https", GITHUB_WEB, "GET", "/o/r.git/info/refs"),
+        Request("https", GITHUB_WEB, "GET", "/o/r?x=/releases/download/v1/f"),
+        Request("https", GITHUB_WEB, "GET", "/a/b/c/releases/download/v1/f"),
+        Request("https", Host("index.test"), "GET", "/other"),
+        Request("https", Host("index.test"), "POST", "/simple/x/"),
+    ],
+    ids=str,
+)
+def test_pass(request_: Request) -> None:
+    """Whatever is not exactly what a rule names passes."""
+    assert decide(request_, RULES) is PASS
+
+
+def test_unverified_upstream() -> None:
+    """Where certificates are not checked, what would carry a credential is refused, and what would not still passes."""
+    refused = [
+        Request("https", GITHUB_WEB, "GET", PATH, False),
+        Request("https", Host("index.test"), "GET", "/simple/", False),
+    ]
+    for request in refused:
+        decision = decide(request, RULES)
+        assert isinstance(decision, Refuse)
+        assert "ssl_insecure" in decision.problem.detail
+    assert decide(Request("https", GITHUB_WEB, "GET", "/", False), RULES) is PASS
+
+
+@given(st.text(), st.integers(1, 65535), st.text(), st.text())
+def test_an_unlisted_host_always_passes(name: str, port: int, method: str, path: str) -> None:
+    """No path, port or method makes a host that no rule names ours."""
+    host = Host(name.lower(), port)
+    if not RULES.names(host):
+        assert decide(Request("https", host, method, path), RULES) is PASS
+        assert decide(Request("https", host, "GET", PATH), RULES) is PASS
+
+
+LOCATED = Located(Asset(1, "f", 10), "https://api.github.com/repos/o/r/releases/assets/1")
+SIGNED = SignedUrl("https://objects.test/f?sig=1")
+
+
+def test_want() -> None:
+    """A HEAD wants headers; a range or a condition wants the asset's own host; all else is all of it."""
+    assert want("HEAD", {"range"}) is Want.HEADERS
+    assert want("GET", set()) is Want.ALL
+    for name in ("range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"):
+        assert want("GET", {name}) is Want.PART
+
+
+def test_plan() -> None:
+    """Only a request that goes to the API itself is rewritten; HEAD and ranges are answered without the credential."""
+    assert plan(Want.ALL, LOCATED, None) == Rewrite(LOCATED.api_url)
+    assert plan(Want.PART, LOCATED, SIGNED) == Serve(SIGNED)
+    assert plan(Want.HEADERS, LOCATED, SIGNED) == Describe(Serve(SIGNED))
+    assert plan(Want.HEADERS, LOCATED, None) == Describe(Rewrite(LOCATED.api_url))

@@ -1,0 +1,133 @@
+"""The repository itself: what is written in it is true, and it holds nothing that it should not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from gatepass import config, rules
+from gatepass.cli import gatepass
+from harness import BIN, ROOT, call, clean_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_first_screen() -> None:
+    """The README begins with what this is, the 404, a picture, and the two commands."""
+    top = "\n".join(README.splitlines()[:60])
+    for part in (
+        "404 Not Found",
+        "▶",
+        "pip install uv && uv run gatepass demo",
+        "uv run pytest",
+        "gatepass run -- uv sync",
+    ):
+        assert part in top, part
+
+
+def test_the_readmes_commands_exist() -> None:
+    """Every command that the README names is there, and every command is named."""
+    named = set(re.findall(r"^\| `gatepass (\w+)", README, re.MULTILINE))
+    context = click.Context(gatepass)
+    assert named == set(gatepass.list_commands(context))
+    for name in re.findall(r"gatepass (\w+)(?= |`|\n|\))", README):
+        assert name in named or name not in {"explain", "env", "ca"}, name
+
+
+def test_the_readmes_rules_are_valid() -> None:
+    """Every rules file that the README shows is accepted."""
+    shown = blocks("yaml")
+    assert shown
+    for text in shown:
+        assert rules.parse(text, "README.md").rules
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "check", "demo", "script"])
+def test_help(command: str) -> None:
+    """Every command explains itself."""
+    result = call([BIN / "gatepass", command, "--help"], clean_environment())
+    assert result.code == 0
+    assert "Usage: gatepass" in result.output
+
+
+def test_wheel(tmp_path: Path) -> None:
+    """The wheel holds the script and the built-in rules, which are the repository's."""
+    call([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], clean_environment(), cwd=ROOT)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+        assert archive.read("gatepass/rules.yaml") == (ROOT / "rules.yaml").read_bytes()
+        assert archive.read("gatepass/script/inject.py") == (ROOT / "addon" / "inject.py").read_bytes()
+        archive.extractall(tmp_path / "site")
+    assert "inject.py" not in names, "a module of that name would lie in everybody's site-packages"
+    env = clean_environment(PYTHONPATH=str(tmp_path / "site"))
+    result = call([sys.executable, "-m", "gatepass", "script"], env, cwd=tmp_path)
+    assert result.output.strip() == str(tmp_path / "site" / "gatepass" / "script" / "inject.py")
+    result = call([sys.executable, "-m", "gatepass", "check"], env | {"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert result.code == 0, result.output
+    assert "github.com/*/releases/download/*" in result.output
+
+
+def test_script_path() -> None:
+    """In a clone the script is the one beside the package."""
+    assert config.script_path() == ROOT / "addon" / "inject.py"
+
+
+def test_the_lock_covers_the_dependencies() -> None:
+    """requirements.lock pins every dependency by hash."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    for requirement in wanted:
+        name = re.split(r"[\[<>=]", requirement)[0].lower()
+        assert re.search(rf"^{name}==\S+.*\\\n    --hash=sha256:", lock, re.MULTILINE | re.IGNORECASE), name
+
+
+def test_no_place_of_this_machine_is_written_down() -> None:
+    """No committed file names a package index or a path of the machine that it was written on."""
+    hosts = "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "registry" + r"\.npmjs", "deb" + r"\.debian"])
+    paths = "|".join("(^|[^A-Za-z0-9./])/" + name + "/" for name in ("work", "farm", "root"))
+    for path in tracked():
+        found = re.search(f"{hosts}|{paths}", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        assert not found, f"{path}: {found}"
+
+
+def test_imports_form_one_direction() -> None:
+    """A module imports only from above itself on the map in `gatepass/__init__.py`."""
+    package = ROOT / "addon" / "gatepass"
+    listed = re.findall(r"^    ([a-z_]+(?:, [a-z_]+)*)(?=\s)", (package / "__init__.py").read_text(), re.MULTILINE)
+    order = [name for line in listed for name in line.split(", ")]
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    assert set(order) == modules
+    for name in order:
+        text = (package / f"{name}.py").read_text()
+        imported = set(re.findall(r"^ *from \.(\w+) import", text, re.MULTILINE))
+        for names in re.findall(r"^ *from \. import (.+)$", text, re.MULTILINE):
+            imported |= set(names.split(", "))
+        assert imported <= set(order[: order.index(name)]), f"{name} imports {imported}"
