@@ -30,7 +30,7 @@ BIN = Path(sys.executable).parent
 
 # What the developer's own shell says of proxies, trust, tokens and tools must not reach the programs under test.
 _CLEAN = re.compile(
-    r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^GATEPASS_|^XDG_|^COV_|^PYTEST_).*|VIRTUAL_ENV", re.IGNORECASE
+    r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^UV$|^GATEPASS_|^XDG_|^COV_|^PYTEST_).*|VIRTUAL_ENV", re.IGNORECASE
 )
 DEADLINE = 60.0
 
@@ -216,7 +216,8 @@ class Client:
         return call(command, self.env | extra, cwd=self.home)
 
     def curl(self, *arguments: str) -> Result:
-        return self.run("curl", "-sS", *arguments)
+        # what hangs should fail here, and tell so
+        return self.run("curl", "-sS", "--max-time", "30", *arguments)
 
     def fetch(self, url: str, *arguments: str) -> Reply:
         """What curl gets, whatever the status is."""

@@ -14,7 +14,7 @@ from mitmproxy.http import Headers
 
 from .decision import PARTIAL
 from .github import USER_AGENT
-from .sealed import SealedHeaders
+from .sealed import SealedHeaders, SealedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,8 +40,10 @@ class Errand:
     def restore(self, flow: HTTPFlow) -> None:
         """Give the flow its ordinary request back: what is shown and saved holds no secret and no signature."""
         if self.original is not None:
-            # the object stays: mitmproxy's HTTP/1 layers hold it, too
-            flow.request.data = self.original.data
+            self.original.data.content = flow.request.data.content
+            self.original.data.timestamp_end = flow.request.data.timestamp_end
+            flow.request = self.original
+            self.original = None
 
     def replace(self, flow: HTTPFlow, response: Response) -> None:
         """Answer with `response`; the body of the upstream's answer is dropped as it arrives."""
@@ -67,8 +69,14 @@ def seal(flow: HTTPFlow, sealed: Mapping[str, Callable[[], str]]) -> Errand:
     """Set these headers on the request, which goes where it was going."""
     errand = Errand(_shown(flow.request, sealed), streamed)
     # sealed headers are made for HTTP/1 (see `sealed`); the connection speaks nothing else
-    flow.request.http_version = "HTTP/1.1"
-    flow.request.headers = SealedHeaders(flow.request.headers.fields, sealed)
+    # so what mitmproxy does to a request of HTTP/2 is done here (`_http1.py`, Http1Client.send)
+    request = flow.request
+    if "Host" not in request.headers:
+        request.headers.insert(0, "Host", request.authority)
+    if cookies := request.headers.get_all("Cookie"):
+        request.headers["Cookie"] = "; ".join(cookies)
+    request.http_version, request.authority = "HTTP/1.1", ""
+    request.headers = SealedHeaders(request.headers.fields, sealed)
     return errand
 
 
@@ -88,10 +96,22 @@ def send(
     errand = Errand(_shown(request, ("authorization", "cookie")), finish)
     fields = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
     fields |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
-    request.headers = SealedHeaders(((name.encode(), value.encode()) for name, value in fields.items()), sealed or {})
-    request.authority, request.http_version = "", "HTTP/1.1"
-    request.scheme, request.host, request.port, request.path = "https", host.name, host.port, target
-    request.headers["Host"] = str(host)
+    sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in fields.items()), sealed or {})
+    data = request.data
+    flow.request = SealedRequest(
+        host.name,
+        host.port,
+        data.method,
+        b"https",
+        b"",
+        target.encode(),
+        b"HTTP/1.1",
+        sealed_headers,
+        data.content,
+        None,
+        data.timestamp_start,
+        data.timestamp_end,
+    )
     return errand
 
 

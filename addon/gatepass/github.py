@@ -116,13 +116,13 @@ def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
 
     One leads away from the API and the web host, over https, and carries no user information.
     """
-    url = urljoin(base, location)
+    url = _join(base, location)
     try:
         parts = urlsplit(url)
-        host = Host(parts.hostname or "", parts.port or 443)
+        host = Host.parse(parts.netloc)  # user information is none, and a name that cannot be would hang mitmproxy
     except ValueError:
         return None
-    if parts.scheme != "https" or not host.name or "@" in parts.netloc or host in (forge.api_host, forge.web):
+    if parts.scheme != "https" or host in (forge.api_host, forge.web):
         return None
     return SignedUrl(url)
 
@@ -229,7 +229,7 @@ class GitHub:
                 location = response.headers["location"]
             if signed := signed_url(location, api_url, forge):
                 return signed
-            api_url = self._same_origin(forge, urljoin(api_url, location))
+            api_url = self._same_origin(forge, _join(api_url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
 
     async def probe_signed(self, signed: SignedUrl, headers: Mapping[str, str]) -> Probe:
@@ -258,7 +258,7 @@ class GitHub:
                 if not response.has_redirect_location:
                     return Reply(response.status_code, response.headers, await _bounded(response), url)
                 location = response.headers["location"]
-            url = self._same_origin(forge, urljoin(url, location))
+            url = self._same_origin(forge, _join(url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
@@ -292,6 +292,14 @@ class GitHub:
             raise Unresolvable(problems.timed_out(host, seconds)) from None
         except httpx2.TransportError as error:
             raise Unresolvable(problems.unreachable(host, _cause(error))) from None
+
+
+def _join(base: str, location: str) -> str:
+    """Where a redirect leads; the empty string when it is no URL, which every check refuses."""
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        return ""
 
 
 def _cause(error: httpx2.TransportError) -> str:

@@ -9,9 +9,9 @@ out and the API refuses it: the failure is closed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mitmproxy.http import Headers
+from mitmproxy.http import Headers, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,3 +40,21 @@ class SealedHeaders(Headers):
         open_value = sealed.get(name.lower())
         # another addon may have set the header since: then it is not ours
         return open_value().encode() if open_value is not None and value == PLACEHOLDER.encode() else value
+
+
+class SealedRequest(Request):
+    """A request whose target is known only to the wire: a signed URL's query is a secret, too.
+
+    mitmproxy's HTTP/1 writer reads `data.path`; what shows, saves and copies a flow reads `path` or the state.
+    """
+
+    @property
+    def path(self) -> str:
+        return f"/{PLACEHOLDER}"
+
+    @path.setter
+    def path(self, value: str | bytes) -> None:
+        self.data.path = value if isinstance(value, bytes) else value.encode()
+
+    def get_state(self) -> Any:
+        return {**super().get_state(), "path": self.path.encode()}  # type: ignore[no-untyped-call]  # mitmproxy's has no types

@@ -38,7 +38,8 @@ def run(rules: Path | None, command: tuple[str, ...]) -> None:
         code = asyncio.run(_run(rules, command, confdir, upstream_ca, bundle))
     if code < 0:
         # die as the command died, so that the shell sees the same
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:  # which has no handler to set
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,17 +53,16 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     class Master(dump.DumpMaster):
         def __init__(self, options: Options) -> None:
             super().__init__(options)
+            # what this shell trusts is trusted upstream; an option of the user's own comes later and wins
+            options.update(ssl_verify_upstream_trusted_ca=str(upstream_ca))
             self.addons.add(Announce())
 
     arguments = ["-s", str(config.script_path()), "--listen-host", host, "--listen-port", str(port)]
-    # what this shell trusts is trusted upstream; an option of the user's own comes later and wins
-    folder = Path(click.get_app_dir("gatepass"))
-    folder.mkdir(parents=True, exist_ok=True)
-    upstream_ca = trust.write(folder / trust.UPSTREAM_FILE, trust.shell_bundle(os.environ))
-    arguments += ["--set", f"ssl_verify_upstream_trusted_ca={upstream_ca}"]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
-    main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+    with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
+        upstream_ca = trust.write(Path(folder) / trust.UPSTREAM_FILE, trust.shell_bundle(os.environ))
+        main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:
