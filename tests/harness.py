@@ -234,9 +234,9 @@ class Client:
             sys.executable, wheel / "pip", "--isolated", "--disable-pip-version-check", "--no-cache-dir", *arguments
         )
 
-    def uv(self, *arguments: str | Path) -> Result:
+    def uv(self, *arguments: str | Path, **extra: str) -> Result:
         uv = shutil.which("uv") or "uv"
-        return self.run(uv, "--no-progress", *arguments, UV_PYTHON=sys.executable)
+        return self.run(uv, "--no-progress", *arguments, UV_PYTHON=sys.executable, **extra)
 
     def venv(self) -> Path:
         """A virtual environment for `uv pip install --python` and its likes."""
@@ -271,3 +271,9 @@ def strays(github: StandIn, secret: str) -> list[Recorded]:
         and request.role != "api"
         and not (request.role == "web" and request.path.startswith("/injected/"))
     ]
+
+
+def peak(process: int) -> int:
+    """The most memory that a process has held so far, in bytes."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))

@@ -93,7 +93,10 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
     assert result.stderr.splitlines() == [
         "rules.yaml:5:27: credentials.work.from[1]: expected a source of the kind `env:NAME`, got `OTHER`",
         "hint: `env:NAME` reads the environment variable NAME",
-        "rules.yaml:7:5: rules[0].nme: expected one of `match`, `credential`, `name`, `resolve`, `headers`, got `nme`",
+        (
+            "rules.yaml:7:5: rules[0].nme: "
+            "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, got `nme`"
+        ),
         "hint: did you mean `name`?",
     ]
 

@@ -197,7 +197,7 @@ def test_not_modified(client: Client, url: str, method: str) -> None:
     arguments = ("-I",) if method == "HEAD" else ()
     same = client.fetch(url, "-H", f"If-None-Match: {etag}", *arguments)
     assert (same.status, same.body, same.headers["etag"]) == (304, b"", etag)
-    other = client.fetch(url, "-H", 'If-None-Match: "another"', *arguments)
+    other = client.fetch(url, "-L", "-H", 'If-None-Match: "another"', *arguments)
     assert (other.status, other.body) == (200, b"" if method == "HEAD" else CONTENT)
 
 

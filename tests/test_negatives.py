@@ -12,16 +12,16 @@ import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, certificates
-from harness import Client, Proxy, mitmdump, strays
+from harness import Client, Proxy, mitmdump, peak, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from gatepass.demo.standin import StandIn
 
@@ -313,12 +313,6 @@ def test_untrusted_upstream(github: StandIn, rules: Path, tmp_path: Path, url: s
 
 
 # --------------------------------------------------------------- pass-through
-
-
-def peak(process: int) -> int:
-    """The most memory that a process has held so far, in bytes."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def test_memory(client: Client, proxy: Proxy, github: StandIn) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
@@ -15,17 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WHEEL = package.wheel("acme_tool", "1.0")
-URL = f"https://github.com/acme/tool/releases/download/v1.0/{WHEEL.name}"
-API, SIGNED = "api.github.com", "objects.githubusercontent.com"
+WEB, API = "github.com", "api.github.com"
+SIGNED, PUBLIC = "objects.githubusercontent.com", "release-assets.githubusercontent.com"
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def _world() -> Iterator[StandIn]:
     with StandIn(real_names=True) as standin:
-        standin.repositories += [
-            Repository("acme", "tool", releases=[Release("v1.0", [Asset(WHEEL.name, WHEEL.content)])]),
-            Repository("acme", "open", private=False),
-        ]
+        standin.repositories.append(Repository("acme", "open", private=False))
         yield standin
 
 
@@ -54,38 +56,51 @@ def client(world: StandIn, _real_proxy: Proxy, tmp_path: Path) -> Client:  # noq
     return Client(tmp_path, _real_proxy.variables())
 
 
+@pytest.fixture
+def repository(world: StandIn) -> Repository:
+    """A private repository of one wheel, of which the proxy knows nothing yet."""
+    new = Repository("acme", f"tool-{next(_numbers)}", releases=[Release("v1.0", [Asset(WHEEL.name, WHEEL.content)])])
+    world.repositories.append(new)
+    return new
+
+
+@pytest.fixture
+def url(world: StandIn, repository: Repository) -> str:
+    return world.download_url(repository.full_name, "v1.0", WHEEL.name)
+
+
 def hosts(world: StandIn) -> list[str]:
     """The hosts that were asked, without repetition."""
     return list(dict.fromkeys(call.host for call in world.calls()))
 
 
-def test_uv(client: Client, world: StandIn) -> None:
+def test_uv(client: Client, world: StandIn, url: str) -> None:
     """`uv pip install https://github.com/…` installs a private wheel with the rules as they are."""
-    result = client.uv("pip", "install", "--target", "site", f"acme-tool @ {URL}")
+    result = client.uv("pip", "install", "--target", "site", f"acme-tool @ {url}")
     assert result.code == 0, result.output
     assert (client.home / "site" / "acme_tool.py").exists()
-    assert set(hosts(world)) == {API, SIGNED}
+    assert set(hosts(world)) == {WEB, API, SIGNED}
 
 
-def test_curl(client: Client, world: StandIn) -> None:
-    """The API gets the token, the signed host does not; the web host is not even asked."""
-    assert client.fetch(URL, "-L").body == WHEEL.content
-    assert hosts(world) == [API, SIGNED]
+def test_curl(client: Client, world: StandIn, url: str) -> None:
+    """The API gets the token; the web host, which is asked first as anybody may, and the signed host do not."""
+    assert client.fetch(url, "-L").body == WHEEL.content
+    assert hosts(world) == [WEB, API, SIGNED]
     assert {call.headers["authorization"] for call in world.calls("api")} == {f"Bearer {DEFAULT_TOKEN}"}
-    assert all("authorization" not in call.headers for call in world.calls("asset"))
+    assert all("authorization" not in call.headers for role in ("web", "asset") for call in world.calls(role))
 
 
-def test_head_and_range(client: Client, world: StandIn) -> None:
+def test_head_and_range(client: Client, world: StandIn, url: str) -> None:
     """HEAD and ranges are answered in place, past the HEAD trap."""
-    head, part = client.fetch(URL, "-I"), client.fetch(URL, "-r", "0-9")
+    head, part = client.fetch(url, "-I"), client.fetch(url, "-r", "0-9")
     assert (head.status, head.headers["content-length"]) == (200, str(len(WHEEL.content)))
     assert (part.status, part.body) == (206, WHEEL.content[:10])
     assert {call.method for call in world.calls("asset")} == {"GET"}
 
 
-def test_latest(client: Client) -> None:
+def test_latest(client: Client, repository: Repository) -> None:
     """`releases/latest/download` is in the rules, too."""
-    latest = f"https://github.com/acme/tool/releases/latest/download/{WHEEL.name}"
+    latest = f"https://github.com/{repository.full_name}/releases/latest/download/{WHEEL.name}"
     assert client.fetch(latest, "-L").body == WHEEL.content
 
 
@@ -96,6 +111,32 @@ def test_other_traffic(client: Client, world: StandIn) -> None:
     assert client.fetch(f"{git}/info/refs?service=git-upload-pack").status == 200
     assert client.fetch(f"{git}/git-upload-pack", "--data-binary", "x" * 100).body == b"POST of 100 bytes\n"
     assert hosts(world) == ["github.com"]
+    assert all("authorization" not in call.headers for call in world.calls())
+
+
+def test_uv_python_install(client: Client, world: StandIn) -> None:
+    """uv's own downloads are public: with the rules as they are they cost no API call and no credential is sent."""
+    listed = json.loads(client.uv("python", "list", "--only-downloads", "--output-format", "json", "3.13").output)
+    python = next(entry for entry in listed if entry["implementation"] == "cpython")
+    tag, name = map(unquote, python["url"].split("/")[-2:])
+    builds = Repository("astral-sh", "python-build-standalone", private=False)
+    builds.releases.append(
+        Release(tag, [*(Asset(f"{n}.tar.gz") for n in range(1000)), Asset(name, package.sdist("x", "1").content)])
+    )
+    world.repositories.append(builds)
+    # uv asks a mirror of its own first, and github.com when that one is not there
+    github = "https://github.com/astral-sh/python-build-standalone/releases/download"
+    result = client.uv(
+        "python",
+        "install",
+        "--install-dir",
+        "pythons",
+        python["key"],
+        UV_PYTHON_INSTALL_MIRROR=github,
+        UV_HTTP_RETRIES="0",
+    )
+    assert "hash mismatch" in result.output.lower(), result.output
+    assert hosts(world) == [WEB, PUBLIC]
     assert all("authorization" not in call.headers for call in world.calls())
 
 
@@ -117,16 +158,15 @@ def test_other_hosts(client: Client, world: StandIn, host: str) -> None:
         "github.com./acme",
     ],
 )
-def test_look_alike(client: Client, world: StandIn, address: str) -> None:
+def test_look_alike(client: Client, world: StandIn, url: str, address: str) -> None:
     """A host that resembles github.com is tunnelled, and nobody is asked for it."""
-    url = URL.replace("github.com/acme", address)
-    client.curl("-o", "out", "--insecure", url)
+    client.curl("-o", "out", "--insecure", url.replace("github.com/acme", address))
     assert world.calls("api") == []
     assert all("authorization" not in call.headers or call.host == "evil.test" for call in world.calls())
 
 
 @pytest.mark.parametrize("host", ["GitHub.com", "github.com:443", "me:mine@github.com"])
-def test_spellings(client: Client, world: StandIn, host: str) -> None:
+def test_spellings(client: Client, world: StandIn, url: str, host: str) -> None:
     """Other spellings of github.com are github.com."""
-    assert client.fetch(URL.replace("github.com", host), "-L").body == WHEEL.content
+    assert client.fetch(url.replace("github.com", host), "-L").body == WHEEL.content
     assert {call.headers["authorization"] for call in world.calls("api")} == {f"Bearer {DEFAULT_TOKEN}"}

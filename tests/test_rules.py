@@ -24,6 +24,7 @@ from gatepass.rules import (
     Template,
     parse,
 )
+from gatepass.rules_shape import CacheEntry
 
 GITHUB_WEB = Host("github.com")
 TOKEN = "ghp_" + "Zq7" * 12
@@ -99,11 +100,54 @@ def test_full_example_means_what_it_says() -> None:
         "store.example.com/private/*",
     ]
     assert [rule.action for rule in rules.rules] == [
-        ResolveRelease(GITHUB),
-        ResolveRelease(ghe),
+        ResolveRelease(GITHUB, anonymous_first=True),
+        ResolveRelease(ghe, anonymous_first=True),
         InjectHeaders((("Authorization", Template("Bearer {credential}")), ("X-Kind", Template("literal")))),
     ]
     assert [rule.credential for rule in rules.rules] == [github, ours, ours]
+
+
+@pytest.mark.parametrize(
+    ("match", "when", "anonymous_first"),
+    [
+        ("github.com/*/releases/download/*", "", True),
+        ("github.com/ac*/releases/download/*", "", True),
+        ("github.com/acme/*/releases/download/*", "", False),
+        ("github.com/*/releases/download/*", "when: always", False),
+        ("github.com/acme/*/releases/download/*", "when: not-found", True),
+    ],
+)
+def test_when(match: str, when: str, anonymous_first: bool) -> None:
+    """A pattern that leaves the owner open asks anonymously first, one that names it does not, and `when` says else."""
+    text = re.sub(r"^    match: github.com/.*$", f"    match: {match}\n    {when}", FULL, flags=re.MULTILINE)
+    assert parse(text).rules[0].action == ResolveRelease(GITHUB, anonymous_first)
+
+
+def test_cache() -> None:
+    """The cache's sizes and lifetimes have defaults, and each may be set."""
+    assert parse(FULL).cache == CacheEntry()
+    assert parse(f"{FULL}\ncache: {{latest: 0, entries: 9}}\n").cache == CacheEntry(entries=9, latest=0)
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ("entries: 0", "cache.entries: expected a whole number from 1 to 1000000, got `0`"),
+        ("tags: 1.5", "cache.tags: expected a whole number from 0 to 86400, got `1.5`"),
+        ("latest: true", "cache.latest: expected a whole number from 0 to 86400, got `true`"),
+        ("missing: -1", "cache.missing: expected a whole number from 0 to 86400, got `-1`"),
+        ("tag: 1", "did you mean `tags`?"),
+    ],
+)
+def test_wrong_cache(cache: str, expected: str) -> None:
+    """A lifetime that is none is an error with its bounds."""
+    assert expected in str(error_of(f"{FULL}\ncache: {{{cache}}}\n"))
+
+
+def test_when_beside_headers() -> None:
+    """`when` has no meaning for headers, which are always injected: it is an error there."""
+    text = re.sub(r"^    headers:", "    when: always\n    headers:", FULL, flags=re.MULTILINE)
+    assert "rules[2].when: expected `when` beside `resolve` alone" in str(error_of(text))
 
 
 def test_repository_rules_are_the_documented_defaults() -> None:
@@ -113,7 +157,7 @@ def test_repository_rules_are_the_documented_defaults() -> None:
         "github.com/*/releases/download/*",
         "github.com/*/releases/latest/download/*",
     ]
-    assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB)}
+    assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
     assert [credential.sources for credential in rules.credentials] == [("env:GH_TOKEN", "env:GITHUB_TOKEN")]
 
 
@@ -249,7 +293,7 @@ version: 1⏎ →
 1:1: version: expected `1`, got nothing
 
 forges: → forge:
-2:1: forge: expected one of `version`, `credentials`, `rules`, `forges`, got `forge`
+2:1: forge: expected one of `version`, `credentials`, `rules`, `forges`, `cache`, got `forge`
 hint: did you mean `forges`?
 17:5: rules[1].match: expected the host of a forge, got `ghe.example.com:8443/*/releases/download/*`
 hint: add `ghe.example.com:8443` under `forges:`, with the address of its API
@@ -321,7 +365,7 @@ name: releases → name:
 13:5: rules[0].name: expected text, got nothing
 
 name: releases → colour: red
-13:5: rules[0].colour: expected one of `match`, `credential`, `name`, `resolve`, `headers`, got `colour`
+13:5: rules[0].colour: expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, got `colour`
 
 match: github.com/*/releases/download/* → match: github.com
 14:5: rules[0].match: expected HOST/PATH, got `github.com`

@@ -10,10 +10,14 @@ The map, from what knows least to what knows most; a module imports only from ab
                   rules.yaml: where each key stands, what shape it has, what it means
     config        which rules file, and where the addon's script is
     credentials   sources of secrets, and the type that holds one
-    github        the one client of API and asset hosts
-    decision      request + rules -> Pass | Refuse | Inject | Resolve; what a client wants, and how it gets it
-    resolver      a decision -> the asset, its URLs, the secret
+    signed        signed URLs: where they lead, and until when
+    github        the one client of a forge: API, web and asset hosts
+    conditions    conditional and range requests, as far as they are answered here
+    decision      request + rules -> Pass | Refuse | Inject | Resolve; and what a client wants of an asset
+    cache         what was learnt, bounded and expiring; one call for all who ask
+    resolver      a decision -> the asset's source: asked for once, remembered while it holds
     answers       the responses that clients see
+    delivery      a source -> Answer | Serve | Rewrite
     sealed        headers whose secret is on the wire alone
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options

@@ -10,38 +10,27 @@ from typing import TYPE_CHECKING, Final
 
 from mitmproxy.http import Headers, Response
 
-from . import problems
-from .github import describe_refusal, signed_url
-from .problems import Problem, Unresolvable
+from gatepass import problems
+from gatepass.problems import Problem, Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-    from .forges import Forge, Host
-    from .github import Asset, Probe, SignedUrl
+    from gatepass.forges import Host
+    from gatepass.github import Excerpt
+    from gatepass.signed import SignedUrl
 
 # What belongs to the asset. The rest tells of the token (scopes, expiry, budget), sets cookies, or is the host's own.
-_ASSET_HEADERS: Final = frozenset(
-    {
-        b"accept-ranges",
-        b"age",
-        b"cache-control",
-        b"content-disposition",
-        b"content-encoding",
-        b"content-length",
-        b"content-range",
-        b"content-type",
-        b"date",
-        b"etag",
-        b"expires",
-        b"last-modified",
-        # framing and the life of the connection: mitmproxy needs them
-        b"connection",
-        b"transfer-encoding",
-    }
-)
+_ASSET_HEADERS: Final = frozenset({
+    "accept-ranges", "age", "cache-control", "content-disposition", "content-encoding", "content-length",
+    "content-range", "content-type", "date", "etag", "expires", "last-modified",
+})  # fmt: skip
+# What mitmproxy needs of an answer that it passes on: how the body is framed, and whether the connection goes on.
+_FRAMING: Final = frozenset({"connection", "transfer-encoding"})
+# What a 304 repeats of the whole answer's headers (RFC 9110, section 15.4.5).
+_VALIDATORS: Final = ("cache-control", "date", "etag", "expires", "last-modified")
 # Whole, part, unchanged, precondition failed, no such range: what an asset itself can answer (RFC 9110, section 15).
-_ASSET_STATUS: Final = frozenset({200, 206, 304, 412, 416})
+ASSET_STATUS: Final = frozenset({200, 206, 304, 412, 416})
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.ASCII)
 
 
@@ -51,79 +40,84 @@ def refusal(problem: Problem, method: str) -> Response:
     A HEAD gets 404 with the same reason phrase: uv then asks again by GET and shows the details, whereas other
     statuses of a HEAD are final or retried for nothing (FACTS.md).
     """
+    headers = {"Cache-Control": "no-store"}
     if method == "HEAD":
-        return _response(404, [("Content-Length", "0"), ("Cache-Control", "no-store")], reason=problem.reason)
-    headers = [("Content-Type", problems.CONTENT_TYPE), ("Cache-Control", "no-store")]
+        return _response(404, headers, reason=problem.reason)
+    headers["Content-Type"] = problems.CONTENT_TYPE
     if problem.retry_after is not None:
-        headers.append(("Retry-After", str(problem.retry_after)))
+        headers["Retry-After"] = str(problem.retry_after)
     return _response(problem.status, headers, problem.body(), problem.reason)
 
 
 def redirect(signed: SignedUrl) -> Response:
     """A redirect to the asset host. It must not be kept: the URL lives for minutes."""
-    return _response(302, [("Location", signed.url), ("Content-Length", "0"), ("Cache-Control", "no-store")])
+    return _response(302, {"Location": signed.url, "Cache-Control": "no-store"})
 
 
-def description(probe: Probe, asset: Asset, host: Host) -> Response:
-    """The answer for a HEAD, from what the first byte told.
+def again(url: str) -> Response:
+    """A redirect of a request to itself: what was known of the asset was wrong, and is asked for anew the next time."""
+    return _response(307, {"Location": url, "Cache-Control": "no-store"})
+
+
+def description(first: Excerpt, host: Host, size: int | None, content_type: str) -> Response:
+    """The answer for a HEAD, from what the first byte told; `size` and `content_type` as the API knows them.
 
     Raises:
-        Unresolvable: the asset host did not give the first byte.
+        Unresolvable: the host did not give the first byte.
     """
-    headers = {name.lower(): value for name, value in probe.headers.items() if name.lower().encode() in _ASSET_HEADERS}
-    for name in ("content-range", "transfer-encoding", "connection"):
-        headers.pop(name, None)
-    match probe.status:
+    headers = _asset_headers(first)
+    headers.pop("content-range", None)
+    length: str | None
+    match first.status:
         case 206 | 416:
-            total = _TOTAL.fullmatch(probe.headers.get("content-range", ""))
-            if total is None or (probe.status == 416 and total[1] != "0"):
+            total = _TOTAL.fullmatch(first.headers.get("content-range", ""))
+            if total is None or (first.status == 416 and total[1] != "0"):
                 raise Unresolvable(problems.malformed(host, "a range without its total size"))
-            headers["content-length"] = total[1]
-            headers["accept-ranges"] = "bytes"
-            if probe.status == 416:  # an empty asset has no first byte, and the refusal describes itself
-                headers["content-type"] = asset.content_type
-            status = 200
+            length, headers["accept-ranges"] = total[1], "bytes"
+            if first.status == 416:  # an empty asset has no first byte, and the refusal describes itself
+                headers["content-type"] = content_type
         case 200:
-            headers.setdefault("content-length", str(asset.size))
-            status = 200
-        case 304 | 412 as status:
-            headers.pop("content-length", None)
-        case _:
-            raise Unresolvable(problems.signed_url_refused(host, probe.status))
-    return _response(status, headers.items())
+            length = headers.get("content-length", None if size is None else str(size))
+        case status:
+            raise Unresolvable(problems.signed_url_refused(host, status))
+    response = _response(200, headers)
+    # of the body that a GET would get, which is not here
+    if length is None:
+        del response.headers["Content-Length"]
+    else:
+        response.headers["Content-Length"] = length
+    return response
 
 
-def from_api(response: Response, forge: Forge, api_url: str, source: str) -> Response:
-    """What the asset endpoint answered, as the client may see it: bytes, or a redirect to them.
+def unmodified(first: Excerpt) -> Response:
+    """The answer for a client that has what there is."""
+    headers = _asset_headers(first)
+    response = _response(304, {name: headers[name] for name in _VALIDATORS if name in headers})
+    del response.headers["Content-Length"]
+    return response
+
+
+def excerpt(part: Excerpt, host: Host) -> Response:
+    """The answer for a small range.
 
     Raises:
-        Unresolvable: it answered something else.
+        Unresolvable: the host refused the URL, or failed.
     """
-    if response.status_code in _ASSET_STATUS:
-        return _cleared(response)
-    location = response.headers.get("location")
-    if location is None or not 300 <= response.status_code < 400:
-        raise describe_refusal(forge, source, response.status_code, response.headers, b"")
-    signed = signed_url(location, api_url, forge)
-    if signed is None:
-        raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))
-    return redirect(signed)
+    if part.status not in ASSET_STATUS:
+        raise Unresolvable(problems.signed_url_refused(host, part.status))
+    return _response(part.status, _asset_headers(part), part.content)
 
 
 def from_asset_host(response: Response, host: Host) -> Response:
-    """What the asset host answered to a signed URL.
+    """What the asset's host answered, as the client may see it: streamed, with the asset's own headers alone.
 
     Raises:
         Unresolvable: it refused the URL, or failed.
     """
-    if response.status_code in _ASSET_STATUS:
-        return _cleared(response)
-    raise Unresolvable(problems.signed_url_refused(host, response.status_code))
-
-
-def _cleared(response: Response) -> Response:
-    """The same response, streamed, with the asset's own headers alone."""
-    fields = tuple((name, value) for name, value in response.headers.fields if name.lower() in _ASSET_HEADERS)
+    if response.status_code not in ASSET_STATUS:
+        raise Unresolvable(problems.signed_url_refused(host, response.status_code))
+    kept = _ASSET_HEADERS | _FRAMING
+    fields = tuple((name, value) for name, value in response.headers.fields if name.lower().decode("latin-1") in kept)
     data = response.data
     copy = Response(
         data.http_version, data.status_code, data.reason, Headers(fields), None, None, data.timestamp_start, None
@@ -132,16 +126,13 @@ def _cleared(response: Response) -> Response:
     return copy
 
 
-def _response(
-    status: int, headers: Iterable[tuple[str, str]], content: bytes = b"", reason: str | None = None
-) -> Response:
-    response = Response.make(status, content)
-    # `make` counted the body, which is not what the headers of a HEAD or a 304 tell
-    length = response.headers.pop("content-length")
-    for name, value in headers:
-        response.headers.add(name, value)
-    if content:
-        response.headers["Content-Length"] = length
+def _asset_headers(part: Excerpt) -> dict[str, str]:
+    return {name.lower(): value for name, value in part.headers.items() if name.lower() in _ASSET_HEADERS}
+
+
+def _response(status: int, headers: Mapping[str, str], content: bytes = b"", reason: str | None = None) -> Response:
+    """A whole response; `content` is counted, whatever the headers say of its length."""
+    response = Response.make(status, content, {n: v for n, v in headers.items() if n != "content-length"})
     if reason is not None:
         response.reason = reason
     return response

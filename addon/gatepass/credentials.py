@@ -6,15 +6,16 @@ where the API client writes its header, and where `sealed` writes an injected on
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from . import problems
+from gatepass import problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .rules import Credential
+    from gatepass.rules import Credential
 
 # RFC 9110, section 5.5: what a field value may hold; anything else could end the header and begin another.
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*", re.ASCII)
@@ -33,6 +34,10 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself, for the header that it is meant for."""
         return self._value
+
+    def fingerprint(self, salt: bytes) -> str:
+        """A short keyed hash (`salt` up to 64 bytes): tells secrets apart, and is of no use to guess one."""
+        return hashlib.blake2b(self._value.encode(), key=salt, digest_size=6).hexdigest()
 
     def __repr__(self) -> str:
         return f"<Secret from {self.source}>"

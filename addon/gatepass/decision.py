@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from . import problems, urls
-from .rules import InjectHeaders, ResolveRelease
+from gatepass import problems, urls
+from gatepass.conditions import CONDITIONS, span
+from gatepass.rules import InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Mapping
 
-    from .forges import Forge, Host
-    from .github import Located, SignedUrl
-    from .rules import Credential, Rule, Rules
+    from gatepass.forges import Forge, Host
+    from gatepass.rules import Credential, Rule, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Not ours: the request goes on as it came, without a credential."""
+    """Not ours: the request goes on as it came, without a credential.
+
+    `is_named` tells whether a rule names its host: then the connection is decrypted, and only because of us.
+    """
+
+    is_named: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,11 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A release asset, to be found through the API of its forge."""
+    """A release asset of a forge, to be found: by asking as anybody may, or through the API."""
 
     rule: Rule
     forge: Forge
+    anonymous_first: bool
     credential: Credential
     ref: urls.AssetRef
 
@@ -68,24 +74,23 @@ class Inject:
 
 type Decision = Pass | Refuse | Resolve | Inject
 
-PASS: Final = Pass()
-
 
 def decide(request: Request, rules: Rules) -> Decision:
     """What the rules make of a request."""
+    passed = Pass(rules.names(request.host))
     if request.scheme != "https" or request.method not in ("GET", "HEAD"):
-        return PASS
+        return passed
     path = request.path.partition("?")[0]
     rule = rules.match(request.host, path)
     if rule is None:
-        return PASS
+        return passed
     decision: Resolve | Inject
     match rule.action:
-        case ResolveRelease(forge):
+        case ResolveRelease(forge, anonymous_first):
             ref = urls.parse(path)
             if ref is None:
-                return PASS
-            decision = Resolve(rule, forge, rule.credential, ref)
+                return passed
+            decision = Resolve(rule, forge, anonymous_first, rule.credential, ref)
         case InjectHeaders() as action:
             decision = Inject(rule, action, rule.credential)
     if not request.verified:
@@ -93,55 +98,32 @@ def decide(request: Request, rules: Rules) -> Decision:
     return decision
 
 
+MOST_IN_MEMORY: Final = 1024 * 1024
+"""Bytes. A part up to this size is fetched over a connection that is there already; uv asks for 16 KiB."""
+
+
 class Want(Enum):
-    """What a client wants of an asset."""
+    """What a client wants of an asset, which decides where it is answered."""
 
-    ALL = auto()
-    PART = auto()
-    """A range, or all of it unless it is what the client has: the answer must come from the asset's own host."""
+    WHOLE = auto()
+    """A redirect to a signed URL, so that the bytes travel past the proxy; through it where the forge streams."""
+    NEWER = auto()
+    """The whole, unless it is what the client has: told by the validators that the first byte brings."""
     HEADERS = auto()
+    """What the first byte tells: a HEAD of a signed URL is refused (FACTS.md, the HEAD trap)."""
+    EXCERPT = auto()
+    """A small part, answered in place: uv does not follow the redirect of a range request (FACTS.md)."""
+    PART = auto()
+    """A part of any size, or under conditions that its own host must judge: streamed from there."""
 
 
-CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
-PARTIAL: Final = ("range", "if-range", *CONDITIONS)
-"""The request headers that an asset host is sent on (RFC 9110, sections 13 and 14)."""
-
-
-def want(method: str, headers: Container[str]) -> Want:
+def want(method: str, headers: Mapping[str, str]) -> Want:
     """`headers` must find names whatever their case."""
     if method == "HEAD":
         return Want.HEADERS
-    return Want.PART if any(name in headers for name in PARTIAL) else Want.ALL
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """The request goes to the asset endpoint of the API, with the credential."""
-
-    api_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """The request goes to the asset host, without a credential, and is answered in place."""
-
-    signed: SignedUrl
-
-
-@dataclass(frozen=True, slots=True)
-class Describe:
-    """A HEAD: answered with what the first byte tells, asked for where `source` says."""
-
-    source: Rewrite | Serve
-
-
-type Plan = Rewrite | Serve | Describe
-
-
-def plan(wanted: Want, located: Located, signed: SignedUrl | None) -> Plan:
-    """How to give the client what it wants.
-
-    `signed` is None for a full GET, whose redirect the client follows itself, and for a forge that streams.
-    """
-    source = Rewrite(located.api_url) if signed is None else Serve(signed)
-    return Describe(source) if wanted is Want.HEADERS else source
+    if "range" in headers:
+        size = span(headers["range"])
+        return Want.EXCERPT if size is not None and size <= MOST_IN_MEMORY else Want.PART
+    if "if-match" in headers or "if-unmodified-since" in headers:
+        return Want.PART
+    return Want.NEWER if any(name in headers for name in CONDITIONS) else Want.WHOLE

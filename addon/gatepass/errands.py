@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.http import Headers
 
-from .decision import PARTIAL
-from .github import USER_AGENT
-from .sealed import SealedHeaders, SealedRequest
+from gatepass.conditions import PARTIAL
+from gatepass.github import USER_AGENT
+from gatepass.sealed import SealedHeaders, SealedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mitmproxy.http import HTTPFlow, Request, Response
 
-    from .forges import Host
+    from gatepass.forges import Host
 
 type Finish = Callable[[Response], Response]
 """Makes the client's response of the upstream's, when its headers are here. May raise `Unresolvable`."""
@@ -44,6 +44,11 @@ class Errand:
             self.original.data.timestamp_end = flow.request.data.timestamp_end
             flow.request = self.original
             self.original = None
+
+    def keep(self, flow: HTTPFlow, response: Response) -> None:
+        """Answer with `response`, and with the upstream's body as it arrives."""
+        self.body = None
+        flow.response = response
 
     def replace(self, flow: HTTPFlow, response: Response) -> None:
         """Answer with `response`; the body of the upstream's answer is dropped as it arrives."""

@@ -1,34 +1,34 @@
-"""The one client of a forge's API and of its asset hosts.
+"""The one client of a forge: of its API with a credential, of its web pages and asset hosts without.
 
 Does all network I/O of the addon, and keeps the one law about it: a secret is put on a request to its forge's API
-origin and on no other, redirects included. Knows nothing of flows, rules or caches.
+and on no other, redirects included. Knows nothing of flows, rules or caches.
 
 Sources: GitHub's REST documentation (releases, release assets, best practices, rate limits); FACTS.md for the rest.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import httpx2
 import msgspec
 
-from . import problems
-from .forges import Host
-from .problems import Unresolvable
+from gatepass import problems, urls
+from gatepass.forges import HTTPS_PORT, Host
+from gatepass.problems import Unresolvable
+from gatepass.signed import SignedUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from .credentials import Secret
-    from .forges import Forge
-    from .urls import AssetRef, Repository
+    from gatepass.credentials import Secret
+    from gatepass.forges import Forge
+    from gatepass.urls import AssetRef
 
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
 API_VERSION: Final = "2022-11-28"
@@ -38,10 +38,17 @@ CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 20.0
 """All that one client request may cause must be over by then: uv gives up after 30 s (FACTS.md)."""
 
+PER_PAGE: Final = 100
 _MAX_REDIRECTS: Final = 3
 _MAX_REPLY: Final = 32 * 1024 * 1024
-_MAX_ASSET_PAGES: Final = 50
-_PER_PAGE: Final = 100
+
+
+class AssetGoneError(Exception):
+    """The asset endpoint knows the asset no more: it was replaced or deleted since its id was read."""
+
+
+class UnclearError(Exception):
+    """The web host gave neither an asset nor a 404, which says nothing about the asset."""
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -54,7 +61,9 @@ class Asset(msgspec.Struct, frozen=True):
     content_type: str = OCTET_STREAM
 
 
-class _Release(msgspec.Struct, frozen=True):
+class Release(msgspec.Struct, frozen=True):
+    """A release as the API tells it, with the first of its assets: the list is capped at an undocumented number."""
+
     id: int
     tag_name: str
     assets: tuple[Asset, ...] = ()
@@ -65,36 +74,25 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """An asset and the API URL that it is fetched from, on the forge's API origin."""
+class Found:
+    """A release, the API URL below which its assets are, and the validator for asking again."""
 
-    asset: Asset
-    api_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class SignedUrl:
-    """A URL that needs no credential for a few minutes: itself a short-lived secret."""
-
-    url: str
-
-    @property
-    def host(self) -> Host:
-        parts = urlsplit(self.url)
-        return Host(parts.hostname or "", parts.port or 443)
-
-    @property
-    def target(self) -> str:
-        """Path and query, as they stand in the URL: the signature covers every byte."""
-        path = urlsplit(self.url)
-        return f"{path.path or '/'}?{path.query}" if path.query else path.path or "/"
-
-    def __repr__(self) -> str:
-        return f"<SignedUrl on {self.host}>"
+    release: Release
+    releases_url: str
+    etag: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Excerpt:
+    """A part of an asset, or what its host said instead; `content` is empty unless it is a part."""
+
+    status: int
+    headers: httpx2.Headers
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
     """A whole answer of the API, small enough to hold; `url` is where it came from in the end."""
 
     status: int
@@ -103,28 +101,10 @@ class Reply:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What the first byte of an asset tells: status and headers of a GET of `bytes=0-0`."""
-
-    status: int
-    headers: httpx2.Headers
-
-
 def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
-    """The signed URL that a redirect from the asset endpoint names; None when it is not one.
-
-    One leads away from the API and the web host, over https, and carries no user information.
-    """
-    url = _join(base, location)
-    try:
-        parts = urlsplit(url)
-        host = Host.parse(parts.netloc)  # user information is none, and a name that cannot be would hang mitmproxy
-    except ValueError:
-        return None
-    if parts.scheme != "https" or host in (forge.api_host, forge.web):
-        return None
-    return SignedUrl(url)
+    """The signed URL that a redirect names; None when it leads to no asset host."""
+    signed = SignedUrl.parse(_joined(base, location))
+    return None if signed is None or signed.host in (forge.api_host, forge.web) else signed
 
 
 def describe_refusal(
@@ -162,14 +142,14 @@ def _message(content: bytes) -> str:
 
 
 class GitHub:
-    """A pooled client for API and asset hosts.
+    """A pooled client for API, web and asset hosts.
 
-    Every method may raise `Unresolvable`, whose problem is meant for the client, and `asyncio.TimeoutError` never:
-    the caller sets the deadline for the whole, the client one for each connection.
+    Every method may raise `Unresolvable`, whose problem is meant for the client. Each connection has a deadline; that
+    of the whole is the caller's.
     """
 
     def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None) -> None:
-        """`trust` verifies API and asset hosts; `proxy` is the upstream proxy. The environment is not asked."""
+        """`trust` verifies all hosts; `proxy` is the upstream proxy. The environment is not asked."""
         self._http = httpx2.AsyncClient(
             verify=trust,
             proxy=proxy,
@@ -182,87 +162,72 @@ class GitHub:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def locate(self, forge: Forge, ref: AssetRef, secret: Secret) -> Located:
-        """Find the asset's id: by the release's embedded list, then page by page."""
+    # ------------------------------------------------------- with a credential
+
+    async def release(self, forge: Forge, ref: AssetRef, secret: Secret, etag: str | None = None) -> Found | None:
+        """The release that `ref` names; None when it still is the one of this `etag`, which costs no budget."""
         which = "latest" if ref.tag is None else f"tags/{quote(ref.tag, safe='')}"
-        reply = await self._api(forge, f"{_repo_url(forge, ref.repository)}/releases/{which}", secret)
+        url = f"{forge.api}/repos/{ref.repository}/releases/{which}"
+        reply = await self._api(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
+        if reply.status == 304:
+            return None
         if reply.status == 404:
             raise Unresolvable(problems.release_not_found(ref, secret.source))
         self._expect_ok(forge, secret, reply)
-        release = _decode(reply, _Release, forge)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
-        releases = reply.url.partition("/releases/")[0] + "/releases"
-        asset = _named(release.assets, ref.name) or await self._page(forge, releases, release.id, ref.name, secret)
-        if asset is None:
-            raise Unresolvable(problems.asset_not_found(ref, release.tag_name))
-        if asset.state != "uploaded":
-            raise Unresolvable(problems.asset_not_uploaded(ref, asset.state))
-        return Located(asset, f"{releases}/assets/{asset.id}")
+        releases_url = reply.url.partition("/releases/")[0] + "/releases"
+        return Found(_decode(reply, Release, forge), releases_url, reply.headers.get("etag"))
 
-    async def _page(self, forge: Forge, releases: str, release_id: int, name: str, secret: Secret) -> Asset | None:
-        """The embedded list is capped at an undocumented number (FACTS.md): ask for the whole one."""
-        for page in range(1, _MAX_ASSET_PAGES + 1):
-            url = f"{releases}/{release_id}/assets?per_page={_PER_PAGE}&page={page}"
-            reply = await self._api(forge, url, secret)
-            self._expect_ok(forge, secret, reply)
-            assets = _decode(reply, tuple[Asset, ...], forge)
-            if found := _named(assets, name):
-                return found
-            if len(assets) < _PER_PAGE:
-                return None
-        return None
+    async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
+        """One page of all assets of a release; fewer than `PER_PAGE` are the last."""
+        url = f"{found.releases_url}/{found.release.id}/assets?per_page={PER_PAGE}&page={page}"
+        reply = await self._api(forge, url, secret, {})
+        self._expect_ok(forge, secret, reply)
+        return _decode(reply, tuple[Asset, ...], forge)
 
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
 
         The body of a streamed answer is not read.
+
+        Raises:
+            AssetGoneError: there is no such asset any more.
         """
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
             async with self._get(api_url, headers, forge.api_host) as response:
                 if response.status_code in (200, 206):
                     return None
+                if response.status_code == 404:
+                    raise AssetGoneError
                 if not response.has_redirect_location:
-                    raise describe_refusal(
-                        forge, secret.source, response.status_code, response.headers, await _bounded(response)
-                    )
+                    content = await _bounded(response)
+                    raise describe_refusal(forge, secret.source, response.status_code, response.headers, content)
                 location = response.headers["location"]
             if signed := signed_url(location, api_url, forge):
                 return signed
-            api_url = self._same_origin(forge, _join(api_url, location))
+            api_url = self._same_origin(forge, _joined(api_url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
 
-    async def probe_signed(self, signed: SignedUrl, headers: Mapping[str, str]) -> Probe:
-        """GET the first byte of a signed URL, with these headers and no credential.
-
-        A HEAD would be refused: the signature covers the method (FACTS.md, the HEAD trap).
-        """
-        return await self._probe(signed.url, dict(headers), signed.host)
-
-    async def probe_api(self, forge: Forge, api_url: str, secret: Secret, headers: Mapping[str, str]) -> Probe:
-        """The same of an asset endpoint that streams."""
+    async def api_excerpt(
+        self, forge: Forge, api_url: str, secret: Secret, headers: Mapping[str, str], most: int
+    ) -> Excerpt:
+        """`excerpt` of an asset endpoint that streams."""
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
-        return await self._probe(api_url, {**headers, **authorised}, forge.api_host)
+        return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
 
-    async def _probe(self, url: str, headers: dict[str, str], host: Host) -> Probe:
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"} | headers | {"Range": "bytes=0-0"}
-        async with self._get(url, headers, host) as response:
-            if response.status_code == 206:
-                await _bounded(response)  # one byte: read, so that the connection can serve again
-            return Probe(response.status_code, response.headers)
-
-    async def _api(self, forge: Forge, url: str, secret: Secret) -> Reply:
-        headers = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json"}
+    async def _api(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str]) -> _Reply:
+        sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **headers}
         for _ in range(_MAX_REDIRECTS):
-            async with self._get(url, headers, forge.api_host) as response:
+            async with self._get(url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
-                    return Reply(response.status_code, response.headers, await _bounded(response), url)
+                    return _Reply(response.status_code, response.headers, await _bounded(response), url)
                 location = response.headers["location"]
-            url = self._same_origin(forge, _join(url, location))
+            url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
-        """The headers of an authorised call. The secret is opened here, for its forge's API origin alone."""
+        """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
         self._same_origin(forge, url)
         return {
             "User-Agent": USER_AGENT,
@@ -272,21 +237,71 @@ class GitHub:
 
     @staticmethod
     def _same_origin(forge: Forge, url: str) -> str:
-        """`url`, when it is on the forge's API origin: a redirect may not carry a credential elsewhere."""
+        """`url`, when it is of the forge's API: a redirect may not carry a credential elsewhere."""
         if not url.startswith(f"{forge.api}/"):
             raise Unresolvable(problems.malformed(forge.api_host, "a redirect leads away from the API"))
         return url
 
     @staticmethod
-    def _expect_ok(forge: Forge, secret: Secret, reply: Reply) -> None:
+    def _expect_ok(forge: Forge, secret: Secret, reply: _Reply) -> None:
         if reply.status != 200:
             raise describe_refusal(forge, secret.source, reply.status, reply.headers, reply.content)
+
+    # ---------------------------------------------------- without a credential
+
+    async def public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
+        """Ask the web host for an asset as anybody may; None when it has no such public asset.
+
+        Raises:
+            UnclearError: it says neither.
+        """
+        url = f"https://{forge.web}{urls.download_path(ref)}"
+        for _ in range(_MAX_REDIRECTS):
+            try:
+                async with self._get(url, {"User-Agent": USER_AGENT}, forge.web) as response:
+                    status, location = response.status_code, response.headers.get("location")
+            except Unresolvable as fault:
+                raise UnclearError from fault
+            if status == 404:
+                return None
+            if location is None or not 300 <= status < 400:
+                raise UnclearError
+            if signed := signed_url(location, url, forge):
+                return signed
+            # `latest` and a renamed repository lead to another page of the web host
+            url = _joined(url, location)
+            if not url.startswith(f"https://{forge.web}/"):
+                raise UnclearError
+        raise UnclearError
+
+    async def excerpt(self, signed: SignedUrl, headers: Mapping[str, str], most: int) -> Excerpt:
+        """GET a signed URL with these headers, which ask for a part of at most `most` bytes.
+
+        A HEAD would be refused: the signature covers the method (FACTS.md, the HEAD trap).
+        """
+        return await self._excerpt(signed.url, headers, signed.host, most)
+
+    async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
+        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        async with self._get(url, sent, host) as response:
+            content = bytearray()
+            # anything but a part may be of any size: it is left where it is
+            if response.status_code == 206:
+                async for chunk in response.aiter_raw():
+                    content += chunk
+                    if len(content) > most:
+                        raise Unresolvable(problems.malformed(host, "more bytes than were asked for"))
+            return Excerpt(response.status_code, response.headers, bytes(content))
+
+    # ------------------------------------------------------------------- both
 
     @asynccontextmanager
     async def _get(self, url: str, headers: dict[str, str], host: Host) -> AsyncIterator[httpx2.Response]:
         try:
             async with self._http.stream("GET", url, headers=headers, follow_redirects=False) as response:
                 yield response
+                if not response.is_stream_consumed and _is_short(response):
+                    await response.aread()  # so that the connection can serve again
         except httpx2.TimeoutException as error:
             seconds = CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else TOTAL_SECONDS
             raise Unresolvable(problems.timed_out(host, seconds)) from None
@@ -294,8 +309,14 @@ class GitHub:
             raise Unresolvable(problems.unreachable(host, _cause(error))) from None
 
 
-def _join(base: str, location: str) -> str:
-    """Where a redirect leads; the empty string when it is no URL, which every check refuses."""
+def _is_short(response: httpx2.Response) -> bool:
+    """Whether the body is less to read than a new connection costs."""
+    length = response.headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and int(length) <= 64 * 1024
+
+
+def _joined(base: str, location: str) -> str:
+    """Where a redirect leads; nowhere when it is no URL, which every check refuses."""
     try:
         return urljoin(base, location)
     except ValueError:
@@ -304,14 +325,14 @@ def _join(base: str, location: str) -> str:
 
 def _cause(error: httpx2.TransportError) -> str:
     """The reason in the words of the deepest layer, without any URL: httpx2 keeps them in the chain of causes."""
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        if isinstance(deeper, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {deeper.verify_message}"
-        if isinstance(deeper, asyncio.CancelledError | KeyError):
-            break
-        cause = deeper
-    text = str(error) or str(cause) or type(error).__name__
+    causes: list[BaseException] = [error]
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and deeper not in causes:
+        causes.append(deeper)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+    texts = [cause.strerror or str(cause) for cause in causes if isinstance(cause, OSError)]
+    text = next(filter(None, (*reversed(texts), str(error))), type(error).__name__)
     return text if "://" not in text else type(error).__name__
 
 
@@ -321,22 +342,14 @@ async def _bounded(response: httpx2.Response) -> bytes:
     async for chunk in response.aiter_bytes():
         content += chunk
         if len(content) > _MAX_REPLY:
-            host = Host(response.url.host, response.url.port or 443)
+            host = Host(response.url.host, response.url.port or HTTPS_PORT)
             raise Unresolvable(problems.malformed(host, f"more than {_MAX_REPLY} bytes"))
     return bytes(content)
 
 
-def _decode[T](reply: Reply, into: type[T], forge: Forge) -> T:
+def _decode[T](reply: _Reply, into: type[T], forge: Forge) -> T:
     try:
         return msgspec.json.decode(reply.content, type=into)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec names the place and the types, never the content
         raise Unresolvable(problems.malformed(forge.api_host, str(error))) from None
-
-
-def _named(assets: tuple[Asset, ...], name: str) -> Asset | None:
-    return next((asset for asset in assets if asset.name == name), None)
-
-
-def _repo_url(forge: Forge, repository: Repository) -> str:
-    return f"{forge.api}/repos/{repository}"

@@ -16,14 +16,15 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
-from . import answers, config, errands, problems, upstream
-from .credentials import Credentials
-from .decision import PARTIAL, Describe, Inject, Pass, Refuse, Request, Resolve, Rewrite, Serve, decide, want
-from .errors import GatepassError
-from .forges import Host
-from .github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub
-from .problems import Problem, Unresolvable
-from .resolver import Resolver
+from gatepass import answers, config, delivery, errands, problems, upstream
+from gatepass.credentials import Credentials
+from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
+from gatepass.delivery import Answer, Rewrite, Serve
+from gatepass.errors import GatepassError
+from gatepass.forges import Host
+from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, describe_refusal, signed_url
+from gatepass.problems import Problem, Unresolvable
+from gatepass.resolver import Resolver
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Response
     from mitmproxy.tls import ClientHelloData, TlsData
 
-    from .credentials import Secret
-    from .errands import Errand
-    from .resolver import Resolution
-    from .rules import Rules, Template
+    from gatepass.credentials import Secret
+    from gatepass.decision import Decision
+    from gatepass.errands import Errand
+    from gatepass.resolver import Source
+    from gatepass.rules import Rules, Template
 
 logger: Final = logging.getLogger("gatepass")
 
@@ -54,7 +56,7 @@ class Gatepass:
     def __init__(self) -> None:
         self._rules: Rules | None = None
         self._credentials = Credentials(os.environ)
-        self._github: GitHub | None = None
+        self._asking: tuple[Resolver, GitHub] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._errands: WeakKeyDictionary[HTTPFlow, Errand] = WeakKeyDictionary()
         self._running = False
@@ -76,9 +78,10 @@ class Gatepass:
         try:
             if "gatepass_rules" in updated:
                 self._rules = config.load(ctx.options.gatepass_rules or None, os.environ, Path.cwd())
+                self._forget()
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
-                self._close()
+                self._forget()
         except GatepassError as error:
             if self._running:
                 raise exceptions.OptionsError(str(error)) from None
@@ -96,21 +99,26 @@ class Gatepass:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
 
     def done(self) -> None:
-        self._close()
+        self._forget()
 
-    def _close(self) -> None:
-        """Let go of the API client; the next request makes a new one."""
-        github, self._github = self._github, None
-        if github is not None:
-            task = asyncio.get_running_loop().create_task(github.close())
+    def _forget(self) -> None:
+        """Let go of what was learnt and of the connections that it was learnt over."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            task = asyncio.get_running_loop().create_task(asking[1].close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    @property
-    def _client(self) -> GitHub:
-        if self._github is None:
-            self._github = GitHub(upstream.trust(ctx.options), upstream.proxy(ctx.options))
-        return self._github
+    def _resolver(self) -> Resolver:
+        """What asks and remembers; made when it is first needed, for the options of then.
+
+        No property: mitmproxy reads every attribute of an addon when it looks for commands.
+        """
+        assert self._rules is not None
+        if self._asking is None:
+            github = GitHub(upstream.trust(ctx.options), upstream.proxy(ctx.options))
+            self._asking = (Resolver(self._credentials, github, self._rules), github)
+        return self._asking[0]
 
     # ----------------------------------------------------------- connections
 
@@ -146,67 +154,55 @@ class Gatepass:
         request = Request(
             flow.request.scheme, host, flow.request.method, flow.request.path, not ctx.options.ssl_insecure
         )
+        # Refused until it is settled: what nobody foresaw is logged by mitmproxy, which then goes on with the flow.
+        flow.response = answers.refusal(problems.internal(), flow.request.method)
         try:
-            match decide(request, self._rules):
-                case Pass():
-                    if self._rules.names(host):
-                        self._errands[flow] = errands.pass_on(flow)
-                case Refuse(problem):
-                    flow.response = self._refusal(flow, problem)
-                case Inject() as decision:
-                    self._inject(flow, decision)
-                case Resolve() as decision:
-                    async with asyncio.timeout(TOTAL_SECONDS):
-                        await self._resolve(flow, decision)
+            flow.response = await self._settle(flow, decide(request, self._rules))
         except Unresolvable as unresolvable:
             flow.response = self._refusal(flow, unresolvable.problem)
         except TimeoutError:
             flow.response = self._refusal(flow, problems.timed_out(host, TOTAL_SECONDS))
 
-    def _inject(self, flow: HTTPFlow, decision: Inject) -> None:
+    async def _settle(self, flow: HTTPFlow, decision: Decision) -> Response | None:
+        """Do to the flow what was decided; the response, where it is known already."""
+        match decision:
+            case Pass(is_named):
+                if is_named:
+                    self._errands[flow] = errands.pass_on(flow)
+                return None
+            case Refuse(problem):
+                return self._refusal(flow, problem)
+            case Inject():
+                self._errands[flow] = self._inject(flow, decision)
+                return None
+            case Resolve():
+                async with asyncio.timeout(TOTAL_SECONDS):
+                    return await self._resolve(flow, decision)
+
+    def _inject(self, flow: HTTPFlow, decision: Inject) -> Errand:
         secret = self._credentials.secret(decision.credential)
-        self._errands[flow] = errands.seal(
+        flow.comment = f"gatepass: {decision.rule.name}"
+        return errands.seal(
             flow,
             {name: partial(_rendered, template, secret) for name, template in decision.action.headers},
         )
-        flow.comment = f"gatepass: {decision.rule.name}"
 
-    async def _resolve(self, flow: HTTPFlow, decision: Resolve) -> None:
-        resolver = Resolver(self._credentials, self._client)
-        resolution = await resolver.resolve(decision, want(flow.request.method, flow.request.headers))
-        match resolution.plan:
-            case Rewrite(api_url):
-                self._errands[flow] = self._rewrite(flow, decision, resolution, api_url)
-            case Serve(signed):
-                finish = partial(answers.from_asset_host, host=signed.host)
-                self._errands[flow] = errands.send(flow, signed.host, signed.target, finish)
-            case Describe(source):
-                flow.response = await self._describe(flow, decision, resolution, source)
-        flow.comment = f"gatepass: {decision.rule.name}: asset {resolution.asset.id}"
-
-    @staticmethod
-    def _rewrite(flow: HTTPFlow, decision: Resolve, resolution: Resolution, api_url: str) -> Errand:
-        secret, forge = resolution.secret, decision.forge
-        return errands.send(
-            flow,
-            forge.api_host,
-            api_url.removeprefix(f"https://{forge.api_host}"),
-            partial(answers.from_api, forge=forge, api_url=api_url, source=secret.source),
-            {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION},
-            {"Authorization": lambda: f"Bearer {secret.reveal()}"},
-        )
-
-    async def _describe(
-        self, flow: HTTPFlow, decision: Resolve, resolution: Resolution, source: Rewrite | Serve
-    ) -> Response:
-        headers = {name: flow.request.headers[name] for name in PARTIAL if name in flow.request.headers}
-        match source:
-            case Serve(signed):
-                probe = await self._client.probe_signed(signed, headers)
-                return answers.description(probe, resolution.asset, signed.host)
-            case Rewrite(api_url):
-                probe = await self._client.probe_api(decision.forge, api_url, resolution.secret, headers)
-                return answers.description(probe, resolution.asset, decision.forge.api_host)
+    async def _resolve(self, flow: HTTPFlow, decision: Resolve) -> Response | None:
+        resolver = self._resolver()
+        source = await resolver.resolve(decision)
+        if source is None:
+            self._errands[flow] = errands.pass_on(flow)
+            return None
+        asset = f"asset {source.asset.id}" if source.asset else "public asset"
+        flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}"
+        match await delivery.plan(resolver, source, flow.request.method, flow.request.headers):
+            case Answer(response):
+                return response
+            case Serve():
+                self._errands[flow] = _serve(flow, resolver, source)
+            case Rewrite():
+                self._errands[flow] = _rewrite(flow, resolver, source)
+        return None
 
     def _refusal(self, flow: HTTPFlow, problem: Problem) -> Response:
         flow.comment = f"gatepass: {problem.title}"
@@ -219,13 +215,16 @@ class Gatepass:
         errand = self._errands.get(flow)
         if errand is None or flow.response is None:
             return
+        response = flow.response
         errand.restore(flow)
+        # as in `requestheaders`: the upstream's answer is not the client's until it is made so
+        errand.replace(flow, answers.refusal(problems.internal(), flow.request.method))
         try:
-            response = errand.finish(flow.response)
+            response = errand.finish(response)
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
         if response.stream:
-            flow.response = response
+            errand.keep(flow, response)
         else:
             errand.replace(flow, response)
 
@@ -239,6 +238,48 @@ class Gatepass:
         errand = self._errands.pop(flow, None)
         if errand is not None:
             errand.restore(flow)
+
+
+def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
+    """Send the flow to the asset host, without a credential."""
+    signed, url = source.signed, flow.request.url
+    assert signed is not None
+
+    def finish(response: Response) -> Response:
+        if response.status_code in (401, 403) and source.reused:
+            resolver.forget(source)
+            return answers.again(url)
+        return answers.from_asset_host(response, signed.host)
+
+    return errands.send(flow, signed.host, signed.target, finish)
+
+
+def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
+    """Send the flow to the asset endpoint of the API, with the credential."""
+    secret, forge = source.secret, source.forge
+    assert secret is not None
+
+    def finish(response: Response) -> Response:
+        if response.status_code in answers.ASSET_STATUS:
+            return answers.from_asset_host(response, forge.api_host)
+        resolver.forget(source)
+        location = response.headers.get("location")
+        if location is None or not 300 <= response.status_code < 400:
+            raise describe_refusal(forge, secret.source, response.status_code, response.headers, b"")
+        signed = signed_url(location, source.api_url, forge)
+        if signed is None:
+            raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))
+        resolver.learn(source, signed)
+        return answers.redirect(signed)
+
+    return errands.send(
+        flow,
+        forge.api_host,
+        source.api_url.removeprefix(f"https://{forge.api_host}"),
+        finish,
+        {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION},
+        {"Authorization": lambda: f"Bearer {secret.reveal()}"},
+    )
 
 
 def _rendered(template: Template, secret: Secret) -> str:

@@ -13,8 +13,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .forges import Forge, Host
-    from .urls import AssetRef
+    from gatepass.forges import Forge, Host
+    from gatepass.urls import AssetRef
 
 CONTENT_TYPE: Final = "application/problem+json"
 """Without a charset: uv reads the details of exactly this type (FACTS.md, measured)."""
@@ -68,6 +68,16 @@ class Unresolvable(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
+
+
+def internal() -> Problem:
+    return Problem(
+        "internal",
+        500,
+        "gatepass failed",
+        "the addon met something that it does not expect; mitmproxy's log holds the details",
+        "report it, with the log",
+    )
 
 
 def no_credential(name: str, tried: Iterable[str]) -> Problem:

@@ -15,8 +15,8 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
-from . import config
-from .errors import GatepassError
+from gatepass import config
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

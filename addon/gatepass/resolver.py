@@ -1,43 +1,324 @@
-"""From a decision to a plan: the credential, the release, and the signed URL where one is needed.
+"""From a decision to the asset: asked for once, however many want it, and remembered while it holds.
 
-Knows credentials and the API client; knows neither flows nor mitmproxy.
+Knows credentials, the API client and the caches; knows neither flows nor mitmproxy. What was learnt with one
+credential is kept under it, so that no other profits from its rights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from .decision import Plan, Resolve, Want, plan
+from gatepass import problems
+from gatepass.cache import Cache, Flights
+from gatepass.github import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
+from gatepass.problems import Unresolvable
 
 if TYPE_CHECKING:
-    from .credentials import Credentials, Secret
-    from .github import Asset, GitHub
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
+
+    from gatepass.credentials import Credentials, Secret
+    from gatepass.decision import Resolve
+    from gatepass.forges import Forge, Host
+    from gatepass.github import Asset, Excerpt, Found, GitHub
+    from gatepass.problems import Problem
+    from gatepass.rules import Rules
+    from gatepass.signed import SignedUrl
+    from gatepass.urls import AssetRef
+
+# Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
+_LASTING: Final = frozenset({401, 403, 404, 429})
+# A release is kept past its lifetime, for asking whether it changed is free.
+_KEPT_SECONDS: Final = 86_400
+_MAX_PAGES: Final = 50
+_FIRST_BYTE: Final = {"Range": "bytes=0-0"}
+# What is asked before the real question must leave time for it, and for passing on when it is not answered.
+_PUBLIC_SECONDS: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """What is to be done for one request, the asset that it is about, and the secret that it may need."""
+class Source:
+    """Where an asset's bytes are to be had, and under which key it is remembered.
 
-    plan: Plan
-    asset: Asset
+    `signed` is None for a forge that streams: then they are at `api_url`, with `secret`. A public asset has neither
+    of these, nor an `asset`. `reused` tells that `signed` was handed out before, and so may have been revoked since.
+    """
+
+    key: Hashable
+    forge: Forge
+    ref: AssetRef
+    signed: SignedUrl | None
+    reused: bool = False
+    asset: Asset | None = None
+    api_url: str = ""
+    secret: Secret | None = None
+
+    @property
+    def version(self) -> Hashable:
+        """Changes when the asset does: GitHub gives a file that was uploaded again a new id."""
+        return (self.key, self.asset.id if self.asset else self.signed and self.signed.path)
+
+    @property
+    def host(self) -> Host:
+        """The host that the bytes come from."""
+        return self.forge.api_host if self.signed is None else self.signed.host
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A release as last seen, to be asked for again at `fresh_until`; `assets` are those met so far, by name.
+
+    `next_page` is the first page of the whole list that has not been read, None when all have been; the last was read
+    at `paged`.
+    """
+
+    found: Found
+    assets: Mapping[str, Asset]
+    fresh_until: float
+    next_page: int | None = 1
+    paged: float = 0
+
+    def uploaded(self, name: str) -> Asset | None:
+        asset = self.assets.get(name)
+        return asset if asset is not None and asset.state == "uploaded" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
+
+    forge: Forge
+    ref: AssetRef
     secret: Secret
+    holder: Hashable
+
+    @property
+    def release_key(self) -> Hashable:
+        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
+
+    @property
+    def asset_key(self) -> Hashable:
+        return (self.release_key, self.ref.name)
 
 
 class Resolver:
-    def __init__(self, credentials: Credentials, github: GitHub) -> None:
+    """Finds assets. Every method may raise `Unresolvable`, and `TimeoutError` after `TOTAL_SECONDS`."""
+
+    def __init__(
+        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock` gives epoch seconds: what signed URLs are dated in."""
         self._credentials = credentials
         self._github = github
+        self._lifetimes = rules.cache
+        self._clock = clock
+        size = rules.cache.entries
+        self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
+        self._sources: Cache[Hashable, Source] = Cache(size, clock)
+        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
+        self._failures: Cache[Hashable, Problem] = Cache(size, clock)
+        self._public: Cache[Hashable, bool] = Cache(size, clock)
+        self._flights: Flights[Hashable] = Flights()
+        # so that the fingerprint of a secret is worth nothing outside this process
+        self._salt = secrets.token_bytes(32)
 
-    async def resolve(self, request: Resolve, wanted: Want) -> Resolution:
-        """Find the asset, and how the client gets what it wants of it.
+    async def resolve(self, request: Resolve) -> Source | None:
+        """Where the asset is to be had; None when it is not ours to say, and the request is to pass unchanged."""
+        if request.anonymous_first:
+            try:
+                source = await self._publicly(request.forge, request.ref)
+            except (UnclearError, TimeoutError):
+                return None
+            if source is not None:
+                return source
+        secret = self._credentials.secret(request.credential)
+        holder = (request.credential.name, secret.fingerprint(self._salt))
+        query = _Query(request.forge, request.ref, secret, holder)
+        source = await self._privately(query)
+        # only now: a 404 on the web is also what a misspelt name of a public repository gets
+        self._learn_visibility(request.forge, request.ref, public=False)
+        return source
+
+    async def first_byte(self, source: Source) -> Excerpt:
+        """The first byte of an asset, whose headers describe the whole of it."""
+        if known := self._first_bytes.get(source.version):
+            return known
+        return await self._share(("first byte", source.version), partial(self._first_byte, source))
+
+    async def _first_byte(self, source: Source) -> Excerpt:
+        excerpt = await self.excerpt(source, _FIRST_BYTE, 1)
+        if excerpt.status in (200, 206, 416):
+            self._first_bytes.put(source.version, excerpt, self._lifetimes.tags)
+        return excerpt
+
+    async def excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
+        """A small part of an asset. A signed URL that was used before and is refused now is asked for anew, once."""
+        if source.signed is None:
+            assert source.secret is not None
+            return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
+        excerpt = await self._github.excerpt(source.signed, headers, most)
+        if excerpt.status in (401, 403) and source.reused:
+            self.forget(source)
+            fresh = await self._share(source.key, partial(self._renewed, source))
+            if fresh.signed is not None:
+                return await self._github.excerpt(fresh.signed, headers, most)
+        return excerpt
+
+    def forget(self, source: Source) -> None:
+        """Hand out no more what was refused, unless it was replaced meanwhile."""
+        known = self._sources.get(source.key)
+        if known is not None and known.signed == source.signed:
+            self._sources.drop(source.key)
+
+    def learn(self, source: Source, signed: SignedUrl) -> None:
+        """Remember a signed URL that was seen passing by."""
+        self._remember(replace(source, signed=signed))
+
+    # ---------------------------------------------------------------- public
+
+    async def _publicly(self, forge: Forge, ref: AssetRef) -> Source | None:
+        """What anybody may have; None when it is private, or absent.
 
         Raises:
-            Unresolvable: it cannot be had; the problem says why.
+            UnclearError, TimeoutError: the web host did not say.
         """
-        secret = self._credentials.secret(request.credential)
-        located = await self._github.locate(request.forge, request.ref, secret)
-        signed = None
-        if wanted is not Want.ALL:
-            signed = await self._github.sign(request.forge, located.api_url, secret)
-        return Resolution(plan(wanted, located, signed), located.asset, secret)
+        if self._public.get((forge.web, ref.repository)) is False or self._public.get((forge.web, ref)) is False:
+            return None
+        key = ("public", forge.web, ref)
+        if known := self._sources.get(key):
+            return known
+        return await self._share(key, partial(self._ask_publicly, key, forge, ref), _PUBLIC_SECONDS)
+
+    async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
+        signed = await self._github.public(forge, ref)
+        if signed is None:
+            self._public.put((forge.web, ref), False, self._lifetimes.missing)
+            return None
+        self._learn_visibility(forge, ref, public=True)
+        return self._remember(Source(key, forge, ref, signed))
+
+    def _learn_visibility(self, forge: Forge, ref: AssetRef, *, public: bool) -> None:
+        key = (forge.web, ref.repository)
+        if public or self._public.get(key) is None:
+            self._public.put(key, public, self._lifetimes.visibility)
+
+    # --------------------------------------------------------------- private
+
+    async def _privately(self, query: _Query) -> Source:
+        if known := self._sources.get(query.asset_key):
+            return known
+        return await self._once(query.asset_key, partial(self._ask, query))
+
+    async def _ask(self, query: _Query) -> Source:
+        for _ in range(2):
+            known, asset = await self._locate(query)
+            api_url = f"{known.found.releases_url}/assets/{asset.id}"
+            source = Source(
+                query.asset_key, query.forge, query.ref, None, asset=asset, api_url=api_url, secret=query.secret
+            )
+            try:
+                return await self._signed(source)
+            except AssetGoneError:
+                # it was replaced since the release was read
+                self._releases.drop(query.release_key)
+        raise Unresolvable(problems.asset_not_found(query.ref, known.found.release.tag_name))
+
+    async def _signed(self, source: Source) -> Source:
+        """The source with a signed URL, or as it is when the forge streams.
+
+        Raises:
+            AssetGoneError: the asset is there no more.
+        """
+        assert source.secret is not None
+        signed = await self._github.sign(source.forge, source.api_url, source.secret)
+        return self._remember(replace(source, signed=signed, reused=False))
+
+    async def _renewed(self, source: Source) -> Source:
+        """The same asset with a new signed URL."""
+        try:
+            if source.secret is not None:
+                return await self._signed(source)
+            signed = await self._github.public(source.forge, source.ref)
+        except (AssetGoneError, UnclearError):
+            signed = None
+        if signed is None:
+            raise Unresolvable(problems.signed_url_refused(source.host, 403))
+        return self._remember(replace(source, signed=signed, reused=False))
+
+    def _remember(self, source: Source) -> Source:
+        signed = source.signed
+        seconds = self._lifetimes.tags if signed is None else signed.seconds(self._clock())
+        self._sources.put(source.key, replace(source, reused=signed is not None), seconds)
+        return source
+
+    async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
+        """The asset in its release: in what is known of it, else in what it is now, else on its further pages."""
+        key, name = query.release_key, query.ref.name
+        known = self._releases.get(key)
+        if known is None or known.fresh_until <= self._clock() or known.uploaded(name) is None:
+            known = await self._once(key, partial(self._release, query))
+        while name not in known.assets and known.next_page is not None:
+            known = await self._share((key, "page"), partial(self._page, query, known))
+        if asset := known.uploaded(name):
+            return known, asset
+        if unfinished := known.assets.get(name):
+            raise Unresolvable(problems.asset_not_uploaded(query.ref, unfinished.state))
+        raise Unresolvable(problems.asset_not_found(query.ref, known.found.release.tag_name))
+
+    async def _release(self, query: _Query) -> _Known:
+        """Ask for the release, or whether it still is what is known of it."""
+        known = self._releases.get(query.release_key)
+        etag = known.found.etag if known else None
+        found = await self._github.release(query.forge, query.ref, query.secret, etag)
+        now = self._clock()
+        fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
+        if found is not None:
+            known = _Known(found, {asset.name: asset for asset in found.release.assets}, fresh_until)
+        else:
+            assert known is not None
+            # unchanged as far as the embedded list goes; the pages behind it are read again, but not at every miss
+            is_old = known.paged + self._lifetimes.missing <= now
+            known = replace(known, fresh_until=fresh_until, next_page=1 if is_old else known.next_page)
+        return self._keep(query, known)
+
+    async def _page(self, query: _Query, known: _Known) -> _Known:
+        """Read one more page of the release's assets."""
+        assert known.next_page is not None
+        page = await self._github.assets(query.forge, known.found, known.next_page, query.secret)
+        next_page = known.next_page + 1 if len(page) == PER_PAGE and known.next_page < _MAX_PAGES else None
+        assets = {**known.assets, **{asset.name: asset for asset in page}}
+        return self._keep(query, replace(known, assets=assets, next_page=next_page, paged=self._clock()))
+
+    def _keep(self, query: _Query, known: _Known) -> _Known:
+        self._releases.put(query.release_key, known, _KEPT_SECONDS)
+        return known
+
+    # ----------------------------------------------------------------- calls
+
+    async def _once[V](self, key: Hashable, call: Callable[[], Awaitable[V]]) -> V:
+        """`_share`, unless the same failed a moment ago and would again."""
+        if failure := self._failures.get(key):
+            raise Unresolvable(failure)
+
+        async def remembered() -> V:
+            try:
+                return await call()
+            except Unresolvable as unresolvable:
+                if unresolvable.problem.status in _LASTING:
+                    self._failures.put(key, unresolvable.problem, self._lifetimes.missing)
+                raise
+
+        return await self._share(key, remembered)
+
+    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]], seconds: float = TOTAL_SECONDS) -> V:
+        """One call for all who ask now, with a deadline of its own: no client's end is its end."""
+
+        async def bounded() -> V:
+            async with asyncio.timeout(seconds):
+                return await call()
+
+        return await self._flights.share(key, bounded)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from gatepass.forges import GITHUB, Forge, Host
-from gatepass.rules_shape import CredentialEntry, ForgeEntry, RuleEntry, faults
+from gatepass.rules_shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, faults
 from gatepass.rules_values import (
     Pattern,
     Template,
@@ -59,9 +59,14 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class ResolveRelease:
-    """Find the release asset behind a download URL through the forge's API."""
+    """Find the release asset behind a download URL.
+
+    `anonymous_first` tells whether the web host is asked before the API, without a credential: a public asset then
+    needs none.
+    """
 
     forge: Forge
+    anonymous_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Rules:
     forges: tuple[Forge, ...]
     credentials: tuple[Credential, ...]
     rules: tuple[Rule, ...]
+    cache: CacheEntry
 
     @property
     def hosts(self) -> frozenset[Host]:
@@ -150,7 +156,13 @@ class _Parser:
             forges=tuple(self._forges.values()),
             credentials=tuple(credential for credential in self._credentials.values() if credential),
             rules=tuple(rule for rule in rules if rule),
+            cache=self._cache(),
         )
+
+    def _cache(self) -> CacheEntry:
+        data = self._document.data
+        entry = data.get("cache", {}) if isinstance(data, dict) else {}
+        return msgspec.convert(entry, CacheEntry, strict=True)
 
     def _forge(self, path: Path, value: Data) -> Forge | None:
         if (entry := self._decode(ForgeEntry, path, value)) is None:
@@ -188,6 +200,9 @@ class _Parser:
         return Rule(str(pattern) if entry.name is UNSET else entry.name, pattern, action, credential)
 
     def _action(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> Action | None:
+        if entry.when is not UNSET and entry.resolve is UNSET:
+            hint = "headers are always injected"
+            self._wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, hint)
         if entry.headers is not UNSET and entry.resolve is UNSET:
             return self._headers((*path, "headers"), entry.headers)
         if entry.headers is not UNSET or entry.resolve is UNSET:
@@ -198,7 +213,11 @@ class _Parser:
         if pattern and not forge and self._forges_complete:
             hint = f"add `{pattern.host}` under `forges:`, with the address of its API"
             self._wrong((*path, "match"), "the host of a forge", entry.match, hint)
-        return ResolveRelease(forge) if forge else None
+        # a pattern that leaves the owner open meets more public repositories than private ones
+        anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]
+        if entry.when is not UNSET:
+            anonymous_first = entry.when == "not-found"
+        return ResolveRelease(forge, anonymous_first) if forge else None
 
     def _headers(self, path: Path, headers: Mapping[str, str]) -> InjectHeaders:
         pairs: list[tuple[str, Template]] = []

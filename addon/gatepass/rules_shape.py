@@ -33,6 +33,20 @@ class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: Annotated[list[str], Meta(min_length=1)]
 
 
+class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is remembered, in entries of each kind, and for how many seconds."""
+
+    entries: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    latest: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    """For so long the latest release is what it was."""
+    tags: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    """For so long the release of a tag is what it was."""
+    missing: Annotated[int, Meta(ge=0, le=86_400)] = 10
+    """For so long what could not be had is not asked for again."""
+    visibility: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    """For so long a repository is as public or private as it was."""
+
+
 class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do with the requests that match."""
 
@@ -41,6 +55,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     resolve: Literal["github-release"] | UnsetType = UNSET
     headers: Annotated[dict[str, str], Meta(min_length=1)] | UnsetType = UNSET
+    when: Literal["always", "not-found"] | UnsetType = UNSET
 
 
 class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +65,7 @@ class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credentials: Annotated[dict[str, CredentialEntry], Meta(min_length=1)]
     rules: Annotated[list[RuleEntry], Meta(min_length=1)]
     forges: list[ForgeEntry] = []
+    cache: CacheEntry = CacheEntry()
 
 
 def faults(document: Document) -> Iterator[tuple[Path, RuleProblem]]:
@@ -73,6 +89,9 @@ def _faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> 
                 yield from _faults(document, kind.item_type, item, (*path, index))
         case inspect.StrType(), str() if value or not kind.min_length:
             pass
+        case inspect.IntType(ge=least, le=most), int() if not isinstance(value, bool):
+            if not (least or 0) <= value <= (most or value):
+                yield path, document.wrong(path, _expected(kind), value)
         case inspect.LiteralType(), _:
             # Types are compared too: `true` equals 1 to Python, and not to a reader of the file.
             if not any(value == known and type(value) is type(known) for known in kind.values):
@@ -107,6 +126,8 @@ def _expected(kind: inspect.Type) -> str:
             return " or ".join(f"`{known}`" for known in values)
         case inspect.StrType():
             return "text"
+        case inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
         case inspect.ListType():
             return "a list"
         case _:

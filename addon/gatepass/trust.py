@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from .errors import GatepassError
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .forges import Host
+    from gatepass.forges import Host
 
 # The names under which mitmproxy looks for its CA in the folder `confdir`.
 CA_FILE: Final = "mitmproxy-ca.pem"

@@ -12,7 +12,7 @@ import certifi
 import httpx2
 from mitmproxy.proxy import mode_specs
 
-from .errors import GatepassError
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options
