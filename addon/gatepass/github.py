@@ -92,7 +92,7 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class Reply:
     """A whole answer of the API, small enough to hold; `url` is where it came from in the end."""
 
     status: int
@@ -168,7 +168,7 @@ class GitHub:
         """The release that `ref` names; None when it still is the one of this `etag`, which costs no budget."""
         which = "latest" if ref.tag is None else f"tags/{quote(ref.tag, safe='')}"
         url = f"{forge.api}/repos/{ref.repository}/releases/{which}"
-        reply = await self._api(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
+        reply = await self.ask(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
         if reply.status == 304:
             return None
         if reply.status == 404:
@@ -176,14 +176,14 @@ class GitHub:
         self._expect_ok(forge, secret, reply)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
         releases_url = reply.url.partition("/releases/")[0] + "/releases"
-        return Found(_decode(reply, Release, forge), releases_url, reply.headers.get("etag"))
+        return Found(decode(reply, Release, forge), releases_url, reply.headers.get("etag"))
 
     async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
         """One page of all assets of a release; fewer than `PER_PAGE` are the last."""
         url = f"{found.releases_url}/{found.release.id}/assets?per_page={PER_PAGE}&page={page}"
-        reply = await self._api(forge, url, secret, {})
+        reply = await self.ask(forge, url, secret)
         self._expect_ok(forge, secret, reply)
-        return _decode(reply, tuple[Asset, ...], forge)
+        return decode(reply, tuple[Asset, ...], forge)
 
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
@@ -216,12 +216,13 @@ class GitHub:
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
 
-    async def _api(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str]) -> _Reply:
-        sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **headers}
+    async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
+        """GET a URL of the API, redirects within it included, with the credential."""
+        sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
             async with self._get(url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
-                    return _Reply(response.status_code, response.headers, await _bounded(response), url)
+                    return Reply(response.status_code, response.headers, await _bounded(response), url)
                 location = response.headers["location"]
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
@@ -243,7 +244,7 @@ class GitHub:
         return url
 
     @staticmethod
-    def _expect_ok(forge: Forge, secret: Secret, reply: _Reply) -> None:
+    def _expect_ok(forge: Forge, secret: Secret, reply: Reply) -> None:
         if reply.status != 200:
             raise describe_refusal(forge, secret.source, reply.status, reply.headers, reply.content)
 
@@ -347,7 +348,12 @@ async def _bounded(response: httpx2.Response) -> bytes:
     return bytes(content)
 
 
-def _decode[T](reply: _Reply, into: type[T], forge: Forge) -> T:
+def decode[T](reply: Reply, into: type[T], forge: Forge) -> T:
+    """The JSON of an answer in its type.
+
+    Raises:
+        Unresolvable: it is something else.
+    """
     try:
         return msgspec.json.decode(reply.content, type=into)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
