@@ -33,6 +33,10 @@ with warnings.catch_warnings():
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-transcripts", action="store_true", help="write what clients print to tests/transcripts")
+
+
 @pytest.fixture(scope="session")
 def _standin() -> Iterator[StandIn]:
     with StandIn() as standin:

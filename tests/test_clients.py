@@ -368,7 +368,7 @@ def blind_token(repository: Repository, github: StandIn) -> None:
         (missing_asset, 404, "asset not found"),
         (unfinished_asset, 404, "asset not fully uploaded"),
         (missing_release, 404, "release not found"),
-        (blind_token, 404, "release not found"),
+        (blind_token, 404, "repository not visible"),
         (bad_token, 401, "bad credential"),
     ],
 )

@@ -306,8 +306,8 @@ def test_untrusted_upstream(github: StandIn, rules: Path, tmp_path: Path, url: s
     other.write_text(certificates.issue(["localhost"]).ca)
     with mitmdump(tmp_path, rules, other, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
         client = Client(tmp_path, proxy.variables())
-        refused(client, github, url, "cannot reach localhost")
-        assert b"certificate is not trusted" in client.fetch(url).body
+        refused(client, github, url, "certificate of localhost not trusted")
+        assert b"was checked against" in client.fetch(url).body
         assert client.fetch(f"https://{github.web}/injected/big/10").status == 502
     assert github.calls() == []
 

@@ -11,9 +11,11 @@ The map, from what knows least to what knows most; a module imports only from ab
     config        which rules file, and where the addon's script is
     credentials   sources of secrets, and the type that holds one
     signed        signed URLs: where they lead, and until when
+    refusals      what an API's refusal or a fault of the network means
     github        the one client of a forge: API, web and asset hosts
     conditions    conditional and range requests, as far as they are answered here
     decision      request + rules -> Pass | Refuse | Inject | Resolve; and what a client wants of an asset
+    diagnosis     why a release was not found: asked on failure alone
     cache         what was learnt, bounded and expiring; one call for all who ask
     resolver      a decision -> the asset's source: asked for once, remembered while it holds
     answers       the responses that clients see

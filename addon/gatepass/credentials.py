@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*", re.ASCII)
 
 
+# The prefixes that GitHub gives tokens ("About authentication to GitHub", token formats).
+_KINDS: Final = {
+    "ghp_": "classic token",
+    "github_pat_": "fine-grained token",
+    "gho_": "OAuth token",
+    "ghu_": "App user token",
+    "ghs_": "App or Actions token",
+}
+
+
 class Secret:
     """A secret that cannot be printed, formatted, compared or pickled by accident."""
 
@@ -34,6 +44,11 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself, for the header that it is meant for."""
         return self._value
+
+    @property
+    def kind(self) -> str:
+        """What sort of token it is, as far as its prefix tells."""
+        return next((kind for prefix, kind in _KINDS.items() if self._value.startswith(prefix)), "token")
 
     def fingerprint(self, salt: bytes) -> str:
         """A short keyed hash (`salt` up to 64 bytes): tells secrets apart, and is of no use to guess one."""

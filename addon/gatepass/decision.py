@@ -39,10 +39,12 @@ class Request:
 class Pass:
     """Not ours: the request goes on as it came, without a credential.
 
-    `is_named` tells whether a rule names its host: then the connection is decrypted, and only because of us.
+    `is_named` tells whether a rule names its host: then the connection is decrypted, and only because of us. `ref` is
+    the asset that it asks for, where a rule resolves others of that host.
     """
 
     is_named: bool
+    ref: urls.AssetRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,10 @@ def decide(request: Request, rules: Rules) -> Decision:
     path = request.path.partition("?")[0]
     rule = rules.match(request.host, path)
     if rule is None:
-        return passed
+        is_forge = any(
+            isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host
+        )
+        return Pass(passed.is_named, urls.parse(path) if is_forge else None)
     decision: Resolve | Inject
     match rule.action:
         case ResolveRelease(forge, anonymous_first):

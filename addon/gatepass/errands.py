@@ -64,10 +64,10 @@ def streamed(response: Response) -> Response:
     return response
 
 
-def pass_on(flow: HTTPFlow) -> Errand:
-    """Let the request go on as it came, its body streamed too."""
+def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
+    """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
     flow.request.stream = True
-    return Errand(None, streamed)
+    return Errand(None, finish or streamed)
 
 
 def seal(flow: HTTPFlow, sealed: Mapping[str, Callable[[], str]]) -> Errand:

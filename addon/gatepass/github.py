@@ -8,23 +8,26 @@ Sources: GitHub's REST documentation (releases, release assets, best practices, 
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx2
 import msgspec
+from cryptography import x509
 
-from gatepass import problems, urls
+from gatepass import problems, refusals, urls
 from gatepass.forges import HTTPS_PORT, Host
 from gatepass.problems import Unresolvable
 from gatepass.signed import SignedUrl
+from gatepass.urls import Repository
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
 
     from gatepass.credentials import Secret
     from gatepass.forges import Forge
@@ -39,6 +42,7 @@ TOTAL_SECONDS: Final = 20.0
 """All that one client request may cause must be over by then: uv gives up after 30 s (FACTS.md)."""
 
 PER_PAGE: Final = 100
+_ISSUER_SECONDS: Final = 3.0
 _MAX_REDIRECTS: Final = 3
 _MAX_REPLY: Final = 32 * 1024 * 1024
 
@@ -67,19 +71,21 @@ class Release(msgspec.Struct, frozen=True):
     id: int
     tag_name: str
     assets: tuple[Asset, ...] = ()
-
-
-class _Message(msgspec.Struct, frozen=True):
-    message: str = ""
+    html_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A release, the API URL below which its assets are, and the validator for asking again."""
+    """A release, the API URL below which its assets are, and the validator for asking again.
+
+    `renamed` is the repository's name now, when it was asked for by an old one; `expires` the end of the token.
+    """
 
     release: Release
     releases_url: str
     etag: str | None
+    renamed: Repository | None
+    expires: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,40 +113,6 @@ def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
     return None if signed is None or signed.host in (forge.api_host, forge.web) else signed
 
 
-def describe_refusal(
-    forge: Forge, source: str, status: int, headers: Mapping[str, str], content: bytes
-) -> Unresolvable:
-    """The problem behind an API answer that is no success and no 404."""
-    if status == 401:
-        return Unresolvable(problems.bad_credential(forge, source))
-    retry_after = _retry_after(headers)
-    if status == 429 or (status == 403 and retry_after is not None):
-        return Unresolvable(problems.rate_limited(forge, source, 60 if retry_after is None else retry_after))
-    if status == 403:
-        return Unresolvable(problems.forbidden(forge, source, _message(content)))
-    return Unresolvable(problems.upstream_failed(forge.api_host, status))
-
-
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Seconds until the API answers again, when it says that it does not now (REST docs, rate limits)."""
-    after = headers.get("retry-after", "")
-    if after.isascii() and after.isdigit():
-        return int(after)
-    if headers.get("x-ratelimit-remaining") == "0":
-        reset = headers.get("x-ratelimit-reset", "")
-        return max(1, int(reset) - int(time.time())) if reset.isascii() and reset.isdigit() else 60
-    return None
-
-
-def _message(content: bytes) -> str:
-    """GitHub's own words in an error answer, for people: one printable line, cut short."""
-    try:
-        message = msgspec.json.decode(content, type=_Message).message
-    except msgspec.DecodeError:
-        message = ""
-    return "".join(c if c.isprintable() else " " for c in message)[:200] or "it gives no reason"
-
-
 class GitHub:
     """A pooled client for API, web and asset hosts.
 
@@ -148,8 +120,15 @@ class GitHub:
     of the whole is the caller's.
     """
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None) -> None:
-        """`trust` verifies all hosts; `proxy` is the upstream proxy. The environment is not asked."""
+    def __init__(
+        self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None, trust_name: str = "the public CAs"
+    ) -> None:
+        """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
+
+        The environment is not asked.
+        """
+        self._trust = trust_name
+        self._is_proxied = proxy is not None
         self._http = httpx2.AsyncClient(
             verify=trust,
             proxy=proxy,
@@ -172,17 +151,19 @@ class GitHub:
         if reply.status == 304:
             return None
         if reply.status == 404:
-            raise Unresolvable(problems.release_not_found(ref, secret.source))
-        self._expect_ok(forge, secret, reply)
+            raise Unresolvable(problems.release_not_found(ref, secret))
+        self.expect_ok(forge, secret, reply)
+        release = decode(reply, Release, forge)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
         releases_url = reply.url.partition("/releases/")[0] + "/releases"
-        return Found(decode(reply, Release, forge), releases_url, reply.headers.get("etag"))
+        renamed = None if reply.url == url else _repository(release.html_url)
+        return Found(release, releases_url, reply.headers.get("etag"), renamed, refusals.token_expiry(reply.headers))
 
     async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
         """One page of all assets of a release; fewer than `PER_PAGE` are the last."""
         url = f"{found.releases_url}/{found.release.id}/assets?per_page={PER_PAGE}&page={page}"
         reply = await self.ask(forge, url, secret)
-        self._expect_ok(forge, secret, reply)
+        self.expect_ok(forge, secret, reply)
         return decode(reply, tuple[Asset, ...], forge)
 
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
@@ -202,7 +183,8 @@ class GitHub:
                     raise AssetGoneError
                 if not response.has_redirect_location:
                     content = await _bounded(response)
-                    raise describe_refusal(forge, secret.source, response.status_code, response.headers, content)
+                    status = response.status_code
+                    raise Unresolvable(refusals.refusal(forge, secret, status, response.headers, content))
                 location = response.headers["location"]
             if signed := signed_url(location, api_url, forge):
                 return signed
@@ -244,9 +226,14 @@ class GitHub:
         return url
 
     @staticmethod
-    def _expect_ok(forge: Forge, secret: Secret, reply: Reply) -> None:
+    def expect_ok(forge: Forge, secret: Secret, reply: Reply) -> None:
+        """Go on when the API answered 200.
+
+        Raises:
+            Unresolvable: it did not.
+        """
         if reply.status != 200:
-            raise describe_refusal(forge, secret.source, reply.status, reply.headers, reply.content)
+            raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
 
     # ---------------------------------------------------- without a credential
 
@@ -307,7 +294,28 @@ class GitHub:
             seconds = CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else TOTAL_SECONDS
             raise Unresolvable(problems.timed_out(host, seconds)) from None
         except httpx2.TransportError as error:
-            raise Unresolvable(problems.unreachable(host, _cause(error))) from None
+            issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
+            raise Unresolvable(refusals.fault(host, error, self._trust, issuer)) from None
+
+    async def _issuer(self, host: Host) -> str | None:
+        """Who issued the certificate that a host presents: asked without a request, so that nothing is given away."""
+        if self._is_proxied:
+            return None
+        unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(_ISSUER_SECONDS):
+                _, writer = await asyncio.open_connection(
+                    host.name, host.port, ssl=unverified, server_hostname=host.name
+                )
+        except (OSError, TimeoutError):
+            return None
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.transport.abort()
+        try:
+            return x509.load_der_x509_certificate(certificate).issuer.rfc4514_string()
+        except (ValueError, TypeError):
+            return None
 
 
 def _is_short(response: httpx2.Response) -> bool:
@@ -316,25 +324,18 @@ def _is_short(response: httpx2.Response) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= 64 * 1024
 
 
+def _repository(html_url: str) -> Repository | None:
+    """The repository whose web page that is."""
+    parts = urlsplit(html_url).path.split("/")
+    return Repository(parts[1], parts[2]) if len(parts) > 2 else None
+
+
 def _joined(base: str, location: str) -> str:
     """Where a redirect leads; nowhere when it is no URL, which every check refuses."""
     try:
         return urljoin(base, location)
     except ValueError:
         return ""
-
-
-def _cause(error: httpx2.TransportError) -> str:
-    """The reason in the words of the deepest layer, without any URL: httpx2 keeps them in the chain of causes."""
-    causes: list[BaseException] = [error]
-    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None and deeper not in causes:
-        causes.append(deeper)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
-    texts = [cause.strerror or str(cause) for cause in causes if isinstance(cause, OSError)]
-    text = next(filter(None, (*reversed(texts), str(error))), type(error).__name__)
-    return text if "://" not in text else type(error).__name__
 
 
 async def _bounded(response: httpx2.Response) -> bytes:

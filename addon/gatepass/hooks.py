@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,15 +17,17 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
-from gatepass import answers, config, delivery, errands, problems, upstream
+from gatepass import answers, config, delivery, errands, problems, refusals, upstream
+from gatepass.cache import Cache
 from gatepass.credentials import Credentials
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
 from gatepass.delivery import Answer, Rewrite, Serve
 from gatepass.errors import GatepassError
 from gatepass.forges import Host
-from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, describe_refusal, signed_url
+from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, signed_url
 from gatepass.problems import Problem, Unresolvable
 from gatepass.resolver import Resolver
+from gatepass.rules import ResolveRelease
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -37,8 +40,13 @@ if TYPE_CHECKING:
     from gatepass.errands import Errand
     from gatepass.resolver import Source
     from gatepass.rules import Rules, Template
+    from gatepass.urls import AssetRef
 
 logger: Final = logging.getLogger("gatepass")
+
+# How the flow list shows what was done (mitmproxy's names of emoji).
+_DONE: Final = ":white_check_mark:"
+_REFUSED: Final = ":x:"
 
 # Where the address of a connection is an IP, and the client's SNI names the server that upstream TLS verifies.
 _TRANSPARENT: Final = (mode_specs.TransparentMode, mode_specs.LocalMode, mode_specs.WireGuardMode)
@@ -59,6 +67,7 @@ class Gatepass:
         self._asking: tuple[Resolver, GitHub] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._errands: WeakKeyDictionary[HTTPFlow, Errand] = WeakKeyDictionary()
+        self._noticed: Cache[str, bool] = Cache(100, time.monotonic)
         self._running = False
 
     # ------------------------------------------------------------------ life
@@ -116,7 +125,8 @@ class Gatepass:
         """
         assert self._rules is not None
         if self._asking is None:
-            github = GitHub(upstream.trust(ctx.options), upstream.proxy(ctx.options))
+            options = ctx.options
+            github = GitHub(upstream.trust(options), upstream.proxy(options), upstream.trust_name(options))
             self._asking = (Resolver(self._credentials, github, self._rules), github)
         return self._asking[0]
 
@@ -160,15 +170,13 @@ class Gatepass:
             flow.response = await self._settle(flow, decide(request, self._rules))
         except Unresolvable as unresolvable:
             flow.response = self._refusal(flow, unresolvable.problem)
-        except TimeoutError:
-            flow.response = self._refusal(flow, problems.timed_out(host, TOTAL_SECONDS))
 
     async def _settle(self, flow: HTTPFlow, decision: Decision) -> Response | None:
         """Do to the flow what was decided; the response, where it is known already."""
         match decision:
-            case Pass(is_named):
+            case Pass(is_named, ref):
                 if is_named:
-                    self._errands[flow] = errands.pass_on(flow)
+                    self._errands[flow] = errands.pass_on(flow, partial(self._uncovered, ref) if ref else None)
                 return None
             case Refuse(problem):
                 return self._refusal(flow, problem)
@@ -176,12 +184,31 @@ class Gatepass:
                 self._errands[flow] = self._inject(flow, decision)
                 return None
             case Resolve():
-                async with asyncio.timeout(TOTAL_SECONDS):
-                    return await self._resolve(flow, decision)
+                try:
+                    async with asyncio.timeout(TOTAL_SECONDS):
+                        return await self._resolve(flow, decision)
+                except TimeoutError:
+                    problem = problems.timed_out(decision.forge.api_host, TOTAL_SECONDS)
+                except Unresolvable as unresolvable:
+                    problem = unresolvable.problem
+                ref = decision.ref
+                return self._refusal(
+                    flow,
+                    problem.about(owner=ref.repository.owner, repo=ref.repository.name, tag=ref.tag, asset=ref.name),
+                )
+
+    def _uncovered(self, ref: AssetRef, response: Response) -> Response:
+        """A 404 for an asset that no rule covers is explained: GitHub says it for what is private, too."""
+        if response.status_code != 404:
+            return errands.streamed(response)
+        assert self._rules is not None
+        patterns = (str(rule.match) for rule in self._rules.rules if isinstance(rule.action, ResolveRelease))
+        raise Unresolvable(problems.not_in_rules(ref, patterns))
 
     def _inject(self, flow: HTTPFlow, decision: Inject) -> Errand:
         secret = self._credentials.secret(decision.credential)
         flow.comment = f"gatepass: {decision.rule.name}"
+        flow.marked = _DONE
         return errands.seal(
             flow,
             {name: partial(_rendered, template, secret) for name, template in decision.action.headers},
@@ -195,6 +222,9 @@ class Gatepass:
             return None
         asset = f"asset {source.asset.id}" if source.asset else "public asset"
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}"
+        flow.marked = _DONE
+        for notice in source.notices:
+            self._notice(notice)
         match await delivery.plan(resolver, source, flow.request.method, flow.request.headers):
             case Answer(response):
                 return response
@@ -204,8 +234,15 @@ class Gatepass:
                 self._errands[flow] = _rewrite(flow, resolver, source)
         return None
 
+    def _notice(self, text: str) -> None:
+        """Say it once an hour: it is true for every request."""
+        if self._noticed.get(text) is None:
+            self._noticed.put(text, True, 3600)
+            logger.warning("gatepass: %s", text)
+
     def _refusal(self, flow: HTTPFlow, problem: Problem) -> Response:
-        flow.comment = f"gatepass: {problem.title}"
+        flow.comment = f"gatepass: {problem}"
+        flow.marked = _REFUSED
         logger.warning("gatepass: %s %s: %s", flow.request.method, flow.request.url.partition("?")[0], problem)
         return answers.refusal(problem, flow.request.method)
 
@@ -256,16 +293,18 @@ def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
 
 def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
     """Send the flow to the asset endpoint of the API, with the credential."""
-    secret, forge = source.secret, source.forge
+    secret, forge, url = source.secret, source.forge, flow.request.url
     assert secret is not None
 
     def finish(response: Response) -> Response:
         if response.status_code in answers.ASSET_STATUS:
             return answers.from_asset_host(response, forge.api_host)
         resolver.forget(source)
+        if response.status_code == 404 and source.reused:
+            return answers.again(url)
         location = response.headers.get("location")
         if location is None or not 300 <= response.status_code < 400:
-            raise describe_refusal(forge, secret.source, response.status_code, response.headers, b"")
+            raise Unresolvable(refusals.refusal(forge, secret, response.status_code, response.headers, b""))
         signed = signed_url(location, source.api_url, forge)
         if signed is None:
             raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))

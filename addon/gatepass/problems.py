@@ -1,30 +1,37 @@
 """What went wrong, in words: for the client as problem details (RFC 9457), for the log as one line.
 
-Pure: makes texts from facts and does not look for any. No text here may hold a secret or a signed URL.
+Pure: makes texts from facts and looks for none. No text here may hold a secret or a signed URL.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
+    from gatepass.credentials import Secret
     from gatepass.forges import Forge, Host
-    from gatepass.urls import AssetRef
+    from gatepass.urls import AssetRef, Repository
 
 CONTENT_TYPE: Final = "application/problem+json"
 """Without a charset: uv reads the details of exactly this type (FACTS.md, measured)."""
 
+_MOST_LISTED: Final = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One failure: `kind` is stable and for machines, the rest is for people.
+    """One failure. `kind` is stable and for machines; title, detail and hint are for people.
 
-    `status` is what a GET is answered with. `retry_after` is in seconds.
+    `status` is what a GET is answered with. `retry_after` is in seconds. `members` are the extension members of
+    RFC 9457, section 3.2: owner, repo, tag, asset, credential-source, request-id, candidates, where they are known.
     """
 
     kind: str
@@ -33,6 +40,7 @@ class Problem:
     detail: str
     hint: str
     retry_after: int | None = None
+    members: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
@@ -42,19 +50,25 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.title}: {self.detail}; hint: {self.hint}"
 
+    def about(self, **members: object) -> Problem:
+        """The same with these members (an underscore stands for a hyphen), less those that are None."""
+        known = {name.replace("_", "-"): value for name, value in members.items() if value is not None}
+        return replace(self, members={**known, **self.members})
+
     def body(self) -> bytes:
         """The JSON document that a GET is answered with."""
-        members: dict[str, object] = {
+        document = {
             "type": self.type,
             "title": self.title,
             "status": self.status,
             # uv shows title and detail and nothing else, so the way out stands in the detail too
             "detail": f"{self.detail}; hint: {self.hint}",
             "hint": self.hint,
+            **self.members,
         }
         if self.retry_after is not None:
-            members["retry-after"] = self.retry_after
-        return msgspec.json.encode(members)
+            document["retry-after"] = self.retry_after
+        return msgspec.json.encode(document)
 
     @property
     def reason(self) -> str:
@@ -70,6 +84,9 @@ class Unresolvable(Exception):
         self.problem = problem
 
 
+# ----------------------------------------------------------------- the addon
+
+
 def internal() -> Problem:
     return Problem(
         "internal",
@@ -78,6 +95,30 @@ def internal() -> Problem:
         "the addon met something that it does not expect; mitmproxy's log holds the details",
         "report it, with the log",
     )
+
+
+def unverified_upstream(host: Host) -> Problem:
+    return Problem(
+        "unverified-upstream",
+        502,
+        "upstream certificates are not verified",
+        f"mitmproxy runs with `ssl_insecure`, so no credential is sent for {host}",
+        "start it without `ssl_insecure`, and name a private CA with `ssl_verify_upstream_trusted_ca`",
+    )
+
+
+def not_in_rules(ref: AssetRef, patterns: Iterable[str]) -> Problem:
+    named = ", ".join(f"`{pattern}`" for pattern in patterns)
+    return Problem(
+        "not-in-rules",
+        404,
+        "not found, and no rule covers it",
+        f"no credential was used for {ref.repository}: the rules name {named}",
+        f"if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`",
+    ).about(owner=ref.repository.owner, repo=ref.repository.name, tag=ref.tag, asset=ref.name)
+
+
+# ---------------------------------------------------------------- credential
 
 
 def no_credential(name: str, tried: Iterable[str]) -> Problem:
@@ -101,66 +142,168 @@ def unusable_secret(name: str, source: str) -> Problem:
     )
 
 
-def unverified_upstream(host: Host) -> Problem:
-    return Problem(
-        "unverified-upstream",
-        502,
-        "upstream certificates are not verified",
-        f"mitmproxy runs with `ssl_insecure`, so no credential is sent for {host}",
-        "start it without `ssl_insecure`, and name a private CA with `ssl_verify_upstream_trusted_ca`",
-    )
-
-
-def bad_credential(forge: Forge, source: str) -> Problem:
+def bad_credential(forge: Forge, secret: Secret) -> Problem:
     return Problem(
         "bad-credential",
         401,
         "bad credential",
-        f"{forge.api_host} does not accept the token from `{source}`",
-        "make a new token, or check that the whole of it was set",
+        f"{forge.api_host} does not accept the {secret.kind} from `{secret.source}`: mistyped, revoked or expired",
+        "make a new token, and set the whole of it",
     )
 
 
-def forbidden(forge: Forge, source: str, message: str) -> Problem:
+def expired_credential(forge: Forge, secret: Secret, expired: datetime) -> Problem:
+    return Problem(
+        "expired-credential",
+        401,
+        "credential expired",
+        f"{forge.api_host} does not accept the {secret.kind} from `{secret.source}`: it expired on {expired:%Y-%m-%d}",
+        "make a new token, or renew this one, and set it",
+    )
+
+
+def locked_out(forge: Forge, secret: Secret) -> Problem:
+    return Problem(
+        "locked-out",
+        403,
+        "locked out for a while",
+        f"{forge.api_host} saw too many bad credentials from here, and refuses the good ones too, "
+        f"that from `{secret.source}` among them",
+        "stop what sends a bad token, and wait some minutes",
+    )
+
+
+def sso_required(forge: Forge, secret: Secret, url: str | None) -> Problem:
+    return Problem(
+        "sso-required",
+        403,
+        "SSO authorisation missing",
+        f"the organisation demands single sign-on, and the {secret.kind} from `{secret.source}` is not authorised",
+        f"authorise it at {url}" if url else f"authorise it in the token settings of {forge.web}",
+    ).about(authorise_at=url)
+
+
+def address_not_allowed(forge: Forge, secret: Secret) -> Problem:
+    return Problem(
+        "address-not-allowed",
+        403,
+        "not on the IP allow list",
+        f"the organisation on {forge.web} admits listed addresses alone, and that of this proxy is not one of them; "
+        f"the credential from `{secret.source}` is good",
+        "have the proxy's outgoing address added to the organisation's IP allow list",
+    )
+
+
+def forbidden(forge: Forge, secret: Secret, message: str) -> Problem:
     return Problem(
         "forbidden",
         403,
         "access refused",
-        f"{forge.api_host} refuses the token from `{source}`: {message}",
-        "see what the token may do in the settings of its owner",
+        f"{forge.api_host} refuses the {secret.kind} from `{secret.source}`: {message}",
+        "see that it has the permission `Contents: read` for the repository",
     )
 
 
-def rate_limited(forge: Forge, source: str, retry_after: int) -> Problem:
+def rate_limited(forge: Forge, secret: Secret, retry_after: int) -> Problem:
     return Problem(
         "rate-limited",
         429,
         "API rate limit exceeded",
-        f"{forge.api_host} answers the token from `{source}` again in {retry_after} s",
-        "wait, or use a token with a larger budget",
+        f"the budget of the {secret.kind} from `{secret.source}` at {forge.api_host} is used up; "
+        f"it is full again in {_span(retry_after)}",
+        "wait, or use a credential with a larger budget, such as a GitHub App's",
         retry_after,
     )
 
 
-def release_not_found(ref: AssetRef, source: str) -> Problem:
-    release = "a release" if ref.tag is None else f"release `{ref.tag}`"
+def slowed_down(forge: Forge, secret: Secret, retry_after: int) -> Problem:
+    return Problem(
+        "secondary-rate-limited",
+        429,
+        "secondary rate limit exceeded",
+        f"{forge.api_host} had too many requests at once with the {secret.kind} from `{secret.source}`; "
+        f"it answers again in {_span(retry_after)}",
+        "wait, and ask for less at once",
+        retry_after,
+    )
+
+
+# --------------------------------------------------------------------- asset
+
+
+def release_not_found(ref: AssetRef, secret: Secret) -> Problem:
+    release = "a latest release" if ref.tag is None else f"release `{ref.tag}`"
     return Problem(
         "release-not-found",
         404,
         "release not found",
-        f"{release} of {ref.repository} does not exist, or the token from `{source}` may not see it",
-        "check owner, repository and tag, and that the token has the permission `Contents: read` there",
+        f"{release} of {ref.repository} does not exist, or the {secret.kind} from `{secret.source}` may not see it",
+        "check owner, repository and tag, and that it has the permission `Contents: read` there",
     )
 
 
-def asset_not_found(ref: AssetRef, tag: str) -> Problem:
+def repository_not_visible(forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
+    remedy = {
+        "fine-grained token": "select the repository and grant `Contents: read` in the token's settings",
+        "classic token": "give it the scope `repo`, and its owner access to the repository",
+        "App or Actions token": "install the App on the repository with `Contents: read`; "
+        "a workflow's own token sees its own repository alone",
+    }.get(secret.kind, "grant its owner `Contents: read` on the repository")
+    return Problem(
+        "repository-not-visible",
+        404,
+        "repository not visible",
+        f"{ref.repository} does not exist on {forge.web}, or the {secret.kind} from `{secret.source}` may not see it: "
+        "GitHub does not tell which",
+        f"check the spelling; if it exists, {remedy}",
+    )
+
+
+def tag_not_found(ref: AssetRef, tags: Iterable[str], renamed: Repository | None) -> Problem:
+    known = list(tags)
+    candidates = nearest(ref.tag or "", known)
+    if not known:
+        hint = "publish a release, or check the repository's name"
+    elif candidates:
+        hint = f"did you mean {_listed(candidates)}?"
+    else:
+        hint = f"its newest releases are {_listed(known[:_MOST_LISTED])}"
+    what = "has no published release" if ref.tag is None else f"has no release with the tag `{ref.tag}`"
+    return Problem("tag-not-found", 404, "release not found", f"{_named(ref, renamed)} {what}", hint).about(
+        candidates=candidates or known[:_MOST_LISTED], renamed_to=renamed and str(renamed)
+    )
+
+
+def only_a_draft(ref: AssetRef, renamed: Repository | None) -> Problem:
+    return Problem(
+        "only-a-draft",
+        404,
+        "the release is a draft",
+        f"{_named(ref, renamed)} has the tag `{ref.tag}` on a draft alone, whose assets have no download URL yet",
+        "publish the release",
+    )
+
+
+def asset_not_found(ref: AssetRef, tag: str, names: Iterable[str], renamed: Repository | None) -> Problem:
+    known = sorted(names)
+    uploaded = upload_name(ref.name)
+    if uploaded != ref.name and uploaded in known:
+        candidates = [uploaded]
+        hint = f"GitHub renames uploads: there it is `{uploaded}`"
+    elif candidates := nearest(ref.name, known):
+        hint = f"did you mean {_listed(candidates)}?"
+    elif known:
+        more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
+        hint = f"it holds {_listed(known[:_MOST_LISTED])}{more}"
+    else:
+        hint = "it holds no assets: upload them"
     return Problem(
         "asset-not-found",
         404,
         "asset not found",
-        f"release `{tag}` of {ref.repository} has no asset `{ref.name}`",
-        f"`gh release view {tag} -R {ref.repository}` lists what it has",
-    )
+        f"release `{tag}` of {_named(ref, renamed)} has no asset `{ref.name}`",
+        hint,
+    ).about(candidates=candidates or known[:_MOST_LISTED], renamed_to=renamed and str(renamed))
 
 
 def asset_not_uploaded(ref: AssetRef, state: str) -> Problem:
@@ -168,8 +311,21 @@ def asset_not_uploaded(ref: AssetRef, state: str) -> Problem:
         "asset-not-uploaded",
         404,
         "asset not fully uploaded",
-        f"asset `{ref.name}` of {ref.repository} is in state `{state}`",
-        "upload it again",
+        f"asset `{ref.name}` of {ref.repository} is in the state `{state}`",
+        "wait for the upload, or delete the asset and upload it again",
+    )
+
+
+# ------------------------------------------------------------------- network
+
+
+def name_not_resolved(host: Host, error: str) -> Problem:
+    return Problem(
+        "name-not-resolved",
+        502,
+        f"cannot resolve {host.name}",
+        f"DNS has no address for {host.name}: {error}",
+        "check the name, the network, and the resolver of the machine that the proxy runs on",
     )
 
 
@@ -179,7 +335,19 @@ def unreachable(host: Host, error: str) -> Problem:
         502,
         f"cannot reach {host.name}",
         f"{host}: {error}",
-        "check the network, DNS and the CA that the proxy trusts upstream",
+        "check the network, and whether an upstream proxy is needed (`--mode upstream:…`)",
+    )
+
+
+def certificate_not_trusted(host: Host, error: str, issuer: str | None, trust: str) -> Problem:
+    by = f", issued by `{issuer}`," if issuer else ""
+    return Problem(
+        "certificate-not-trusted",
+        502,
+        f"certificate of {host.name} not trusted",
+        f"the certificate of {host}{by} was checked against {trust}: {error}",
+        "if a company's CA stands between, name it with `ssl_verify_upstream_trusted_ca`, or in SSL_CERT_FILE for "
+        "`gatepass run` and `gatepass serve`",
     )
 
 
@@ -218,6 +386,33 @@ def signed_url_refused(host: Host, status: int) -> Problem:
         "signed-url-refused",
         502,
         "the asset host refused the signed URL",
-        f"{host} answered {status}",
-        "try again; check the clock of this machine",
+        f"{host} answered {status} to a URL that the API has just signed",
+        "try again; check the clock of the machine that the proxy runs on",
     )
+
+
+# --------------------------------------------------------------------- words
+
+
+def upload_name(name: str) -> str:
+    """The name that GitHub gives a file on upload: special characters become dots (upload docs, FACTS.md)."""
+    return re.sub(r"[^A-Za-z0-9._@+~-]+", ".", name).strip(".")
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """What may have been meant, best first."""
+    by_folded = {text.casefold(): text for text in known}
+    found = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
+    return [by_folded[text] for text in found]
+
+
+def _named(ref: AssetRef, renamed: Repository | None) -> str:
+    return f"{ref.repository} (now {renamed})" if renamed else str(ref.repository)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names if name.isprintable())
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{-(-seconds // 60)} min"

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems
+from gatepass import diagnosis, problems
 from gatepass.cache import Cache, Flights
 from gatepass.github import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
 from gatepass.problems import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+    from datetime import datetime
 
     from gatepass.credentials import Credentials, Secret
     from gatepass.decision import Resolve
@@ -35,6 +36,9 @@ _LASTING: Final = frozenset({401, 403, 404, 429})
 # A release is kept past its lifetime, for asking whether it changed is free.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
+_DIAGNOSIS_SECONDS: Final = 60.0
+_EXPIRY_SECONDS: Final = 400 * 86_400.0
+_EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
 # What is asked before the real question must leave time for it, and for passing on when it is not answered.
 _PUBLIC_SECONDS: Final = 8.0
@@ -56,6 +60,8 @@ class Source:
     asset: Asset | None = None
     api_url: str = ""
     secret: Secret | None = None
+    notices: tuple[str, ...] = ()
+    """What its user should know, though it works."""
 
     @property
     def version(self) -> Hashable:
@@ -122,6 +128,8 @@ class Resolver:
         self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
         self._failures: Cache[Hashable, Problem] = Cache(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
+        self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
+        self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
@@ -138,7 +146,10 @@ class Resolver:
         secret = self._credentials.secret(request.credential)
         holder = (request.credential.name, secret.fingerprint(self._salt))
         query = _Query(request.forge, request.ref, secret, holder)
-        source = await self._privately(query)
+        try:
+            source = await self._privately(query)
+        except Unresolvable as unresolvable:
+            raise Unresolvable(unresolvable.problem.about(credential_source=secret.source)) from None
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
@@ -218,14 +229,28 @@ class Resolver:
             known, asset = await self._locate(query)
             api_url = f"{known.found.releases_url}/assets/{asset.id}"
             source = Source(
-                query.asset_key, query.forge, query.ref, None, asset=asset, api_url=api_url, secret=query.secret
+                query.asset_key,
+                query.forge,
+                query.ref,
+                None,
+                asset=asset,
+                api_url=api_url,
+                secret=query.secret,
+                notices=tuple(self._notices(query, known.found)),
             )
             try:
                 return await self._signed(source)
             except AssetGoneError:
                 # it was replaced since the release was read
                 self._releases.drop(query.release_key)
-        raise Unresolvable(problems.asset_not_found(query.ref, known.found.release.tag_name))
+        raise self._no_asset(query, known)
+
+    def _notices(self, query: _Query, found: Found) -> Iterator[str]:
+        if found.renamed is not None:
+            yield f"{query.ref.repository} is now {found.renamed}: change the URL while the old name still leads there"
+        expires = self._expiries.get(query.holder)
+        if expires is not None and expires.timestamp() - self._clock() < _EXPIRES_SOON:
+            yield f"the {query.secret.kind} from `{query.secret.source}` expires on {expires:%Y-%m-%d}: renew it"
 
     async def _signed(self, source: Source) -> Source:
         """The source with a signed URL, or as it is when the forge streams.
@@ -252,7 +277,7 @@ class Resolver:
     def _remember(self, source: Source) -> Source:
         signed = source.signed
         seconds = self._lifetimes.tags if signed is None else signed.seconds(self._clock())
-        self._sources.put(source.key, replace(source, reused=signed is not None), seconds)
+        self._sources.put(source.key, replace(source, reused=True), seconds)
         return source
 
     async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
@@ -267,16 +292,26 @@ class Resolver:
             return known, asset
         if unfinished := known.assets.get(name):
             raise Unresolvable(problems.asset_not_uploaded(query.ref, unfinished.state))
-        raise Unresolvable(problems.asset_not_found(query.ref, known.found.release.tag_name))
+        raise self._no_asset(query, known)
+
+    @staticmethod
+    def _no_asset(query: _Query, known: _Known) -> Unresolvable:
+        found = known.found
+        return Unresolvable(problems.asset_not_found(query.ref, found.release.tag_name, known.assets, found.renamed))
 
     async def _release(self, query: _Query) -> _Known:
         """Ask for the release, or whether it still is what is known of it."""
         known = self._releases.get(query.release_key)
         etag = known.found.etag if known else None
-        found = await self._github.release(query.forge, query.ref, query.secret, etag)
+        try:
+            found = await self._github.release(query.forge, query.ref, query.secret, etag)
+        except Unresolvable as unresolvable:
+            raise Unresolvable(await self._explained(query, unresolvable.problem)) from None
         now = self._clock()
         fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
         if found is not None:
+            if found.expires is not None:
+                self._expiries.put(query.holder, found.expires, _EXPIRY_SECONDS)
             known = _Known(found, {asset.name: asset for asset in found.release.assets}, fresh_until)
         else:
             assert known is not None
@@ -284,6 +319,24 @@ class Resolver:
             is_old = known.paged + self._lifetimes.missing <= now
             known = replace(known, fresh_until=fresh_until, next_page=1 if is_old else known.next_page)
         return self._keep(query, known)
+
+    async def _explained(self, query: _Query, problem: Problem) -> Problem:
+        """What is behind a failure, as far as a few more questions tell: they are asked once a minute at the most."""
+        if problem.kind == "bad-credential":
+            expires = self._expiries.get(query.holder)
+            if expires is not None and expires.timestamp() <= self._clock():
+                return problems.expired_credential(query.forge, query.secret, expires)
+        if problem.kind != "release-not-found":
+            return problem
+        if known := self._diagnoses.get(query.release_key):
+            return known
+        try:
+            async with asyncio.timeout(diagnosis.SECONDS):
+                problem = await diagnosis.missing_release(self._github, query.forge, query.ref, query.secret)
+        except (Unresolvable, TimeoutError):
+            pass  # what was known before is true, too
+        self._diagnoses.put(query.release_key, problem, _DIAGNOSIS_SECONDS)
+        return problem
 
     async def _page(self, query: _Query, known: _Known) -> _Known:
         """Read one more page of the release's assets."""

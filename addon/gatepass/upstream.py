@@ -43,6 +43,12 @@ def trust(options: Options) -> ssl.SSLContext:
     return context
 
 
+def trust_name(options: Options) -> str:
+    """What `trust` trusts, for people."""
+    named = options.ssl_verify_upstream_trusted_ca or options.ssl_verify_upstream_trusted_confdir
+    return f"the CAs in `{named}`" if named else "the public CAs (certifi's)"
+
+
 def proxy(options: Options) -> httpx2.Proxy | None:
     """The upstream proxy of `--mode upstream:…`, with its `upstream_auth`; None without one."""
     for spec in options.mode:
