@@ -8,9 +8,9 @@ rules nor the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from mitmproxy.http import Headers
+from mitmproxy.http import Headers, Response
 
 from gatepass.conditions import PARTIAL
 from gatepass.github import USER_AGENT
@@ -19,7 +19,7 @@ from gatepass.sealed import SealedHeaders, SealedRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mitmproxy.http import HTTPFlow, Request, Response
+    from mitmproxy.http import HTTPFlow, Message, Request
 
     from gatepass.forges import Host
 
@@ -45,11 +45,6 @@ class Errand:
             flow.request = self.original
             self.original = None
 
-    def keep(self, flow: HTTPFlow, response: Response) -> None:
-        """Answer with `response`, and with the upstream's body as it arrives."""
-        self.body = None
-        flow.response = response
-
     def replace(self, flow: HTTPFlow, response: Response) -> None:
         """Answer with `response`; the body of the upstream's answer is dropped as it arrives."""
         body = self.body = response.raw_content or b""
@@ -58,16 +53,25 @@ class Errand:
         flow.response = response
 
 
+_SMALL: Final = 64 * 1024
+
+
 def streamed(response: Response) -> Response:
-    """The response as it is, never held whole."""
-    response.stream = True
+    """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
+    response.stream = not _is_small(response)
     return response
 
 
 def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
     """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
-    flow.request.stream = True
+    flow.request.stream = "transfer-encoding" in flow.request.headers or not _is_small(flow.request)
     return Errand(None, finish or streamed)
+
+
+def _is_small(message: Message) -> bool:
+    """Whether the body is known to be small: to stream it would cost mitmproxy more than to hold it."""
+    length = message.headers.get("content-length", "" if isinstance(message, Response) else "0")
+    return length.isascii() and length.isdigit() and int(length) <= _SMALL
 
 
 def seal(flow: HTTPFlow, sealed: Mapping[str, Callable[[], str]]) -> Errand:

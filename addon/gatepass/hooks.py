@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy.layers import TCPLayer
 
 from gatepass import answers, config, delivery, errands, problems, refusals, upstream
 from gatepass.cache import Cache
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow, Response
+    from mitmproxy.proxy.layer import NextLayer
     from mitmproxy.tls import ClientHelloData, TlsData
 
     from gatepass.credentials import Secret
@@ -50,6 +52,9 @@ _REFUSED: Final = ":x:"
 
 # Where the address of a connection is an IP, and the client's SNI names the server that upstream TLS verifies.
 _TRANSPARENT: Final = (mode_specs.TransparentMode, mode_specs.LocalMode, mode_specs.WireGuardMode)
+
+# Where the client tells the proxy which server it wants.
+_EXPLICIT: Final = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 
 # What the user did not set is set here, and said once: no connection to a web host that is not going to be asked, and
 # no body held whole because nothing said that it should be streamed.
@@ -132,15 +137,28 @@ class Gatepass:
 
     # ----------------------------------------------------------- connections
 
+    def next_layer(self, nextlayer: NextLayer) -> None:
+        """Tunnel what no rule names, whatever it speaks, where the client has told the host: before TLS is looked at.
+
+        The bytes then pass through one layer. `tls_clienthello` is for the modes in which its SNI tells the host.
+        """
+        context = nextlayer.context
+        address = context.server.address
+        if address is None or not isinstance(context.client.proxy_mode, _EXPLICIT):
+            return
+        if not self._is_ours(context.client, address):
+            nextlayer.layer = TCPLayer(context, ignore=True)
+
     def tls_clienthello(self, data: ClientHelloData) -> None:
         """Decrypt what a rule names; tunnel everything else."""
         client, address = data.context.client, data.context.server.address
         data.ignore_connection = (
-            self._rules is None
-            or address is None
-            or _is_fronted(client, address[0])
-            or not self._rules.names(_destination(client, address))
+            address is None or _is_fronted(client, address[0]) or not self._is_ours(client, address)
         )
+
+    def _is_ours(self, client: Client, address: tuple[str, int]) -> bool:
+        """Whether a rule names the server that the connection goes to."""
+        return self._rules is not None and self._rules.names(_destination(client, address))
 
     def tls_start_client(self, data: TlsData) -> None:
         """Speak HTTP/1.1 with the client.
@@ -164,12 +182,16 @@ class Gatepass:
         request = Request(
             flow.request.scheme, host, flow.request.method, flow.request.path, not ctx.options.ssl_insecure
         )
-        # Refused until it is settled: what nobody foresaw is logged by mitmproxy, which then goes on with the flow.
-        flow.response = answers.refusal(problems.internal(), flow.request.method)
+        settled = False
         try:
             flow.response = await self._settle(flow, decide(request, self._rules))
+            settled = True
         except Unresolvable as unresolvable:
             flow.response = self._refusal(flow, unresolvable.problem)
+            settled = True
+        finally:
+            if not settled:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
+                flow.response = answers.refusal(problems.internal(), flow.request.method)
 
     async def _settle(self, flow: HTTPFlow, decision: Decision) -> Response | None:
         """Do to the flow what was decided; the response, where it is known already."""
@@ -252,18 +274,19 @@ class Gatepass:
         errand = self._errands.get(flow)
         if errand is None or flow.response is None:
             return
-        response = flow.response
+        upstream, response = flow.response, None
         errand.restore(flow)
-        # as in `requestheaders`: the upstream's answer is not the client's until it is made so
-        errand.replace(flow, answers.refusal(problems.internal(), flow.request.method))
         try:
-            response = errand.finish(response)
+            response = errand.finish(upstream)
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
-        if response.stream:
-            errand.keep(flow, response)
-        else:
-            errand.replace(flow, response)
+        finally:
+            if response is None:  # as in `requestheaders`
+                response = answers.refusal(problems.internal(), flow.request.method)
+            if response is upstream or response.stream:
+                flow.response = response
+            else:
+                errand.replace(flow, response)
 
     def response(self, flow: HTTPFlow) -> None:
         errand = self._errands.pop(flow, None)
@@ -335,7 +358,7 @@ def _destination(client: Client, address: tuple[str, int]) -> Host:
 
 def _is_fronted(client: Client, name: str) -> bool:
     """Whether the client asked the proxy for one server, and asks another by its SNI."""
-    explicit = isinstance(client.proxy_mode, mode_specs.RegularMode | mode_specs.UpstreamMode | mode_specs.Socks5Mode)
+    explicit = isinstance(client.proxy_mode, _EXPLICIT)
     return explicit and client.sni is not None and client.sni.lower() != name.lower()
 
 

@@ -36,6 +36,7 @@ _LASTING: Final = frozenset({401, 403, 404, 429})
 # A release is kept past its lifetime, for asking whether it changed is free.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
+_EXCERPT_BYTES: Final = 8 * 1024 * 1024
 _DIAGNOSIS_SECONDS: Final = 60.0
 _EXPIRY_SECONDS: Final = 400 * 86_400.0
 _EXPIRES_SOON: Final = 7 * 86_400.0
@@ -126,6 +127,9 @@ class Resolver:
         self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
         self._sources: Cache[Hashable, Source] = Cache(size, clock)
         self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
+        self._excerpts: Cache[Hashable, Excerpt] = Cache(
+            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
+        )
         self._failures: Cache[Hashable, Problem] = Cache(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
@@ -161,13 +165,23 @@ class Resolver:
         return await self._share(("first byte", source.version), partial(self._first_byte, source))
 
     async def _first_byte(self, source: Source) -> Excerpt:
-        excerpt = await self.excerpt(source, _FIRST_BYTE, 1)
+        excerpt = await self._excerpt(source, _FIRST_BYTE, 1)
         if excerpt.status in (200, 206, 416):
             self._first_bytes.put(source.version, excerpt, self._lifetimes.tags)
         return excerpt
 
     async def excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
-        """A small part of an asset. A signed URL that was used before and is refused now is asked for anew, once."""
+        """A small part of an asset, remembered: each uv asks for the same last 16 KiB."""
+        key = (source.version, *sorted(headers.items()))
+        if known := self._excerpts.get(key):
+            return known
+        excerpt = await self._excerpt(source, headers, most)
+        if excerpt.status == 206:
+            self._excerpts.put(key, excerpt, self._lifetimes.tags)
+        return excerpt
+
+    async def _excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
+        """The same from its host. A signed URL that was used before and is refused now is asked for anew, once."""
         if source.signed is None:
             assert source.secret is not None
             return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)

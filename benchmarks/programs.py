@@ -1,0 +1,174 @@
+"""Real programs: the proxies that are measured, and the clients that go through them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT: Final = Path(__file__).parents[1]
+SCRIPT: Final = ROOT / "addon" / "inject.py"
+BIN: Final = Path(sys.executable).parent
+TOKEN: Final = "BENCHMARK_TOKEN"
+"""The variable that the rules here read the secret from."""
+
+# What the user's own shell says of proxies, trust, tokens and tools is not what is measured.
+_CLEAN: Final = re.compile(r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^GATEPASS_|^XDG_).*|VIRTUAL_ENV", re.IGNORECASE)
+_PATIENCE: Final = 30.0
+_numbers = itertools.count(1)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without what would change how a program goes out."""
+    kept = {name: value for name, value in os.environ.items() if not _CLEAN.fullmatch(name)}
+    return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"} | extra
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that listens; `bundle` is what its clients trust."""
+
+    port: int
+    pid: int
+    bundle: Path
+    started: float
+    """Seconds from the start of the program until it said that it listens."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def resident(self) -> int:
+        """The most bytes of memory it has had since `reset`, or its start."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def reset(self) -> int:
+        """Forget the peak of memory, and say what there is now, in bytes (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+        return self.resident()
+
+
+@contextmanager
+def mitmdump(
+    folder: Path, confdir: Path, bundle: Path, upstream_ca: Path, *options: str, variables: Mapping[str, str]
+) -> Iterator[Proxy]:
+    """mitmdump on a free port, with these options, showing no flows."""
+    log = folder / f"mitmdump-{next(_numbers)}.log"
+    command: list[str | Path] = [BIN / "mitmdump", "--listen-host", "127.0.0.1", "--listen-port", "0"]
+    command += ["--set", f"confdir={confdir}", "--set", f"ssl_verify_upstream_trusted_ca={upstream_ca}"]
+    command += ["--set", "flow_detail=0", *options]
+    start = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment(**variables), cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        port = _listening(process, log)
+        yield Proxy(port, process.pid, bundle, time.perf_counter() - start)
+        if process.poll() is not None:
+            raise RuntimeError(f"mitmdump has ended:\n{log.read_text()}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _listening(process: subprocess.Popen[bytes], log: Path) -> int:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        if match := re.search(r"proxy listening at (?:http://)?127\.0\.0\.1:(\d+)", log.read_text()):
+            return int(match[1])
+        time.sleep(0.002)
+    raise RuntimeError(f"mitmdump does not listen:\n{log.read_text()}")
+
+
+def run(command: list[str | Path], variables: Mapping[str, str], folder: Path, seconds: float = 180) -> str:
+    """Run a program to its end; its output.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    done = subprocess.run(
+        command,
+        env=environment(**variables),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What curl says of one."""
+
+    size: int
+    seconds: float
+    version: str
+
+    @property
+    def speed(self) -> float:
+        """In bytes a second."""
+        return self.size / self.seconds
+
+
+def curl(url: str, bundle: Path, proxy: str | None, *options: str) -> Download:
+    """Download to nowhere, redirects followed."""
+    command = _curl(url, bundle, proxy, *options)
+    return _read(run(command, {}, bundle.parent))
+
+
+def curls(urls: list[str], bundle: Path, proxy: str, *options: str) -> list[Download]:
+    """The same, all at once."""
+    processes = [
+        subprocess.Popen(
+            _curl(url, bundle, proxy, *options),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for url in urls
+    ]
+    try:
+        return [_read(process.communicate(timeout=180)[0]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _curl(url: str, bundle: Path, proxy: str | None, *options: str) -> list[str | Path]:
+    command: list[str | Path] = ["curl", "-q", "-sSfL", "--cacert", bundle, "-o", os.devnull, *options]
+    command += ["-w", "%{size_download} %{time_total} %{http_version}"]
+    return [*command, *(["--proxy", proxy] if proxy else ["--noproxy", "*"]), url]
+
+
+def _read(output: str) -> Download:
+    try:
+        size, seconds, version = output.split()
+    except ValueError:
+        raise RuntimeError(f"curl says {output!r}") from None
+    return Download(int(size), float(seconds), version)
