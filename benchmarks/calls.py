@@ -123,7 +123,7 @@ def uv(bench: Bench, home: Path, proxy: Proxy | None, *arguments: str | Path) ->
         "UV_PYTHON": sys.executable,
     }
     if proxy is not None:
-        variables |= environment.for_client(proxy.url, bench.bundle)
+        variables |= environment.for_client(proxy.url, bench.bundle, bench.bundle, {})
     else:
         variables["SSL_CERT_FILE"] = str(bench.bundle)
     programs.run([program, "--no-progress", *arguments], variables, home)

@@ -117,7 +117,7 @@ class Proxy:
     running: Running
 
     def variables(self) -> dict[str, str]:
-        return environment.for_client(self.url, self.bundle)
+        return environment.for_client(self.url, self.bundle, self.bundle, {})
 
     @property
     def log(self) -> str:

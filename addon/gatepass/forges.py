@@ -46,10 +46,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """A GitHub: the host of its web pages, and the base URL of its API (https, no trailing slash)."""
+    """A GitHub: the host of its web pages, and the base URL of its API (https, no trailing slash).
+
+    `assets` are the hosts that its signed URLs lead to, as far as they are known; no credential is sent there.
+    """
 
     web: Host
     api: str
+    assets: tuple[Host, ...] = ()
 
     @property
     def api_host(self) -> Host:
@@ -58,4 +62,9 @@ class Forge:
         return Host.parse(parts.netloc)
 
 
-GITHUB: Final = Forge(Host("github.com"), "https://api.github.com")
+GITHUB: Final = Forge(
+    Host("github.com"),
+    "https://api.github.com",
+    # with credentials, and without (FACTS.md)
+    (Host("objects.githubusercontent.com"), Host("release-assets.githubusercontent.com")),
+)

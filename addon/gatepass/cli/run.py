@@ -60,7 +60,7 @@ async def _run(rules: Path | None, command: tuple[str, ...], confdir: Path, upst
     causes = Causes()
     async with proxy(rules, confdir, upstream_ca) as port:
         logging.getLogger("gatepass").addHandler(causes)
-        variables = environment.for_client(f"http://127.0.0.1:{port}", bundle)
+        variables = environment.for_client(f"http://127.0.0.1:{port}", bundle, bundle, os.environ)
         try:
             child = await asyncio.create_subprocess_exec(*command, env=os.environ | variables)
         except OSError as error:

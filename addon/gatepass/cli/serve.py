@@ -45,7 +45,8 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = trust.write(confdir / trust.BUNDLE_FILE, trust.combine(trust.shell_bundle(os.environ), ca))
-            variables = environment.for_client(f"http://{_reachable(host)}:{listening_port()}", bundle)
+            address = f"http://{_reachable(host)}:{listening_port()}"
+            variables = environment.for_client(address, bundle, bundle, os.environ)
             click.echo("gatepass: listening; in a client's shell:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
                 click.echo(f"export {name}={shlex.quote(variables[name])}")
