@@ -9,8 +9,10 @@ The map, from what knows least to what knows most; a module imports only from ab
     yaml_source, rules_shape, rules_values, rules
                   rules.yaml: where each key stands, what shape it has, what it means
     config        which rules file, and where the addon's script is
+    inherited     the proxy that the user's shell has already, and what need not go there
     credentials   sources of secrets, and the type that holds one
     signed        signed URLs: where they lead, and until when
+    statistics    what was done, and what it cost
     refusals      what an API's refusal or a fault of the network means
     github        the one client of a forge: API, web and asset hosts
     conditions    conditional and range requests, as far as they are answered here
@@ -24,8 +26,8 @@ The map, from what knows least to what knows most; a module imports only from ab
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options
     hooks         the addon: mitmproxy's events in, decisions out
-    trust, environment
-                  CA and bundles; the variables that clients need
+    trust, environment, scratch
+                  CA and bundles; the variables that clients need; a private folder that is gone at the end
     proxy         a mitmproxy in this process
     cli/          one module a command
     demo/         the stand-in GitHub and its packages

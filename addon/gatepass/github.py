@@ -23,10 +23,11 @@ from gatepass import problems, refusals, urls
 from gatepass.forges import HTTPS_PORT, Host
 from gatepass.problems import Unresolvable
 from gatepass.signed import SignedUrl
+from gatepass.statistics import Statistics
 from gatepass.urls import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
 
     from gatepass.credentials import Secret
@@ -113,6 +114,24 @@ def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
     return None if signed is None or signed.host in (forge.api_host, forge.web) else signed
 
 
+class _Either(httpx2.AsyncBaseTransport):
+    """Through the upstream proxy, or past it to the hosts that it is not for."""
+
+    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool]) -> None:
+        self._direct = direct
+        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False)
+        self._through = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        host = Host(request.url.host, request.url.port or HTTPS_PORT)
+        transport = self._past if self._direct(host) else self._through
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._past.aclose()
+        await self._through.aclose()
+
+
 class GitHub:
     """A pooled client for API, web and asset hosts.
 
@@ -121,17 +140,23 @@ class GitHub:
     """
 
     def __init__(
-        self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None, trust_name: str = "the public CAs"
+        self,
+        trust: ssl.SSLContext,
+        proxy: httpx2.Proxy | None = None,
+        trust_name: str = "the public CAs",
+        direct: Callable[[Host], bool] = lambda _: False,
+        statistics: Statistics | None = None,
     ) -> None:
         """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
 
-        The environment is not asked.
+        `direct` tells which hosts it is not for. The environment is not asked.
         """
+        self._statistics = statistics or Statistics()
         self._trust = trust_name
         self._is_proxied = proxy is not None
         self._http = httpx2.AsyncClient(
             verify=trust,
-            proxy=proxy,
+            transport=None if proxy is None else _Either(trust, proxy, direct),
             http2=True,
             trust_env=False,
             timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
@@ -287,6 +312,8 @@ class GitHub:
     async def _get(self, url: str, headers: dict[str, str], host: Host) -> AsyncIterator[httpx2.Response]:
         try:
             async with self._http.stream("GET", url, headers=headers, follow_redirects=False) as response:
+                if "Authorization" in headers:
+                    self._statistics.called(response.headers)
                 yield response
                 if not response.is_stream_consumed and _is_short(response):
                     await response.aread()  # so that the connection can serve again

@@ -18,7 +18,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers import TCPLayer
 
-from gatepass import answers, config, delivery, errands, problems, refusals, upstream
+from gatepass import answers, config, delivery, errands, inherited, problems, refusals, upstream
 from gatepass.cache import Cache
 from gatepass.credentials import Credentials
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
@@ -29,6 +29,7 @@ from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, si
 from gatepass.problems import Problem, Unresolvable
 from gatepass.resolver import Resolver
 from gatepass.rules import ResolveRelease
+from gatepass.statistics import Statistics
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -67,6 +68,7 @@ class Gatepass:
     name = "gatepass"
 
     def __init__(self) -> None:
+        self.statistics = Statistics()
         self._rules: Rules | None = None
         self._credentials = Credentials(os.environ)
         self._asking: tuple[Resolver, GitHub] | None = None
@@ -131,7 +133,14 @@ class Gatepass:
         assert self._rules is not None
         if self._asking is None:
             options = ctx.options
-            github = GitHub(upstream.trust(options), upstream.proxy(options), upstream.trust_name(options))
+            github = GitHub(
+                upstream.trust(options),
+                upstream.proxy(options),
+                upstream.trust_name(options),
+                # as any client of the upstream proxy would, the addon's own calls heed NO_PROXY
+                lambda host: inherited.exempting(os.environ, host) is not None,
+                self.statistics,
+            )
             self._asking = (Resolver(self._credentials, github, self._rules), github)
         return self._asking[0]
 
@@ -245,6 +254,8 @@ class Gatepass:
         asset = f"asset {source.asset.id}" if source.asset else "public asset"
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}"
         flow.marked = _DONE
+        self.statistics.served += flow.request.method == "GET"
+        logger.debug("gatepass: %s %s: %s", flow.request.method, flow.request.url.partition("?")[0], asset)
         for notice in source.notices:
             self._notice(notice)
         match await delivery.plan(resolver, source, flow.request.method, flow.request.headers):
@@ -265,6 +276,7 @@ class Gatepass:
     def _refusal(self, flow: HTTPFlow, problem: Problem) -> Response:
         flow.comment = f"gatepass: {problem}"
         flow.marked = _REFUSED
+        self.statistics.refused += flow.request.method == "GET"
         logger.warning("gatepass: %s %s: %s", flow.request.method, flow.request.url.partition("?")[0], problem)
         return answers.refusal(problem, flow.request.method)
 

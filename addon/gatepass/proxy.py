@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -17,10 +18,21 @@ from mitmproxy.tools.dump import DumpMaster
 
 from gatepass import config
 from gatepass.errors import GatepassError
+from gatepass.hooks import Gatepass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from gatepass.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that listens on a loopback port, and what it has done so far."""
+
+    port: int
+    statistics: Statistics
 
 
 class _Ready:
@@ -52,8 +64,8 @@ class Causes(logging.Handler):
 
 
 @asynccontextmanager
-async def proxy(rules: Path | None, confdir: Path, upstream_ca: Path) -> AsyncIterator[int]:
-    """Run the proxy on a free loopback port, which is yielded, with the CA in `confdir`.
+async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
+    """Run the proxy on a free loopback port, with the CA in `confdir` and these options of mitmproxy.
 
     Raises:
         GatepassError: it does not start.
@@ -66,21 +78,17 @@ async def proxy(rules: Path | None, confdir: Path, upstream_ca: Path) -> AsyncIt
     master.addons.remove(master.addons.get("errorcheck"))
     causes = Causes()
     logging.getLogger().addHandler(causes)
-    options.update(
-        confdir=str(confdir),
-        listen_host="127.0.0.1",
-        listen_port=0,
-        ssl_verify_upstream_trusted_ca=str(upstream_ca),
-    )
+    options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
     options.set(f"gatepass_rules={rules or ''}", defer=True)
     options.update(scripts=[str(config.script_path())])
     task = asyncio.create_task(master.run())
     try:
         await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
-        if not ready.port.done():
+        addon = master.addons.get("gatepass")
+        if not ready.port.done() or not isinstance(addon, Gatepass):
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
-        yield ready.port.result()
+        yield Proxy(ready.port.result(), addon.statistics)
     finally:
         logging.getLogger().removeHandler(causes)
         master.shutdown()

@@ -7,36 +7,76 @@ import datetime
 import gc
 import logging
 import os
+import secrets
 import signal
 import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import config, environment, trust
+from gatepass import config, environment, inherited, scratch, trust
 
-# What a terminal or a supervisor sends to end, reload or poke a program.
-_PASSED_ON = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatepass.rules import Rules
+
+# What a supervisor sends to end, reload or poke a program; and what a terminal sends to the command as well.
+_PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
+_FROM_TERMINAL = ("SIGINT", "SIGQUIT")
+
+_MARK = "GATEPASS_RUN"
+"""In the environment of a command that runs under a proxy already."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
+@click.option("--keep-token", is_flag=True, help="Leave the variables that the rules read to COMMAND.")
+@click.option("--all-through-proxy", is_flag=True, help="Send the bytes through the proxy, too: nothing goes directly.")
+@click.option("--verbose", "-v", is_flag=True, help="Say what is done for each request, on stderr.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(rules: Path | None, command: tuple[str, ...]) -> None:
+def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: bool, command: tuple[str, ...]) -> None:
     """Run COMMAND with its HTTPS going through a proxy that lives as long as it does.
 
     Its exit code is COMMAND's. Example: `gatepass run -- uv sync`
     """
+    if _MARK in os.environ and rules is None:
+        # it has a proxy; a second one before it would find no token
+        _execute(command)
     loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
-    with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        confdir = Path(folder)
+    upstream = inherited.upstream(os.environ)
+    tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
+    for host in sorted(loaded.hosts):
+        if entry := inherited.exempting(os.environ, host):
+            click.echo(
+                f"gatepass: NO_PROXY has `{entry}`: what the command asks of {host} will not come here", err=True
+            )
+    if tokens and sys.stderr.isatty():
+        click.echo(f"gatepass: {', '.join(tokens)} kept from the command (--keep-token leaves it)", err=True)
+
+    with scratch.folder() as folder:
         ca = trust.make_ca(sorted(loaded.hosts), datetime.timedelta(days=1))
-        trust.write(confdir / trust.CA_FILE, ca, 0o600)
+        trust.write(folder / trust.CA_FILE, ca, 0o600)
         shell = trust.shell_bundle(os.environ)
-        upstream_ca = trust.write(confdir / trust.UPSTREAM_FILE, shell)
-        bundle = trust.write(confdir / trust.BUNDLE_FILE, trust.combine(shell, ca))
-        code = asyncio.run(_run(rules, command, confdir, upstream_ca, bundle))
+        settings: dict[str, Any] = {
+            "ssl_verify_upstream_trusted_ca": str(trust.write(folder / trust.UPSTREAM_FILE, shell))
+        }
+        if upstream is not None:
+            settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
+        bundle = trust.write(folder / trust.BUNDLE_FILE, trust.combine(shell, ca))
+        certificate = trust.write(folder / "ca.pem", trust.combine(ca))
+        # where there is a proxy on the way out already, nothing goes directly
+        direct = (
+            () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
+        )
+
+        def variables(proxy: str) -> dict[str, str]:
+            kept = {name: value for name, value in os.environ.items() if name not in tokens}
+            given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
+            return {**kept, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: "1"}
+
+        code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
     if code < 0:
         # die as the command died, so that the shell sees the same
         if -code != signal.SIGKILL:  # which has no handler to set
@@ -48,7 +88,14 @@ def run(rules: Path | None, command: tuple[str, ...]) -> None:
     os._exit(code)
 
 
-async def _run(rules: Path | None, command: tuple[str, ...], confdir: Path, upstream_ca: Path, bundle: Path) -> int:
+async def _run(
+    rules: Path | None,
+    confdir: Path,
+    settings: dict[str, Any],
+    command: tuple[str, ...],
+    variables: Callable[[str], dict[str, str]],
+    verbose: bool,
+) -> int:
     # Imported here, for it takes a second: wrong usage and wrong rules are told before. Nothing that is imported is
     # garbage, so it is not searched for any, neither now nor later.
     gc.disable()
@@ -57,35 +104,81 @@ async def _run(rules: Path | None, command: tuple[str, ...], confdir: Path, upst
     gc.freeze()
     gc.enable()
 
+    # other users of the machine reach the port, too: only who knows the password may use the token behind it
+    password = secrets.token_urlsafe(24)
     causes = Causes()
-    async with proxy(rules, confdir, upstream_ca) as port:
-        logging.getLogger("gatepass").addHandler(causes)
-        variables = environment.for_client(f"http://127.0.0.1:{port}", bundle, bundle, os.environ)
+    async with proxy(rules, confdir, proxyauth=f"gatepass:{password}", **settings) as ours:
+        log = logging.getLogger("gatepass")
+        log.addHandler(causes)
+        if verbose:
+            log.addHandler(_Live())
+            log.setLevel(logging.DEBUG)
+        env = variables(f"http://gatepass:{password}@127.0.0.1:{ours.port}")
         try:
-            child = await asyncio.create_subprocess_exec(*command, env=os.environ | variables)
+            child = await asyncio.create_subprocess_exec(*command, env=env)
         except OSError as error:
-            click.echo(f"error: cannot run `{command[0]}`: {error.strerror}", err=True)
-            return 127 if isinstance(error, FileNotFoundError) else 126
+            return _cannot_run(command, error)
         _pass_signals_on(child)
         code = await child.wait()
-    if code != 0:
+    if code != 0 and not verbose:
         for text in causes.texts:
             click.echo(text, err=True)
+    if sys.stderr.isatty() and (ours.statistics.served or ours.statistics.refused):
+        click.echo(f"gatepass: {ours.statistics}", err=True)
     return code
+
+
+class _Live(logging.Handler):
+    """Says each thing as it happens."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+def _token_variables(rules: Rules) -> list[str]:
+    """The environment variables that the rules read secrets from."""
+    sources = (source for credential in rules.credentials for source in credential.sources)
+    return list(dict.fromkeys(name for kind, _, name in (s.partition(":") for s in sources) if kind == "env"))
+
+
+def _wgetrc(folder: Path, bundle: Path) -> Path:
+    """wget reads its CAs from its settings alone: the user's, and ours after them."""
+    theirs = Path(os.environ.get("WGETRC") or Path.home() / ".wgetrc")
+    try:
+        settings = theirs.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        settings = ""
+    path = folder / "wgetrc"
+    path.write_text(f"{settings}\nca_certificate = {bundle}\n", encoding="utf-8")
+    path.chmod(0o600)  # the user's may hold passwords
+    return path
+
+
+def _execute(command: tuple[str, ...]) -> None:
+    """Become the command."""
+    try:
+        os.execvp(command[0], command)  # noqa: S606 — no shell is wanted
+    except OSError as error:
+        sys.exit(_cannot_run(command, error))
+
+
+def _cannot_run(command: tuple[str, ...], error: OSError) -> int:
+    """Say why, and give the code that shells give."""
+    click.echo(f"error: cannot run `{command[0]}`: {error.strerror}", err=True)
+    return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def _pass_signals_on(child: asyncio.subprocess.Process) -> None:
     loop = asyncio.get_running_loop()
-    for name in _PASSED_ON:
+    for name in (*_PASSED_ON, *_FROM_TERMINAL):
         number = getattr(signal, name, None)
         if number is not None:
-            loop.add_signal_handler(number, _send, child, number)
-    # a terminal sends Ctrl-C to the child as well: passed on, it would count twice
-    loop.add_signal_handler(signal.SIGINT, lambda: None if _in_foreground() else _send(child, signal.SIGINT))
+            loop.add_signal_handler(number, _pass_on, child, number, name in _FROM_TERMINAL)
 
 
-def _send(child: asyncio.subprocess.Process, number: int) -> None:
-    if child.returncode is None:
+def _pass_on(child: asyncio.subprocess.Process, number: int, from_terminal: bool) -> None:
+    # a terminal's keys have reached the command as well: passed on, they would count twice
+    if child.returncode is None and not (from_terminal and _in_foreground()):
         child.send_signal(number)
 
 
