@@ -9,8 +9,12 @@ The map, from what knows least to what knows most; a module imports only from ab
     yaml_source, rules_shape, rules_values, rules
                   rules.yaml: where each key stands, what shape it has, what it means
     config        which rules file, and where the addon's script is
+    rules_text    what rules do, in words
+    misses        why no rule matches
     credentials   sources of secrets, and the type that holds one
     signed        signed URLs: where they lead, and until when
+    redaction, exchanges
+                  secrets taken out of a text; the HTTP exchanges of an inquiry
     github        the one client of a forge: API, web and asset hosts
     conditions    conditional and range requests, as far as they are answered here
     decision      request + rules -> Pass | Refuse | Inject | Resolve; and what a client wants of an asset
@@ -24,6 +28,12 @@ The map, from what knows least to what knows most; a module imports only from ab
     hooks         the addon: mitmproxy's events in, decisions out
     trust, environment
                   CA and bundles; the variables that clients need
+    explanation, client_view, account
+                  findings, and the verdict; what a client gets, and what the API tells of a credential, as findings
+    probe, shell  asking as a client does through a proxy; whether a shell's variables lead there
+    explain       the way of one URL, walked as the addon would
+    lockfiles     the release downloads of a project
+    report        the debug bundle
     proxy         a mitmproxy in this process
     cli/          one module a command
     demo/         the stand-in GitHub and its packages

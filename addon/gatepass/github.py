@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from gatepass.credentials import Secret
+    from gatepass.exchanges import Hooks
     from gatepass.forges import Forge
     from gatepass.urls import AssetRef
 
@@ -148,13 +149,17 @@ class GitHub:
     of the whole is the caller's.
     """
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None) -> None:
-        """`trust` verifies all hosts; `proxy` is the upstream proxy. The environment is not asked."""
+    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy | None = None, hooks: Hooks | None = None) -> None:
+        """`trust` verifies all hosts; `proxy` is the upstream proxy; `hooks` see every exchange, secrets included.
+
+        The environment is not asked.
+        """
         self._http = httpx2.AsyncClient(
             verify=trust,
             proxy=proxy,
             http2=True,
             trust_env=False,
+            event_hooks=hooks,
             timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60),
         )
