@@ -31,6 +31,8 @@ The map, from what knows least to what knows most; a module imports only from ab
     explanation, client_view, account
                   findings, and the verdict; what a client gets, and what the API tells of a credential, as findings
     probe, shell  asking as a client does through a proxy; whether a shell's variables lead there
+    attempts, api_inquiry
+                  what clients get, tried with a few bytes; what the API tells on the way to an asset
     explain       the way of one URL, walked as the addon would
     lockfiles     the release downloads of a project
     report        the debug bundle

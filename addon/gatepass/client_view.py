@@ -73,6 +73,11 @@ def refused(name: str, status: int, reason: str, headers: Mapping[str, str], con
     return Step(name, "fail", f"{status} {details.title}: {detail}", details.hint)
 
 
+def failed(name: str, found: Problem) -> Step:
+    """The step that met a problem."""
+    return Step(name, "fail", f"{found.title}: {found.detail}", found.hint)
+
+
 def problem(found: Problem) -> Step:
     """What the addon would answer."""
     return Step("client", "fail", f"a HEAD gets 404, a GET {found.status}, both with `{found.reason}`")
