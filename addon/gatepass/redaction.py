@@ -33,7 +33,7 @@ _BARE_USER_INFO: Final = re.compile(r"(?<![\w.%+-])[\w.%+-]+:[^\s/@:\"'`]+(?=@[\
 _QUERY: Final = re.compile(r"(?<=[?&;])(?P<name>[^=&#\s\"'<>`]+)=(?P<value>[^&#\s\"'<>`]*)")
 _HARMLESS: Final = frozenset({"page", "per_page"})
 _PARAMETER: Final = re.compile(
-    r"""(?ix)(?<![\w-])(?P<name>x-amz-[a-z-]+|x-goog-[a-z-]+|sig|signature|jwt|[\w-]*token|[\w-]*secret|[\w-]*password
+    r"""(?ix)(?:(?<![\w-])|(?<=%[0-9a-f]{2}))(?P<name>x-amz-[a-z-]+|x-goog-[a-z-]+|sig|signature|jwt|[\w-]*token|[\w-]*secret|[\w-]*password
     |passwd|api_?key|authorization_request)(?P<between>["']?\s*(?:=|%3d|:\s*["'])\s*)(?!["']?\[removed\])
     (?P<value>[^&\s"'<>`]+)""",
     re.ASCII,
