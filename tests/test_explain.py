@@ -420,6 +420,14 @@ def test_an_asset_host_that_fails(desk: Desk, wheel_url: str, github: StandIn) -
     assert (told.code, told.failed) == (1, ["head"])
 
 
+def test_a_forge_does_not_steer_the_terminal(desk: Desk, wheel_url: str, github: StandIn) -> None:
+    """Control characters of an answer are not printed."""
+    github.faults.append(Fault("api", "/user", status=200, body=b'{"login": "\\u001b[2Jmona\\nok    get  fine"}'))
+    done = desk.call("explain", wheel_url)
+    assert "\x1b" not in done.stdout
+    assert "ok    account      [2Jmona ok" in done.stdout
+
+
 def test_malformed_json(desk: Desk, wheel_url: str, github: StandIn) -> None:
     """An answer that is none is a finding, no crash."""
     github.faults.append(Fault.malformed_json("/user"))
@@ -540,6 +548,16 @@ def test_what_the_proxy_refuses(desk: Desk, wheel_url: str, proxy: Proxy) -> Non
     assert told["get"]["finding"].startswith("404 asset not found: ")
     assert told["get"]["hint"]
     assert told.document["advice"] == told["get"]["hint"]
+
+
+def test_a_public_asset_through_a_proxy(desk: Desk, proxy: Proxy, github: StandIn) -> None:
+    """What the proxy passes unchanged is seen as a client sees it: a range is redirected, which uv does not follow."""
+    github.repositories.append(Repository("free", "tool", False, [Release("v1", [Asset("a.whl", b"x" * 99)])]))
+    url = github.download_url("free/tool", "v1", "a.whl")
+    told = desk.explain("--proxy", proxy.url, url, SSL_CERT_FILE=str(proxy.bundle))
+    assert (told.code, told.state("range")) == (0, "warn")
+    assert "redirected (302)" in told["range"]["finding"]
+    assert "redirected to localhost:" in told["get"]["finding"]
 
 
 @pytest.mark.parametrize(("is_alive", "failed"), [(False, "proxy"), (True, "certificate")])
