@@ -50,3 +50,19 @@ def test_what_no_header_may_hold(value: str) -> None:
         Credentials({"FIRST": value}).secret(CREDENTIAL)
     assert error.value.problem.kind == "unusable-secret"
     assert value not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("ghp_abc", "classic token"),
+        ("github_pat_abc", "fine-grained token"),
+        ("gho_abc", "OAuth token"),
+        ("ghs_abc", "App or Actions token"),
+        ("ghu_abc", "App user token"),
+        ("abc", "token"),
+    ],
+)
+def test_kinds(value: str, kind: str) -> None:
+    """A token's prefix tells its kind."""
+    assert Secret(value, "env:X").kind == kind

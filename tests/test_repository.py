@@ -69,7 +69,7 @@ def test_the_readmes_rules_are_valid() -> None:
         assert rules.parse(text, "README.md").rules
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "check", "demo", "script"])
+@pytest.mark.parametrize("command", ["run", "serve", "explain", "check", "demo", "script"])
 def test_help(command: str) -> None:
     """Every command explains itself."""
     result = call([BIN / "gatepass", command, "--help"], clean_environment())
@@ -118,16 +118,19 @@ def test_no_place_of_this_machine_is_written_down() -> None:
         assert not found, f"{path}: {found}"
 
 
-def test_imports_form_one_direction() -> None:
-    """A module imports only from above itself on the map in `gatepass/__init__.py`."""
-    package = ROOT / "addon" / "gatepass"
+@pytest.mark.parametrize("folder", ["", "explain"])
+def test_imports_form_one_direction(folder: str) -> None:
+    """A module imports only from above itself on the map in its package's `__init__.py`."""
+    package = ROOT / "addon" / "gatepass" / folder
     listed = re.findall(r"^    ([a-z_]+(?:, [a-z_]+)*)(?=\s)", (package / "__init__.py").read_text(), re.MULTILINE)
     order = [name for line in listed for name in line.split(", ")]
-    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
-    assert set(order) == modules
+    assert set(order) == {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    dotted = ".".join(filter(None, ["gatepass", folder]))
     for name in order:
-        text = (package / f"{name}.py").read_text()
-        imported = set(re.findall(r"^ *from \.(\w+) import", text, re.MULTILINE))
-        for names in re.findall(r"^ *from \. import (.+)$", text, re.MULTILINE):
+        # what is imported for its types alone is not there when the program runs
+        text = (package / f"{name}.py").read_text().replace("\n    from", "\n#   from")
+        imported = set(re.findall(rf"^ *from {dotted}\.(\w+) import", text, re.MULTILINE))
+        for names in re.findall(rf"^ *from {dotted} import \(?([\w, ]+)", text, re.MULTILINE):
             imported |= set(names.split(", "))
+        imported -= {"explain"} if not folder else set()
         assert imported <= set(order[: order.index(name)]), f"{name} imports {imported}"

@@ -9,6 +9,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     yaml_source, rules_shape, rules_values, rules
                   rules.yaml: where each key stands, what shape it has, what it means
     config        which rules file, and where the addon's script is
+    rules_text    what rules do, in words
     inherited     the proxy that the user's shell has already, and what need not go there
     credentials   sources of secrets, and the type that holds one
     signed        signed URLs: where they lead, and until when
@@ -29,6 +30,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     trust, environment, scratch
                   CA and bundles; the variables that clients need; a private folder that is gone at the end
     proxy         a mitmproxy in this process
+    explain/      the way of one URL, walked as the addon would, and told; with a map of its own
     cli/          one module a command
     demo/         the stand-in GitHub and its packages
 """

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gatepass.credentials import Secret
+    from gatepass.explain.exchanges import Hooks
     from gatepass.forges import Forge
     from gatepass.urls import AssetRef
 
@@ -146,10 +147,12 @@ class GitHub:
         trust_name: str = "the public CAs",
         direct: Callable[[Host], bool] = lambda _: False,
         statistics: Statistics | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
 
-        `direct` tells which hosts it is not for. The environment is not asked.
+        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. The environment is not
+        asked.
         """
         self._statistics = statistics or Statistics()
         self._trust = trust_name
@@ -159,6 +162,7 @@ class GitHub:
             transport=None if proxy is None else _Either(trust, proxy, direct),
             http2=True,
             trust_env=False,
+            event_hooks=hooks,
             timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60),
         )

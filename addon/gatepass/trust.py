@@ -121,11 +121,11 @@ def _read(variable: str, path: Path) -> str:
         ) from None
 
 
-def write(path: Path, text: str, mode: int = 0o644) -> Path:
+def write(path: Path, text: str, mode: int = 0o644, encoding: str = "ascii") -> Path:
     """Write a file whole or not at all; a reader never sees half a bundle."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        with os.fdopen(descriptor, "w", encoding=encoding) as file:
             file.write(text)
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)

@@ -1,0 +1,294 @@
+"""`gatepass explain`: shows what an inquiry finds, as it is found. Presentation only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from gatepass import config
+from gatepass.errors import GatepassError
+from gatepass.explain import lockfiles, report
+from gatepass.explain.exchanges import Recorder
+from gatepass.explain.explanation import Explanation, Step, conclude
+from gatepass.explain.probe import read_proxy, through
+from gatepass.explain.shell import bundle, upstream_trust
+from gatepass.explain.walk import Inquiry, Target, read_url
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import httpx2
+
+    from gatepass.rules import Rules
+
+_WORDS: Final = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "skip"}
+_SYMBOLS: Final = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–"}
+_COLORS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+_AT_ONCE: Final = 4
+_EXPECTED: Final = "expected https://HOST/OWNER/REPO/releases/download/TAG/FILE"
+
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("explain")
+@click.argument("url", required=False)
+@click.option("--rules", "rules_file", metavar="FILE", help="The rules file; else as `gatepass check` finds it.")
+@click.option("--proxy", metavar="URL", help="Ask through this running proxy, as a client does.")
+@click.option("--file", type=_FILE, help="The file whose URLs are checked when URL is left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write a debug bundle, without secrets.")
+def explain(
+    url: str | None,
+    rules_file: str | None,
+    proxy: str | None,
+    file: Path | None,
+    as_json: bool,
+    report_file: Path | None,
+) -> None:
+    """Tell why the release asset at URL can be fetched, or not.
+
+    Without URL, every release asset that uv.lock, pyproject.toml or requirements.txt in this folder names is checked.
+    The exit code is 0 when all can be fetched, 1 when not, and 2 for wrong usage.
+    """
+    target, through_proxy = _read(url, proxy, file)
+    if report_file is not None:
+        report.check(report_file)
+    # these write URLs with their signatures at INFO, and headers at DEBUG
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name may hold what the terminal cannot show
+
+    rules, fault = _rules(rules_file)
+    session = _Session(_Printer(quiet=as_json), rules, fault, through_proxy, _recorder(rules, proxy))
+    if url is not None:
+        explanations = asyncio.run(session.one(target) if target else session.refuse(url))
+        document: dict[str, Any] = _json(explanations[0])
+    else:
+        found = _found(file)
+        hosts = [forge.web for forge in rules.forges] if rules else []
+        targets = [read for url in lockfiles.downloads(found, hosts) if (read := read_url(url))]
+        explanations = asyncio.run(session.many(found, targets))
+        document = {
+            "ok": _is_ok(explanations),
+            "file": str(found),
+            "explanations": [_json(explanation) for explanation in explanations if explanation is not session.shell],
+            "shell": _json(session.shell) if session.shell else None,
+        }
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    if report_file is not None:
+        report.write(report_file, report.render(explanations, rules, os.environ, session.recorder))
+        click.echo(f"report: {report_file}", err=True)
+    sys.exit(0 if _is_ok(explanations) else 1)
+
+
+def _read(url: str | None, proxy: str | None, file: Path | None) -> tuple[Target | None, httpx2.Proxy | None]:
+    """What is asked for; wrong usage ends here."""
+    if url is not None and file is not None:
+        raise click.UsageError("expected either URL or `--file`, got both")
+    through_proxy = None
+    if proxy is not None:
+        try:
+            through_proxy = read_proxy(proxy)
+        except GatepassError as error:
+            raise click.BadParameter(str(error), param_hint="--proxy") from None
+    return None if url is None else _target(url), through_proxy
+
+
+def _target(url: str) -> Target | None:
+    """Where a URL leads; None for one that is not of https."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme and parts.hostname:
+            return read_url(url)
+    raise click.BadParameter(f"{_EXPECTED}, got no URL", param_hint="URL")
+
+
+def _found(file: Path | None) -> Path:
+    found = file or lockfiles.find(Path())
+    if found is None:
+        raise click.UsageError("expected URL, or uv.lock, pyproject.toml or requirements.txt in this folder, got none")
+    return found
+
+
+def _rules(file: str | None) -> tuple[Rules | None, Step]:
+    """The rules, or why there are none."""
+    try:
+        rules = config.load(file, os.environ, Path.cwd())
+    except GatepassError as error:
+        first, *more = error.message.splitlines()
+        others = f", and {len(more)} lines more" if more else ""
+        return None, Step("rules", "fail", f"{first}{others}", error.hint or "`gatepass check` tells all that is wrong")
+    return rules, Step("rules", "ok", rules.source)
+
+
+def _recorder(rules: Rules | None, proxy: str | None) -> Recorder:
+    return Recorder((*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")))
+
+
+@dataclass
+class _Session:
+    """One call of the command."""
+
+    printer: _Printer
+    rules: Rules | None
+    rules_step: Step
+    proxy: httpx2.Proxy | None
+    recorder: Recorder
+    shell: Explanation | None = None
+    """What was found about the shell, where it was looked at apart from the URLs."""
+
+    async def one(self, target: Target) -> list[Explanation]:
+        self.printer.title(target.url)
+        async with self._looking() as look:
+            steps = [self.printer.step(step) async for step in look(target, True)]
+        explanation = conclude(target.url, steps)
+        self.printer.verdict(explanation)
+        return [explanation]
+
+    async def refuse(self, url: str) -> list[Explanation]:
+        """A URL that no proxy can serve."""
+        parts = urlsplit(url)
+        shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+        self.printer.title(shown)
+        step = Step("url", "fail", f"{_EXPECTED}, got {shown}", "only https is served, on a host with a name")
+        explanation = conclude(shown, [self.printer.step(step)])
+        self.printer.verdict(explanation)
+        return [explanation]
+
+    async def many(self, file: Path, targets: Sequence[Target]) -> list[Explanation]:
+        count = f"{len(targets)} release asset{'' if len(targets) == 1 else 's'}" if targets else "no release asset"
+        self.printer.title(f"{file}: {count}")
+        if self.rules is None:
+            self.printer.step(self.rules_step)
+            return [conclude(str(file), [self.rules_step])]
+        if not targets:
+            return []
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def look_at(target: Target) -> Explanation:
+            async with gate:
+                return conclude(target.url, [step async for step in look(target, False)])
+
+        async with self._looking() as look, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(look_at(target)) for target in targets]
+            explanations = [self.printer.line(await task) for task in tasks]
+        failed = [explanation for explanation in explanations if not explanation.ok]
+        for explanation in failed:
+            self.printer.title(f"\n{explanation.url}")
+            for step in explanation.steps:
+                self.printer.step(step)
+            self.printer.verdict(explanation)
+        if self.proxy is None:
+            self.shell = await self._look_at_shell(targets[0])
+            explanations.append(self.shell)
+        return explanations
+
+    async def _look_at_shell(self, target: Target) -> Explanation:
+        """What this shell's variables make of the URLs, looked at once for all."""
+        assert self.rules is not None
+        self.printer.title("\nthis shell")
+        inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks)
+        async with contextlib.aclosing(inquiry):
+            steps = [self.printer.step(bundle(os.environ))]
+            steps += [self.printer.step(step) async for step in inquiry.shell(target)]
+        explanation = conclude("this shell", steps)
+        if not explanation.ok:
+            self.printer.verdict(explanation)
+        return explanation
+
+    @contextlib.asynccontextmanager
+    async def _looking(self) -> AsyncIterator[Callable[[Target, bool], AsyncIterator[Step]]]:
+        """What looks into one URL, with the shell or without: through a proxy, or the addon's way."""
+        if (proxy := self.proxy) is not None:
+            trust = upstream_trust(os.environ)
+            yield lambda target, whole: self._through(proxy, trust, target, whole=whole)
+        elif self.rules is None:
+            yield lambda _target, _whole: _only(self.rules_step)
+        else:
+            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks)
+            async with contextlib.aclosing(inquiry):
+                yield lambda target, whole: inquiry.look(target) if whole else inquiry.asset(target)
+
+    async def _through(
+        self, proxy: httpx2.Proxy, trust: ssl.SSLContext, target: Target, *, whole: bool
+    ) -> AsyncIterator[Step]:
+        if whole:
+            yield bundle(os.environ)
+        async for step in through(proxy, trust, target.url, self.recorder.hooks):
+            yield step
+
+
+async def _only(step: Step) -> AsyncIterator[Step]:
+    yield step
+
+
+class _Printer:
+    """Lines for people. Words carry the meaning; symbols and colours come on a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._on_terminal = sys.stdout.isatty()
+        self._colored = self._on_terminal and not os.environ.get("NO_COLOR")
+
+    def title(self, text: str) -> None:
+        start = "\n" * (len(text) - len(text.lstrip("\n")))
+        self._print(start + self._style(_printable(text.lstrip("\n")), bold=True))
+
+    def step(self, step: Step) -> Step:
+        self._print(f"{self._mark(step.state)}  {step.name:<12}{_printable(step.finding)}")
+        if step.hint and step.state != "ok":
+            self._print(f"{'':{20 if self._on_terminal else 18}}hint: {_printable(step.hint)}")
+        return step
+
+    def line(self, explanation: Explanation) -> Explanation:
+        """One URL of many."""
+        warned = any(step.state == "warn" for step in explanation.steps)
+        state = "fail" if not explanation.ok else "warn" if warned else "ok"
+        why = "" if explanation.ok else f": {next(s.finding for s in explanation.steps if s.state == 'fail')}"
+        self._print(f"{self._mark(state)}  {_printable(explanation.url + why)}")
+        return explanation
+
+    def verdict(self, explanation: Explanation) -> None:
+        self._print("")
+        self._print(self._style(_printable(explanation.verdict), fg="green" if explanation.ok else "red", bold=True))
+        if explanation.advice:
+            self._print(f"to do: {_printable(explanation.advice)}")
+
+    def _mark(self, state: str) -> str:
+        symbol = f"{_SYMBOLS[state]} " if self._on_terminal else ""
+        return self._style(f"{symbol}{_WORDS[state]:<4}", fg=_COLORS[state])
+
+    def _style(self, text: str, **style: Any) -> str:
+        return click.style(text, **style) if self._colored else text
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            click.echo(text, color=self._colored)
+
+
+def _printable(text: str) -> str:
+    """What came from a server or a file must not steer the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _is_ok(explanations: Sequence[Explanation]) -> bool:
+    return all(explanation.ok for explanation in explanations)
+
+
+def _json(explanation: Explanation) -> dict[str, Any]:
+    return {"ok": explanation.ok, **msgspec.to_builtins(explanation)}

@@ -1,0 +1,100 @@
+"""What clients get of an asset, tried for real with a few bytes, by the addon's own plan for each kind of request.
+
+Knows the asset's source, and not how it was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from gatepass import delivery, problems
+from gatepass.delivery import Answer
+from gatepass.explain import client_view
+from gatepass.explain.explanation import Step
+from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
+from gatepass.problems import Unresolvable
+from gatepass.signed import SignedUrl
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from gatepass.forges import Host
+    from gatepass.github import GitHub
+    from gatepass.resolver import Resolver, Source
+
+
+async def within[T](call: Awaitable[T], host: Host) -> T:
+    """The result of a call, in time.
+
+    Raises:
+        Unresolvable: it took too long, or failed by itself.
+    """
+    try:
+        async with asyncio.timeout(STEP_SECONDS):
+            return await call
+    except TimeoutError:
+        raise Unresolvable(problems.timed_out(host, STEP_SECONDS)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Tries a HEAD, a range and a GET; `clock` gives epoch seconds."""
+
+    resolver: Resolver
+    github: GitHub
+    clock: Callable[[], float]
+
+    async def all(self, source: Source) -> AsyncIterator[Step]:
+        """What clients get, tried for real: the addon's own plan for each kind of request, with a few bytes."""
+        yield self._signed(source)
+        for name, attempt in (("head", self._head), ("range", self._part), ("get", self._whole)):
+            try:
+                step = await within(attempt(source), source.host)
+            except Unresolvable as unresolvable:
+                step = client_view.failed(name, unresolvable.problem)
+            yield step
+            if step.state == "fail":
+                return
+
+    def _signed(self, source: Source) -> Step:
+        signed = source.signed
+        if signed is None:
+            return Step("signed-url", "ok", f"none: {source.host} sends the bytes itself")
+        if signed.expires is None:
+            return Step("signed-url", "warn", f"on {signed.host}, its end cannot be read: it is used once")
+        left = int(signed.expires - self.clock())
+        if left <= 0:
+            hint = "set the clock of this machine"
+            return Step("signed-url", "warn", f"on {signed.host}, over since {-left} s by the clock here", hint)
+        return Step("signed-url", "ok", f"on {signed.host}, for {left} s")
+
+    async def _head(self, source: Source) -> Step:
+        plan = await delivery.plan(self.resolver, source, "HEAD", httpx2.Headers())
+        assert isinstance(plan, Answer)  # a HEAD always is answered here
+        return client_view.head(plan.response.status_code, plan.response.reason, plan.response.headers)
+
+    async def _part(self, source: Source) -> Step:
+        plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
+        if not isinstance(plan, Answer):
+            return client_view.whole_for_part()
+        given = plan.response
+        return client_view.part(given.status_code, given.reason, given.headers, given.content or b"")
+
+    async def _whole(self, source: Source) -> Step:
+        """The beginning of a GET: a body that is answered whole is left where it is."""
+        plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers())
+        if isinstance(plan, Answer):
+            signed = SignedUrl.parse(plan.response.headers.get("location", ""))
+            assert signed is not None  # a whole is answered by nothing but a redirect
+            begun = await self.github.excerpt(signed, {}, 0)
+        else:
+            signed = None
+            assert source.secret is not None
+            begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
+        if begun.status != 200:
+            return client_view.failed("get", problems.signed_url_refused(source.host, begun.status))
+        return client_view.whole(200, signed.host if signed else None)

@@ -1,0 +1,52 @@
+"""What an inquiry found: step by step, and the verdict over all of them.
+
+Pure values, without a secret or a signed URL's query; how they are shown is for the command line and the report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+type State = Literal["ok", "warn", "fail", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was looked at. `name` is stable and for machines, `finding` and `hint` are for people."""
+
+    name: str
+    state: State
+    finding: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that was found about one URL. `advice` is the one thing to do, None when there is nothing."""
+
+    url: str
+    steps: tuple[Step, ...]
+    verdict: str
+    advice: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the asset can be fetched."""
+        return all(step.state != "fail" for step in self.steps)
+
+
+def conclude(url: str, steps: Iterable[Step]) -> Explanation:
+    """The verdict over these steps: the first that failed is the cause, unless only a later one knows what to do."""
+    steps = tuple(steps)
+    failed = [step for step in steps if step.state == "fail"]
+    if failed:
+        cause = next((step for step in failed if step.hint), failed[0])
+        return Explanation(url, steps, f"it cannot be fetched: {cause.finding}", cause.hint)
+    proxy = next((step for step in steps if step.name == "proxy"), None)
+    if proxy is not None and proxy.state == "skip":
+        return Explanation(url, steps, "it can be fetched through Gatepass", proxy.hint)
+    return Explanation(url, steps, "it can be fetched", next((s.hint for s in steps if s.state == "warn"), None))

@@ -1,0 +1,219 @@
+"""Asking as a client of a proxy would: through it, with a client's trust and without a credential.
+
+Knows neither rules nor what the addon does: it sees what any client sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import httpx2
+
+from gatepass import problems
+from gatepass.errors import GatepassError
+from gatepass.explain import client_view
+from gatepass.explain.explanation import Step
+from gatepass.forges import HTTPS_PORT, Host
+from gatepass.github import USER_AGENT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+
+    from gatepass.explain.exchanges import Hooks
+
+CONNECT_SECONDS: Final = 5.0
+STEP_SECONDS: Final = 20.0
+"""No single answer is waited for longer."""
+FIRST_BYTES: Final = {"Range": "bytes=0-15"}
+_MOST: Final = 64 * 1024
+_MAX_REDIRECTS: Final = 5
+# The names that mitmproxy's CA and `trust.make_ca` give themselves.
+_OURS: Final = frozenset({"mitmproxy", "Gatepass"})
+_SCHEMES: Final = ("http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An answer as a client sees it; `issuer` of the certificate that `host` presented, `content` its first bytes."""
+
+    status: int
+    reason: str
+    headers: httpx2.Headers
+    content: bytes
+    host: Host
+    issuer: str
+
+
+class BlockedError(Exception):
+    """There is no answer: at the proxy itself (`proxy`) or at its certificate (`certificate`), and why."""
+
+    def __init__(self, step: str, finding: str, hint: str) -> None:
+        super().__init__(finding)
+        self.step = Step(step, "fail", finding, hint)
+
+
+def read_proxy(text: str) -> httpx2.Proxy:
+    """Read the URL of an HTTP proxy; `http://` may be left out.
+
+    Raises:
+        GatepassError: it is something else; its text does not repeat the URL, which may hold a password.
+    """
+    try:
+        proxy = httpx2.Proxy(text if "://" in text else f"http://{text}")
+        if proxy.url.scheme in _SCHEMES and proxy.url.host:
+            return proxy
+    except (ValueError, httpx2.InvalidURL):
+        pass
+    scheme = text.partition("://")[0] if "://" in text else "something else"
+    got = f"one of `{scheme[:16]}`" if scheme.isalnum() else "something else"
+    raise GatepassError(f"expected the URL of an HTTP proxy, got {got}", "for example `http://127.0.0.1:8080`")
+
+
+def shown(proxy: httpx2.Proxy) -> str:
+    """The proxy without its user and password."""
+    host = f"[{proxy.url.host}]" if ":" in proxy.url.host else proxy.url.host
+    return f"{proxy.url.scheme}://{host}{f':{proxy.url.port}' if proxy.url.port else ''}"
+
+
+class Probe:
+    """A client of `proxy`, that trusts `trust`."""
+
+    def __init__(self, proxy: httpx2.Proxy, trust: ssl.SSLContext, hooks: Hooks | None = None) -> None:
+        self._proxy = proxy
+        self._http = httpx2.AsyncClient(
+            verify=trust,
+            proxy=proxy,
+            trust_env=False,
+            timeout=httpx2.Timeout(STEP_SECONDS, connect=CONNECT_SECONDS),
+            event_hooks=hooks,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Seen:
+        """The answer, after redirects where a GET asks for the whole, as clients follow them.
+
+        Raises:
+            BlockedError: there is none.
+        """
+        place = shown(self._proxy)
+        try:
+            async with asyncio.timeout(STEP_SECONDS):
+                return await self._ask(method, url, headers or {})
+        except (httpx2.ProxyError, httpx2.TransportError, TimeoutError) as error:
+            for cause in _causes(error):
+                if isinstance(cause, ssl.SSLCertVerificationError):
+                    finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
+                    raise BlockedError("certificate", finding, _TRUST_HINT) from None
+            raise BlockedError("proxy", f"no answer through {place}: {_reason(error)}", _PROXY_HINT) from None
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Seen:
+        for _ in range(_MAX_REDIRECTS):
+            sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+            async with self._http.stream(method, url, headers=sent) as response:
+                if response.has_redirect_location and not headers:
+                    url = str(response.url.join(response.headers["location"]))
+                    continue
+                content = bytearray()
+                is_asset = response.status_code in (200, 206)
+                async for chunk in response.aiter_raw():
+                    content += chunk
+                    if len(content) >= (16 if is_asset else _MOST):
+                        break
+                host = Host(response.url.host, response.url.port or HTTPS_PORT)
+                return Seen(
+                    response.status_code,
+                    response.reason_phrase,
+                    response.headers,
+                    bytes(content[: 16 if is_asset else _MOST]),
+                    host,
+                    _issuer(response),
+                )
+        raise httpx2.TooManyRedirects("too many redirects")
+
+
+_PROXY_HINT: Final = "see that the proxy runs, and that its address, user and password are right"
+_TRUST_HINT: Final = (
+    "let SSL_CERT_FILE name a bundle that holds the proxy's CA: `gatepass serve` prints one, `gatepass run` sets it"
+)
+
+
+def reached(proxy: httpx2.Proxy, host: Host, seen: Seen) -> Iterator[Step]:
+    """What the first answer tells of the proxy itself."""
+    yield Step("proxy", "ok", f"{shown(proxy)} answers")
+    if seen.issuer in _OURS:
+        yield Step("certificate", "ok", f"it decrypts {host}, with a trusted certificate of `{seen.issuer}`")
+    else:
+        finding = f"the certificate of {host} is of `{seen.issuer}`: it is not decrypted, or with a CA of one's own"
+        yield Step("certificate", "warn", finding, f"see that the proxy is Gatepass, and that a rule names {host}")
+
+
+async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: Hooks | None) -> AsyncIterator[Step]:
+    """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET."""
+    first = Host.parse(httpx2.URL(url).netloc.decode())
+    async with Probe(proxy, trust, hooks) as probe:
+        try:
+            seen = await probe.ask("HEAD", url)
+            for step in reached(proxy, first, seen):
+                yield step
+            yield client_view.head(seen.status, seen.reason, seen.headers)
+            seen = await probe.ask("GET", url, FIRST_BYTES)
+            if seen.status in (301, 302, 303, 307, 308):
+                yield client_view.part_elsewhere(seen.status)
+            else:
+                yield client_view.part(seen.status, seen.reason, seen.headers, seen.content)
+            seen = await probe.ask("GET", url)
+            if seen.status == 200:
+                yield client_view.whole(200, None if seen.host == first else seen.host)
+            else:
+                yield client_view.refused("get", seen.status, seen.reason, seen.headers, seen.content)
+        except BlockedError as blocked:
+            yield blocked.step
+
+
+def is_problem(seen: Seen) -> bool:
+    """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
+    return seen.reason.startswith("gatepass: ") or seen.headers.get("content-type") == problems.CONTENT_TYPE
+
+
+def _issuer(response: httpx2.Response) -> str:
+    stream = response.extensions.get("network_stream")
+    connection = stream.get_extra_info("ssl_object") if stream is not None else None
+    if connection is None:
+        return "nobody"
+    names = {key: value for part in connection.getpeercert().get("issuer", ()) for key, value in part}
+    return str(names.get("organizationName") or names.get("commonName") or "nobody")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from; httpx2 keeps the deepest layer's own."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return f"nothing came in {CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else STEP_SECONDS:g} s"
+    if isinstance(error, httpx2.ProxyError):
+        return f"it refuses: {error}"
+    faults = [cause for cause in _causes(error) if isinstance(cause, OSError)]
+    # asyncio puts the address into `strerror` of a connection that is refused
+    texts = [os.strerror(f.errno) if isinstance(f, ConnectionError) and f.errno else f.strerror for f in faults]
+    texts = [text for text in texts if text]
+    text = texts[-1] if texts else str(error)
+    return text.lower() if text and "://" not in text else type(error).__name__

@@ -1,0 +1,159 @@
+"""The debug bundle: one Markdown file that tells all about a failure, and no secret.
+
+Every text goes through `redact`, with the secrets of the rules' credentials and of the proxies' URLs in hand.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from gatepass import trust
+from gatepass.errors import GatepassError
+from gatepass.explain import shell
+from gatepass.explain.redaction import redact
+from gatepass.rules_text import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from gatepass.explain.exchanges import Exchange, Recorder
+    from gatepass.explain.explanation import Explanation, Step
+    from gatepass.rules import Rules
+
+_TITLE: Final = "# Gatepass report\n"
+_PACKAGES: Final = ("gatepass", "mitmproxy", "httpx2")
+
+
+def secrets(rules: Rules | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Every secret that this shell is known to hold: what the rules' credentials name, and the proxies' passwords."""
+    sources = [source for credential in rules.credentials for source in credential.sources] if rules else []
+    values = {environ.get(source.partition(":")[2], "").strip() for source in sources}
+    for name in shell.PROXIES:
+        values |= proxy_secrets(environ.get(name, ""))
+    return tuple(sorted(filter(None, values)))
+
+
+def proxy_secrets(url: str) -> set[str]:
+    """The password in a proxy's URL; a user without one may be a token."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        secret = parts.password or parts.username
+    except ValueError:
+        return set()
+    return {secret, unquote(secret)} if secret else set()
+
+
+def check(path: Path) -> None:
+    """A report is replaced by a newer one, and nothing else is.
+
+    Raises:
+        GatepassError: it may not be written there.
+    """
+    hint = "name another file"
+    try:
+        if not path.parent.is_dir():
+            raise GatepassError(f"--report: expected a file in a folder, got `{path}`: no such folder", hint)
+        if path.is_symlink() or path.exists():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                if not path.is_file() or path.is_symlink() or file.readline() != _TITLE:
+                    raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
+        raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", hint) from None
+
+
+def write(path: Path, text: str) -> None:
+    """Write the report, whole or not at all, for its owner's eyes.
+
+    Raises:
+        GatepassError: it cannot be written, or would replace what is no report.
+    """
+    check(path)
+    try:
+        trust.write(path, text, 0o600, "utf-8")
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
+        raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None
+
+
+def render(
+    explanations: Iterable[Explanation],
+    rules: Rules | None,
+    environ: Mapping[str, str],
+    recorder: Recorder,
+) -> str:
+    """The whole report."""
+    parts = [_TITLE, "\n## Versions\n", _fenced(_versions())]
+    if rules is not None:
+        parts += ["\n## Rules\n", _fenced(describe(rules).splitlines())]
+    set_here = [f"{name}={environ[name]}" for name in shell.VARIABLES if name in environ]
+    parts += ["\n## Shell\n", _fenced(set_here or ["none of the variables for proxy and trust is set"])]
+    for explanation in explanations:
+        parts += [f"\n## {_line(explanation.url)}\n", _fenced(_steps(explanation))]
+    parts.append("\n## Exchanges\n")
+    parts += [_fenced(_exchange(exchange)) for exchange in recorder.exchanges] or ["\nnone\n"]
+    if recorder.left_out:
+        parts.append(f"\nand {recorder.left_out} more\n")
+    return redact("".join(parts), recorder.secrets)
+
+
+def _versions() -> Iterator[str]:
+    for package in _PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"{package} (not installed as a package)"
+    yield f"Python {platform.python_version()} ({platform.python_implementation()})"
+    yield platform.platform()
+    yield _uv()
+
+
+def _uv() -> str:
+    program = shutil.which("uv")
+    if program is None:
+        return "uv is not on the PATH"
+    try:
+        done = subprocess.run(
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "uv does not run"
+    return done.stdout.strip() or "uv does not tell its version"
+
+
+def _steps(explanation: Explanation) -> Iterator[str]:
+    for step in explanation.steps:
+        yield from _step(step)
+    yield f"verdict: {explanation.verdict}"
+    if explanation.advice:
+        yield f"advice: {explanation.advice}"
+
+
+def _step(step: Step) -> Iterator[str]:
+    yield f"{step.state:<4}  {step.name:<12}{step.finding}"
+    if step.hint:
+        yield f"{'':18}hint: {step.hint}"
+
+
+def _exchange(exchange: Exchange) -> Iterator[str]:
+    yield exchange.request
+    yield from exchange.request_headers
+    yield ""
+    yield exchange.response
+    yield from exchange.response_headers
+
+
+def _fenced(lines: Iterable[str]) -> str:
+    """A code block, which nothing in the lines can end."""
+    shown = "\n".join(_line(line).replace("```", "'''") for line in lines)
+    return f"\n```text\n{shown}\n```\n"
+
+
+def _line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

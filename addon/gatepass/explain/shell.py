@@ -1,0 +1,156 @@
+"""The variables of a shell that decide where its clients go and whom they trust: proxy, exceptions, bundle.
+
+Looks at an environment, at the files that it names, and at the proxy that it names; changes nothing.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import certifi
+
+from gatepass import environment, trust
+from gatepass.errors import GatepassError
+from gatepass.explain.explanation import Step
+from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
+from gatepass.forges import HTTPS_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from gatepass.explain.exchanges import Hooks
+    from gatepass.forges import Host
+
+PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
+VARIABLES: Final = (*PROXIES, *EXCEPTIONS, *environment.TRUST, "SSL_CERT_DIR")
+"""All that is looked at."""
+
+_BUNDLE: Final = "SSL_CERT_FILE"
+_BUNDLE_HINT: Final = f"let {_BUNDLE} name a PEM file of CAs, or unset it: as it is, clients trust nobody"
+
+
+# --------------------------------------------------------------------- trust
+
+
+def bundle(environ: Mapping[str, str]) -> Step:
+    """Whether SSL_CERT_FILE can be what its clients trust."""
+    name = environ.get(_BUNDLE)
+    if not name:
+        return Step("trust", "ok", f"the public CAs: {_BUNDLE} is not set")
+    try:
+        text = Path(name).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which does not exist", _BUNDLE_HINT)
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {reason}", _BUNDLE_HINT)
+    certificates = trust.combine(text)
+    if not certificates:
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which holds no certificate in PEM", _BUNDLE_HINT)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates)
+    except ssl.SSLError:
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which holds a broken certificate", _BUNDLE_HINT)
+    count = certificates.count("-----BEGIN")
+    found = f"{_BUNDLE} holds {count} CA{'' if count == 1 else 's'}: {name}"
+    others = [other for other in environment.TRUST if environ.get(other, name) not in ("", name)]
+    if others and _proxy_variable(environ):
+        hint = f"set {' and '.join(others)} as {_BUNDLE}, as `gatepass run` does"
+        return Step("trust", "warn", f"{found}; but {', '.join(others)}: another file", hint)
+    return Step("trust", "ok", found)
+
+
+def upstream_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """What `gatepass run` would verify the forge with; the public CAs, where the shell's cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=trust.shell_bundle(environ))
+    except (GatepassError, ssl.SSLError):  # `bundle` says what is wrong with it
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def client_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """What a client of this shell trusts: SSL_CERT_FILE and SSL_CERT_DIR, else the public and the system's CAs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file, folder = environ.get(_BUNDLE), environ.get("SSL_CERT_DIR")
+    if not file and not folder:
+        context.load_verify_locations(certifi.where())
+        context.load_default_certs()
+        return context
+    try:
+        if file and (certificates := trust.combine(Path(file).read_text(encoding="utf-8", errors="replace"))):
+            context.load_verify_locations(cadata=certificates)
+        if folder:
+            context.load_verify_locations(capath=folder)
+    except (OSError, ssl.SSLError):
+        pass  # without a usable file clients trust nobody, and nor does this context
+    return context
+
+
+# --------------------------------------------------------------------- proxy
+
+
+def _proxy_variable(environ: Mapping[str, str]) -> str | None:
+    return next((name for name in PROXIES if environ.get(name)), None)
+
+
+def exception(value: str, host: Host) -> str | None:
+    """The entry of a NO_PROXY that keeps `host` from the proxy, as curl, requests and uv read it; None if none does.
+
+    An entry stands for a name and all names below it, with or without a dot before it; a port narrows it; `*` is all.
+    """
+    for entry in value.replace(",", " ").split():
+        name, _, port = entry.lower().lstrip(".").removeprefix("*.").partition(":")
+        if name == "*":
+            return entry
+        is_port = not port or port == str(host.port) or (host.port == HTTPS_PORT and port == "https")
+        if name and is_port and (host.name == name or host.name.endswith(f".{name}")):
+            return entry
+    return None
+
+
+async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | None = None) -> AsyncIterator[Step]:
+    """Whether a client of this shell comes to a proxy that serves the URL."""
+    variable = _proxy_variable(environ)
+    if variable is None:
+        finding = f"no HTTPS_PROXY or ALL_PROXY in this shell: its clients go straight to {host}"
+        yield Step("proxy", "skip", finding, "`gatepass run -- COMMAND` sets what a client needs")
+        return
+    for name in EXCEPTIONS:
+        if entry := exception(environ.get(name, ""), host):
+            yield Step("no-proxy", "fail", f"{name} keeps {host} from the proxy: `{entry}`", f"take it out of {name}")
+            break
+    else:
+        yield Step("no-proxy", "ok", f"nothing keeps {host} from the proxy")
+    values = {environ[name] for name in PROXIES[:2] if environ.get(name)}
+    if len(values) > 1:
+        hint = "set both to the same: clients differ in which they read"
+        yield Step("proxy", "warn", "HTTPS_PROXY and https_proxy differ", hint)
+    try:
+        proxy = read_proxy(environ[variable])
+    except GatepassError as error:
+        yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
+        return
+    async with Probe(proxy, client_trust(environ), hooks) as probe:
+        try:
+            seen = await probe.ask("HEAD", url)
+        except BlockedError as blocked:
+            step = blocked.step
+            yield Step(step.name, step.state, f"{variable}: {step.finding}", step.hint)
+            return
+    for step in reached(proxy, host, seen):
+        yield step
+    said = f"{seen.status} {seen.reason}".strip()
+    if seen.status == 200:
+        yield Step("through", "ok", "a client of this shell gets it through the proxy")
+    elif is_problem(seen):
+        hint = f"`gatepass explain --proxy ${variable} URL` shows the whole answer"
+        yield Step("through", "fail", f"the proxy answers a client of this shell: {said}", hint)
+    else:
+        hint = f"see that {variable} names a Gatepass, and that its rules match the URL"
+        yield Step("through", "fail", f"a client of this shell gets {said}, and not from Gatepass", hint)

@@ -1,0 +1,211 @@
+"""The way of one URL, walked as the addon would walk it, each finding told as it is made.
+
+What is decided, asked and answered is the addon's own: `decide`, `Resolver`, `delivery.plan`. Knows neither flows nor
+how findings are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from gatepass import urls
+from gatepass.credentials import Credentials
+from gatepass.decision import Inject, Request, Resolve, decide
+from gatepass.explain import account, client_view, shell
+from gatepass.explain.api_inquiry import ApiInquiry
+from gatepass.explain.attempts import Attempts, within
+from gatepass.explain.explanation import Step
+from gatepass.explain.misses import nearest_miss
+from gatepass.forges import HTTPS_PORT, Host
+from gatepass.github import GitHub, UnclearError
+from gatepass.problems import Unresolvable
+from gatepass.resolver import Resolver, Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from gatepass.credentials import Secret
+    from gatepass.explain.exchanges import Hooks
+    from gatepass.rules import Rules
+    from gatepass.urls import AssetRef
+
+_FORM: Final = "/OWNER/REPO/releases/download/TAG/FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a URL leads: `path` is raw, without its query."""
+
+    host: Host
+    path: str
+
+    @property
+    def url(self) -> str:
+        """The URL without user, query and fragment, any of which may hold a secret."""
+        return f"https://{self.host}{self.path}"
+
+
+def read_url(text: str) -> Target | None:
+    """Read any https URL; None for anything else."""
+    try:
+        parts = urlsplit(text)
+        host = Host.parse(f"{(parts.hostname or '').removesuffix('.')}:{parts.port or HTTPS_PORT}")
+    except ValueError:
+        return None
+    return Target(host, parts.path or "/") if parts.scheme.lower() == "https" else None
+
+
+class Inquiry:
+    """Looks into URLs; what one taught is not asked for again by the next.
+
+    `environ` is the shell's, for credentials, trust and proxy; `hooks` see every HTTP exchange.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        environ: Mapping[str, str],
+        hooks: Hooks | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rules = rules
+        self._environ = environ
+        self._hooks = hooks
+        self._github = GitHub(shell.upstream_trust(environ), hooks=hooks)
+        self._credentials = Credentials(environ)
+        resolver = Resolver(self._credentials, self._github, rules, clock)
+        self._attempts = Attempts(resolver, self._github, clock)
+        self._api = ApiInquiry(resolver, self._github, clock, self._attempts)
+
+    async def aclose(self) -> None:
+        await self._github.close()
+
+    async def look(self, target: Target) -> AsyncIterator[Step]:
+        """The whole way: rules, URL, credential, forge, asset, and the shell."""
+        yield shell.bundle(self._environ)
+        count = len(self._rules.rules)
+        yield Step("rules", "ok", f"{self._rules.source}: {count} rule{'' if count == 1 else 's'}")
+        async for step in self.asset(target):
+            yield step
+        async for step in self.shell(target):
+            yield step
+
+    def shell(self, target: Target) -> AsyncIterator[Step]:
+        """Whether this shell's variables bring a client to a proxy that serves the URL."""
+        return shell.look(self._environ, target.host, target.url, self._hooks)
+
+    async def asset(self, target: Target) -> AsyncIterator[Step]:
+        """The way of the URL alone."""
+        host, path = target.host, target.path
+        ref, rule = urls.parse(path), self._rules.match(host, path)
+        decision = decide(Request("https", host, "GET", path), self._rules)
+        if ref is not None:
+            release = "the latest release" if ref.tag is None else f"release `{ref.tag}`"
+            yield Step("url", "ok", f"asset `{ref.name}` of {release} of {ref.repository}")
+        elif not isinstance(decision, Inject):
+            yield self._no_download(target)
+            return
+        if rule is not None:
+            is_named = rule.name != str(rule.match)
+            yield Step("rule", "ok", f"`{rule.name}` matches{f': {rule.match}' if is_named else ''}")
+        match decision:
+            case Resolve():
+                steps = self._release(target, decision)
+            case Inject():
+                steps = self._injection(decision)
+            case _:
+                assert ref is not None
+                steps = self._unmatched(target, ref)
+        async for step in steps:
+            yield step
+
+    def _no_download(self, target: Target) -> Step:
+        forge = next((forge for forge in self._rules.forges if forge.web == target.host), self._rules.forges[0])
+        expected = f"expected https://{forge.web}{_FORM}, got {target.url}"
+        hint = "name the URL that a browser downloads the file from"
+        if "/releases/tag/" in target.path:
+            hint = "this is the page of a release: copy the link of one of its files"
+        elif "/archive/" in target.path or "/tarball/" in target.path or "/zipball/" in target.path:
+            hint = "this is an archive of the source, which is no release asset"
+        elif any(target.host == forge.api_host and forge.api_host != forge.web for forge in self._rules.forges):
+            hint = "this is the API's address: use the file's `browser_download_url`"
+        return Step("url", "fail", expected, hint)
+
+    # ------------------------------------------------------------- other ways
+
+    async def _unmatched(self, target: Target, ref: AssetRef) -> AsyncIterator[Step]:
+        """Without a rule the proxy passes the request unchanged, which is enough for a public asset."""
+        miss = f"no rule matches: {nearest_miss(self._rules, target.host, target.path)}"
+        hint = f"add a rule to {self._rules.source}, or widen that one; `gatepass check` tells what they do"
+        forge = next((forge for forge in self._rules.forges if forge.web == target.host), None)
+        if forge is None:
+            yield Step("rule", "fail", miss, f"{hint}; a forge besides github.com stands under `forges:`")
+            return
+        try:
+            signed = await within(self._github.public(forge, ref), forge.web)
+        except (UnclearError, Unresolvable):
+            signed = None
+        if signed is None:
+            yield Step("rule", "fail", miss, hint)
+            return
+        yield Step("rule", "warn", f"{miss}; it passes unchanged")
+        yield Step("public", "ok", "anybody may have it")
+        async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
+            yield step
+
+    async def _injection(self, decision: Inject) -> AsyncIterator[Step]:
+        try:
+            secret = self._credentials.secret(decision.credential)
+        except Unresolvable as lacking:
+            yield client_view.failed("credential", lacking.problem)
+            yield client_view.problem(lacking.problem)
+            return
+        yield _credential(decision.credential.name, secret)
+        names = ", ".join(name for name, _ in decision.action.headers)
+        yield Step("headers", "ok", f"sets {names} on the request, which goes where it was going")
+        yield Step("get", "skip", "not tried from here", "`gatepass explain --proxy PROXY URL` asks through a proxy")
+
+    # --------------------------------------------------------------- releases
+
+    async def _release(self, target: Target, decision: Resolve) -> AsyncIterator[Step]:
+        forge, ref = decision.forge, decision.ref
+        if decision.anonymous_first:
+            try:
+                signed = await within(self._github.public(forge, ref), forge.web)
+            except (UnclearError, Unresolvable):
+                yield Step("public", "warn", f"{forge.web} did not say whether anybody may have it")
+                signed = None
+            else:
+                found = "needs a credential: nobody may have it without" if signed is None else "anybody may have it"
+                yield Step("public", "ok", found)
+            if signed is not None:
+                yield Step("credential", "skip", f"`{decision.credential.name}` is not needed for a public asset")
+                async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
+                    yield step
+                return
+        try:
+            secret = self._credentials.secret(decision.credential)
+        except Unresolvable as lacking:
+            if await self._is_served(target):
+                found = f"`{decision.credential.name}` has no value in this shell; the proxy has its own"
+                yield Step("credential", "skip", found)
+                return
+            yield client_view.failed("credential", lacking.problem)
+            yield client_view.problem(lacking.problem)
+            return
+        yield _credential(decision.credential.name, secret)
+        async for step in self._api.all(decision, secret):
+            yield step
+
+    async def _is_served(self, target: Target) -> bool:
+        """Whether the proxy of this shell serves it, with whatever credential it has."""
+        steps = [step async for step in self.shell(target)]
+        return any(s.name == "through" and s.state == "ok" for s in steps) and all(s.state != "fail" for s in steps)
+
+
+def _credential(name: str, secret: Secret) -> Step:
+    kind, print_ = secret.kind, account.fingerprint(secret)
+    return Step("credential", "ok", f"`{name}` from {secret.source}: {kind}, fingerprint {print_}")
