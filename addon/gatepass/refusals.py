@@ -80,13 +80,13 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
 
     httpx2 keeps the reasons in the chain of causes, and the deepest says most.
     """
-    causes = list(_causes(error))
-    for cause in causes:
+    chain = list(causes(error))
+    for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return problems.certificate_not_trusted(host, cause.verify_message, issuer, trust)
         if isinstance(cause, socket.gaierror):
             return problems.name_not_resolved(host, cause.strerror or "unknown name")
-    texts = [cause.strerror or str(cause) for cause in causes if isinstance(cause, OSError)]
+    texts = [cause.strerror or str(cause) for cause in chain if isinstance(cause, OSError)]
     text = next(filter(None, (*reversed(texts), str(error))), type(error).__name__)
     # a text with a URL in it may hold a signature
     return problems.unreachable(host, type(error).__name__ if "://" in text else text)
@@ -94,7 +94,7 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
 
 def is_untrusted(error: Exception) -> bool:
     """Whether a connection failed because of the server's certificate."""
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
 
 
 def token_expiry(headers: Mapping[str, str]) -> datetime | None:
@@ -108,7 +108,8 @@ def token_expiry(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from; httpx2 keeps the deepest layer's own."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:

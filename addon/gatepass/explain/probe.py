@@ -19,6 +19,7 @@ from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.forges import HTTPS_PORT, Host
 from gatepass.github import USER_AGENT
+from gatepass.refusals import causes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -112,7 +113,7 @@ class Probe:
             async with asyncio.timeout(STEP_SECONDS):
                 return await self._ask(method, url, headers or {})
         except (httpx2.ProxyError, httpx2.TransportError, TimeoutError) as error:
-            for cause in _causes(error):
+            for cause in causes(error):
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
                     raise BlockedError("certificate", finding, _TRUST_HINT) from None
@@ -196,22 +197,12 @@ def _issuer(response: httpx2.Response) -> str:
     return str(names.get("organizationName") or names.get("commonName") or "nobody")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came from; httpx2 keeps the deepest layer's own."""
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return f"nothing came in {CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else STEP_SECONDS:g} s"
     if isinstance(error, httpx2.ProxyError):
         return f"it refuses: {error}"
-    faults = [cause for cause in _causes(error) if isinstance(cause, OSError)]
+    faults = [cause for cause in causes(error) if isinstance(cause, OSError)]
     # asyncio puts the address into `strerror` of a connection that is refused
     texts = [os.strerror(f.errno) if isinstance(f, ConnectionError) and f.errno else f.strerror for f in faults]
     texts = [text for text in texts if text]
