@@ -50,7 +50,7 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.tokens[:] = [Token(DEFAULT_TOKEN)]
     _standin.faults[:] = []
     _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
-    _standin.signed_lifetime = 300
+    _standin.signed_lifetime, _standin.private_mode = 300, False
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
     _standin.forget()
     yield _standin

@@ -308,6 +308,14 @@ def test_a_misspelt_public_asset(other: Client, github: StandIn, public: Reposit
     assert github.calls("api") == []
 
 
+def test_a_forge_in_private_mode(other: Client, github: StandIn, repository: Repository) -> None:
+    """A web host that sends everybody to its sign-in page has nothing public: the API is asked, and the client served."""
+    private = Repository("umbrella", repository.name, releases=[Release("v1", [Asset("f", CONTENT)])])
+    github.repositories.append(private)
+    github.private_mode = True
+    assert other.fetch(github.download_url(private.full_name, "v1", "f"), "-L").body == CONTENT
+
+
 @pytest.mark.parametrize("fault", [Fault("web", status=429), Fault("web", status=500), Fault("web", close=True)])
 def test_an_unclear_answer(other: Client, github: StandIn, public: Repository, fault: Fault) -> None:
     """When the web host says neither yes nor no, the request passes unchanged."""

@@ -289,6 +289,8 @@ class GitHub:
             url = _joined(url, location)
             if not url.startswith(f"https://{forge.web}/"):
                 raise UnclearError
+            if urlsplit(url).path == "/login":
+                return None  # a GHES in private mode sends everybody to its sign-in page
         raise UnclearError
 
     async def excerpt(self, signed: SignedUrl, headers: Mapping[str, str], most: int) -> Excerpt:

@@ -222,6 +222,8 @@ class Gatepass:
                     problem = problems.timed_out(decision.forge.api_host, TOTAL_SECONDS)
                 except Unresolvable as unresolvable:
                     problem = unresolvable.problem
+                except GatepassError as error:  # a file of CAs that has gone since the start
+                    problem = problems.misconfigured(error.message, error.hint)
                 ref = decision.ref
                 return self._refusal(
                     flow,

@@ -97,6 +97,10 @@ def internal() -> Problem:
     )
 
 
+def misconfigured(message: str, hint: str | None) -> Problem:
+    return Problem("misconfigured", 500, "gatepass is set up wrong", message, hint or "see the proxy's log")
+
+
 def unverified_upstream(host: Host) -> Problem:
     return Problem(
         "unverified-upstream",

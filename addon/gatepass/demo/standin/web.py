@@ -31,6 +31,9 @@ def answer(world: World, request: Recorded) -> Answer:
         return Answer(200, {"content-type": "application/octet-stream"}, Zeros(int(big[1])))
     if request.path.endswith(".git/info/refs"):
         return Answer.text(200, "001e# service=git-upload-pack\n0000", "application/x-git-upload-pack-advertisement")
+    if world.private_mode:
+        # GHES admin docs, "enabling private mode": sign-in is required to see anything.
+        return Answer(302, {"location": f"{world.web_base(request)}/login?return_to=%2F"})
     # Decoded once, and after the split: a slash of the tag may come as `%2F` or as itself.
     owner, _, rest = request.path.removeprefix("/").partition("/")
     name, _, rest = rest.partition("/")

@@ -32,6 +32,7 @@ class World:
     `stream_assets`: the API answers an asset with 200 and the bytes, as GHES has been seen to; `stream_ranges`: and
     then honours Range. `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
     `max_bad_logins`: after so many bad tokens every login is refused for `lockout` seconds.
+    `private_mode`: the web host sends everybody to its sign-in page, as a GHES in private mode does.
     `latency`: seconds added to every answer. `clock`: epoch seconds, for expiry and budgets.
     """
 
@@ -46,6 +47,7 @@ class World:
     over_limit_status: Literal[403, 429] = 403
     max_bad_logins: int = 5
     lockout: float = 300
+    private_mode: bool = False
     latency: float = 0
     clock: Callable[[], float] = time.time
     faults: list[Fault] = field(default_factory=list)
