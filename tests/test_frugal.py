@@ -309,7 +309,7 @@ def test_a_misspelt_public_asset(other: Client, github: StandIn, public: Reposit
 
 
 def test_a_forge_in_private_mode(other: Client, github: StandIn, repository: Repository) -> None:
-    """A web host that sends everybody to its sign-in page has nothing public: the API is asked, and the client served."""
+    """A web host that sends everybody to its sign-in page has nothing public: the API is asked."""
     private = Repository("umbrella", repository.name, releases=[Release("v1", [Asset("f", CONTENT)])])
     github.repositories.append(private)
     github.private_mode = True
