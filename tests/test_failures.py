@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from mitmproxy.io import FlowReader
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, StandIn, Token
 from harness import BIN, Client, Proxy, background, clean_environment, eventually, mitmdump
@@ -240,6 +241,44 @@ def test_a_token_that_expires(
         assert client.fetch(two).status == 302
         notice = f"the classic token from `env:STANDIN_TOKEN` expires on {end.astimezone(UTC):%Y-%m-%d}"
         assert proxy.log.count(notice) == 1
+
+
+def test_a_token_that_has_expired(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:
+    """A token whose end was known is not called bad when it comes, but expired, and when."""
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    github.tokens[:] = [Token(DEFAULT_TOKEN, expires=end)]
+    assert networked.fetch(publish(b"x")).status == 302
+    other = publish(b"y", tag="v2.0")
+    eventually(lambda: datetime.now(UTC) > end)
+    problem = json.loads(networked.fetch(other).body)
+    assert (problem["type"], problem["status"]) == ("urn:gatepass:problem:expired-credential", 401)
+    assert f"expired on {end:%Y-%m-%d}" in problem["detail"]
+
+
+def test_the_flow_list(github: StandIn, rules: Path, publish: Callable[..., str], tmp_path: Path) -> None:
+    """The flow list of mitmweb and mitmproxy, and a flow file, tell what was done: a mark, and the words."""
+    url = publish(b"x")
+    asset = github.repositories[-1].releases[0].assets[-1].id
+    with mitmdump(tmp_path, rules, github.ca_file, "-w", tmp_path / "flows", STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        client = Client(tmp_path, proxy.variables())
+        for address in (
+            url,
+            url,
+            url.replace("v1.0", "v9"),
+            f"https://{github.web}/injected/x",
+            f"https://{github.web}/",
+        ):
+            client.fetch(address)
+    with (tmp_path / "flows").open("rb") as file:
+        told = [(flow.marked, flow.comment) for flow in FlowReader(file).stream()]
+    rule = f"{github.web}/acme/*/releases/download/*"
+    assert told[:2] == [
+        (":white_check_mark:", f"gatepass: {rule}: asset {asset}"),
+        (":white_check_mark:", f"gatepass: {rule}: asset {asset}, known"),
+    ]
+    assert told[2][0] == ":x:"
+    assert told[2][1].startswith("gatepass: release not found: ")
+    assert told[3:] == [(":white_check_mark:", f"gatepass: {github.web}/injected/*"), ("", "")]
 
 
 def test_a_renamed_repository_is_told(client: Client, proxy: Proxy, github: StandIn, repository: Repository) -> None:
