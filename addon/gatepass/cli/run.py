@@ -96,9 +96,7 @@ async def _run(
     variables: Callable[[str], dict[str, str]],
     verbose: bool,
 ) -> int:
-    # Imported here, for it takes a second: wrong usage and wrong rules are told before. Nothing that is imported is
-    # garbage, so it is not searched for any, neither now nor later.
-    gc.disable()
+    # imported here, for it takes a second: wrong usage and wrong rules are told before
     from gatepass.proxy import Causes, proxy
 
     gc.freeze()

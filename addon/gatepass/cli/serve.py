@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shlex
@@ -35,6 +36,9 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     from mitmproxy.tools import cmdline, dump, main
 
     from gatepass.proxy import listening_port
+
+    gc.freeze()
+    gc.enable()
 
     class Announce:
         """Prints what a client needs, once the proxy listens."""
