@@ -391,3 +391,12 @@ def test_git(tmp_path: Path) -> None:
                 reply = client.fetch(url, *git, *framing, "--data-binary", "@pack")
                 assert reply.body == pack
                 assert reply.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(("options", "is_told"), [((), True), (("--proxyauth", "me:mine"), False)])
+def test_open_to_others(github: StandIn, rules: Path, tmp_path: Path, options: tuple[str, ...], is_told: bool) -> None:
+    """A proxy that others reach, and that asks nobody for a password, says so at its start."""
+    everywhere = ("--listen-host", "0.0.0.0", *options)
+    with mitmdump(tmp_path, rules, github.ca_file, *everywhere, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        proxy.running.wait_for("gatepass: 3 rules")
+    assert ("whoever reaches the port uses the credentials" in proxy.log) is is_told

@@ -6,6 +6,7 @@ Decides nothing about a request itself, and does no I/O of its own.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import time
@@ -111,6 +112,12 @@ class Gatepass:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(self._rules, defaults))
+        if not ctx.options.proxyauth and not _is_loopback(ctx.options.listen_host):
+            logger.warning(
+                "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
+                "hint: `--listen-host 127.0.0.1`",
+                ctx.options.listen_host or "every interface",
+            )
         if ctx.options.ssl_insecure:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
 
@@ -374,6 +381,13 @@ def _is_fronted(client: Client, name: str) -> bool:
     """Whether the client asked the proxy for one server, and asks another by its SNI."""
     explicit = isinstance(client.proxy_mode, _EXPLICIT)
     return explicit and client.sni is not None and client.sni.lower() != name.lower()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _summary(rules: Rules, defaults: dict[str, str]) -> str:
