@@ -26,6 +26,9 @@ The map, from what knows least to what knows most; a module imports only from ab
     hooks         the addon: mitmproxy's events in, decisions out
     trust, environment
                   CA and bundles; the variables that clients need
+    running       which servers run: what `serve` leaves for `env`
+    undo, shells, actions
+                  variables set so that it can be undone; how a shell, and GitHub Actions, write that
     proxy         a mitmproxy in this process
     cli/          one module a command
     demo/         the stand-in GitHub and its packages
