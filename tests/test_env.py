@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -27,6 +26,7 @@ from harness import BIN, ROOT, Client, background, clean_environment, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from gatepass.demo.standin import StandIn
 
@@ -201,7 +201,7 @@ def test_powershells_quotes(value: str) -> None:
 
 
 def test_a_dotenv_file_reads_the_same_everywhere(tmp_path: Path) -> None:
-    """What is written to a dotenv file is read as itself by a shell and by node; what they read differently is refused."""
+    """What is written to a dotenv file is read as itself by a shell and by node; all else is refused."""
     env = {"PATH": os.environ["PATH"]}
     file = tmp_path / ".env"
     node = [] if shutil.which("node") is None else [("node", f"--env-file={file}", "-e")]
@@ -217,8 +217,7 @@ def test_a_dotenv_file_reads_the_same_everywhere(tmp_path: Path) -> None:
         for number, value in enumerate(values):
             try:
                 shells.render("dotenv", {"V": value})
-            except GatepassError as error:
-                assert "dotenv" in str(error)
+            except GatepassError:
                 assert re.search(r"['\\]|\$\{|[^ -~]", value), "no plain value is refused"
             else:
                 written[f"V{number}"] = value
@@ -259,7 +258,8 @@ ROUND_TRIP: Final = {
         env -0 > 1; gatepass env | source; env -0 > 2; gatepass env | source; env -0 > 3
         gatepass env --unset | source; env -0 > 4""",
     "nushell": """
-        ^env -0 o> 1; gatepass env | from json | load-env; ^env -0 o> 2; gatepass env | from json | load-env; ^env -0 o> 3
+        ^env -0 o> 1; gatepass env | from json | load-env; ^env -0 o> 2
+        gatepass env | from json | load-env; ^env -0 o> 3
         gatepass env --unset | from json | load-env; ^env -0 o> 4""",
     "powershell": """
         env -0 > 1; gatepass env | Out-String | iex; env -0 > 2; gatepass env | Out-String | iex; env -0 > 3
@@ -281,10 +281,11 @@ def test_round_trip(shell: str, base: dict[str, str], server: Running, tmp_path:
     done = subprocess.run(
         [*command, ROUND_TRIP[shell]], env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), done.stderr.decode()
     first, once, twice, last = (parse((tmp_path / number).read_bytes()) for number in "1234")
     for seen in (first, once, twice, last):
-        seen.pop("_", None)  # the shell's own
+        for name in ("_", "SHLVL"):  # the shell's own
+            seen.pop(name, None)
     assert {name: once.get(name) for name in environment.NAMES} == wanted(server, env)
     assert once["NO_PROXY"] == mine["NO_PROXY"]
     assert set(once) - set(first) - set(environment.NAMES) == {undo.MEMORY}
@@ -399,7 +400,7 @@ def test_a_folder_of_another_user(base: dict[str, str], server: Running) -> None
 
 @pytest.mark.parametrize("runtime", [None, "", "relative/folder"])
 def test_no_runtime_folder(runtime: str | None) -> None:
-    """Without a runtime folder of the session's, or with one that is none, it is the user's own configuration folder."""
+    """Without a runtime folder it is the user's own configuration folder; a relative one is none."""
     found = running.folder({} if runtime is None else {"XDG_RUNTIME_DIR": runtime})
     assert found.is_absolute()
     assert found.parts[-2:] == ("gatepass", "run")
@@ -544,12 +545,12 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
 
 def block(language: str, part: str) -> str:
     """The README's code block that holds `part`."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return next(text for text in found if part in text)
+    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return next(match[1] for match in found if part in match[1])
 
 
 LINES: Final = {
-    name: line for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "eval"), re.M)
+    name: line for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "eval"), re.MULTILINE)
 }
 LINES["zsh"] = LINES["bash"]
 
