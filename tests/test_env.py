@@ -137,7 +137,7 @@ def listening(base: Mapping[str, str], bundle: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def server(base: dict[str, str], tmp_path: Path) -> Iterator[Running]:
-    with listening(base, tmp_path / "the bundle's.pem") as known:
+    with listening(base, tmp_path / os.fsdecode(b"the bundle's, \xc3\xa9.pem")) as known:
         yield known
 
 
@@ -258,9 +258,9 @@ ROUND_TRIP: Final = {
         env -0 > 1; gatepass env | source; env -0 > 2; gatepass env | source; env -0 > 3
         gatepass env --unset | source; env -0 > 4""",
     "nushell": """
-        ^env -0 o> 1; gatepass env | from json | load-env; ^env -0 o> 2
-        gatepass env | from json | load-env; ^env -0 o> 3
-        gatepass env --unset | from json | load-env; ^env -0 o> 4""",
+        ^env -0 o> "1"; gatepass env | from json | load-env; ^env -0 o> "2"
+        gatepass env | from json | load-env; ^env -0 o> "3"
+        gatepass env --unset | from json | load-env; ^env -0 o> "4"; """,
     "powershell": """
         env -0 > 1; gatepass env | Out-String | iex; env -0 > 2; gatepass env | Out-String | iex; env -0 > 3
         gatepass env --unset | Out-String | iex; env -0 > 4""",
@@ -363,6 +363,7 @@ def test_stale_files(base: dict[str, str], server: Running) -> None:
     ]
     future = running.folder(base) / "1-1.json"
     future.write_text('{"pid": "of a version to come"}')
+    (running.folder(base) / "2-2.json").write_bytes(b"\xff{")
     assert running.find(base) == [server]
     assert not any(path.exists() for path in stale)
     assert future.exists()

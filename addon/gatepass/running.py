@@ -6,6 +6,7 @@ there chooses the proxy, and the CA, of whoever reads it.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -62,7 +63,8 @@ def announce(server: Running, environ: Mapping[str, str]) -> Path:
     place = folder(environ)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_foreign(place)
-    text = msgspec.json.encode(server, enc_hook=str).decode()
+    # the json of the standard library, because it also carries paths that are no UTF-8 (PEP 383)
+    text = json.dumps(msgspec.to_builtins(server, enc_hook=str))
     # with the pid, so that a server that ends never removes the file of the next one at its port
     return trust.write(place / f"{urlsplit(server.proxy).port}-{server.pid}.json", text, 0o600)
 
@@ -80,8 +82,8 @@ def find(environ: Mapping[str, str]) -> list[Running]:
     servers = []
     for path in place.glob("*.json"):
         try:
-            server = msgspec.json.decode(path.read_bytes(), type=Running, dec_hook=_path)
-        except (OSError, msgspec.DecodeError):  # it has just ended, or is of a version to come
+            server = msgspec.convert(json.loads(path.read_bytes()), Running, dec_hook=_path)
+        except (OSError, ValueError):  # it has just ended, or is of a version to come
             continue
         if _lives(server):
             servers.append(server)

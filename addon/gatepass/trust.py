@@ -125,7 +125,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
     """Write a file whole or not at all; a reader never sees half a bundle."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(text)
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
