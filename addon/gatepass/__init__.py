@@ -29,6 +29,9 @@ The map, from what knows least to what knows most; a module imports only from ab
     hooks         the addon: mitmproxy's events in, decisions out
     trust, environment, scratch
                   CA and bundles; the variables that clients need; a private folder that is gone at the end
+    running       which servers run: what `serve` leaves for `env`
+    undo, shells, actions
+                  variables set so that it can be undone; how a shell, and GitHub Actions, write that
     proxy         a mitmproxy in this process
     explain/      the way of one URL, walked as the addon would, and told; with a map of its own
     cli/          one module a command

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import config, environment, trust
+from gatepass import config, environment, running, trust
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     gc.enable()
 
     class Announce:
-        """Prints what a client needs, once the proxy listens."""
+        """Tells what a client needs, once the proxy listens: on the screen, and to `gatepass env`."""
+
+        told: Path | None = None
 
         def running(self) -> None:
             tls = ctx.master.addons.get("tlsconfig")
@@ -51,9 +53,17 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             bundle = trust.write(confdir / trust.BUNDLE_FILE, trust.combine(trust.shell_bundle(os.environ), ca))
             address = f"http://{_reachable(host)}:{listening_port()}"
             variables = environment.for_client(address, bundle, bundle, os.environ)
+            try:
+                self.told = running.announce(running.Running(os.getpid(), address, bundle, bundle), os.environ)
+            except (GatepassError, OSError) as error:
+                click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
             click.echo("gatepass: listening; in a client's shell:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
                 click.echo(f"export {name}={shlex.quote(variables[name])}")
+
+        def done(self) -> None:
+            if self.told is not None:
+                self.told.unlink(missing_ok=True)
 
     class Master(dump.DumpMaster):
         def __init__(self, options: Options) -> None:

@@ -1,0 +1,70 @@
+"""`gatepass env`: what a shell needs to use a running `gatepass serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from gatepass import actions, environment, running, shells, undo
+from gatepass.errors import GatepassError
+
+
+@click.command()
+@click.option("--shell", type=click.Choice(shells.NAMES), help="In whose syntax; else that of $SHELL.")
+@click.option("--github-actions", is_flag=True, help="Set them for the job's next steps, through $GITHUB_ENV.")
+@click.option("--unset", is_flag=True, help="Print what undoes it.")
+@click.option("--proxy", metavar="HOST:PORT", help="Which `gatepass serve`, if several run.")
+def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None) -> None:
+    """Print what a shell evaluates to use the `gatepass serve` that runs.
+
+    \b
+    bash, zsh:   eval "$(gatepass env)"                        and back: eval "$(gatepass env --unset)"
+    fish:        gatepass env | source
+    PowerShell:  gatepass env --shell powershell | Out-String | Invoke-Expression
+    nushell:     gatepass env --shell nushell | from json | load-env
+    """
+    if github_actions and (shell or unset):
+        raise click.UsageError("--github-actions goes with neither --shell nor --unset: a later step cannot unset")
+    if unset and proxy:
+        raise click.UsageError("--unset goes without --proxy: what was set is undone, whichever server it was for")
+    syntax = shell or shells.detect(os.environ)
+    if unset:
+        _print(shells.render(syntax, undo.undo(os.environ)))
+        return
+    server = running.choose(running.find(os.environ), proxy)
+    _refuse_lost(server.bundle, server.ca)
+    variables = environment.for_client(server.proxy, server.bundle, server.ca, undo.before(os.environ))
+    if github_actions:
+        _export(variables)
+    elif syntax == "dotenv":  # a file remembers nothing of a shell
+        _print(shells.render(syntax, variables))
+    else:
+        _print(shells.render(syntax, undo.remember(variables, os.environ)))
+
+
+def _export(variables: dict[str, str]) -> None:
+    file = os.environ.get("GITHUB_ENV")
+    if not file:
+        raise GatepassError(
+            "GITHUB_ENV: expected the file that GitHub Actions gives each step, got nothing",
+            "elsewhere use `--shell`",
+        )
+    _print(actions.masks(variables.values()))
+    try:
+        with Path(file).open("ab") as stream:
+            stream.write(os.fsencode(actions.environment_file(variables)))
+    except OSError as error:
+        raise GatepassError(f"GITHUB_ENV: expected a file to append to, got `{file}`: {error.strerror}") from None
+
+
+def _refuse_lost(*files: Path) -> None:
+    for file in files:
+        if not file.is_file():  # with it set, clients would trust nobody
+            raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
+
+
+def _print(text: str) -> None:
+    """Values are bytes that may be no UTF-8; they leave as they came."""
+    click.echo(os.fsencode(text), nl=False)

@@ -1,0 +1,91 @@
+"""How each shell writes that variables are set or unset. Pure: changes in, text out.
+
+Whatever a value holds, the text evaluates to it and to nothing else: values come from the environment, and are not
+trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+NAMES: Final = ("bash", "zsh", "fish", "powershell", "nushell", "dotenv")
+
+_OTHER_NAMES: Final = {"nu": "nushell", "pwsh": "powershell"}
+
+# PowerShell takes the typographic quotation marks for `'`, too (about_Quoting_Rules).
+_POWERSHELL_QUOTES: Final = re.compile("(['\u2018\u2019\u201a\u201b])")
+# What readers of dotenv files agree on: as it stands, and, but for `docker --env-file`, between single quotes. They do
+# not agree on backslashes and line breaks, and some expand `${…}` wherever it stands.
+_DOTENV_PLAIN: Final = re.compile(r"[\w%+,./:@=~\[\]-]*", re.ASCII)
+_DOTENV_UNSAFE: Final = re.compile(r"['\\\r\n]|\$\{")
+
+
+def detect(environ: Mapping[str, str]) -> str:
+    """The shell that $SHELL names; bash, whose syntax most others share, if that is none of ours."""
+    name = PurePath(environ.get("SHELL", "")).stem
+    name = _OTHER_NAMES.get(name, name)
+    return name if name in NAMES else "bash"
+
+
+def render(shell: str, changes: Mapping[str, str | None]) -> str:
+    """The text that makes the changes, for `shell` of NAMES; None unsets.
+
+    Raises:
+        GatepassError: the shell cannot express it.
+    """
+    return "".join(f"{line}\n" for line in _WRITERS[shell](changes))
+
+
+def _posix(changes: Mapping[str, str | None]) -> Iterator[str]:
+    for name, value in changes.items():
+        yield f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
+
+
+def _fish(changes: Mapping[str, str | None]) -> Iterator[str]:
+    # Between single quotes fish knows `\\` and `\'` alone. The semicolons are for `eval (gatepass env)`, which joins
+    # the lines.
+    for name, value in changes.items():
+        quoted = None if value is None else value.replace("\\", "\\\\").replace("'", "\\'")
+        yield f"set -ge {name};" if quoted is None else f"set -gx {name} '{quoted}';"
+
+
+def _powershell(changes: Mapping[str, str | None]) -> Iterator[str]:
+    for name, value in changes.items():
+        quoted = None if value is None else _POWERSHELL_QUOTES.sub(r"\1\1", value)
+        yield f"Remove-Item Env:{name} -ErrorAction Ignore" if quoted is None else f"$env:{name} = '{quoted}'"
+
+
+def _nushell(changes: Mapping[str, str | None]) -> Iterator[str]:
+    # nushell evaluates no text, but loads a record; a variable that is null there does not reach a program
+    yield json.dumps(changes)
+
+
+def _dotenv(changes: Mapping[str, str | None]) -> Iterator[str]:
+    for name, value in changes.items():
+        if value is None:
+            raise GatepassError("a dotenv file cannot unset a variable", "take the lines out of the file instead")
+        if _DOTENV_UNSAFE.search(value):
+            raise GatepassError(
+                f"{name}: expected a value that every reader of dotenv files understands, got `{value!r}`",
+                "leave out `'`, `\\`, `${` and line breaks, or use another shell's syntax",
+            )
+        yield f"{name}={value}" if _DOTENV_PLAIN.fullmatch(value) else f"{name}='{value}'"
+
+
+_WRITERS: Final[Mapping[str, Callable[[Mapping[str, str | None]], Iterator[str]]]] = {
+    "bash": _posix,
+    "zsh": _posix,
+    "fish": _fish,
+    "powershell": _powershell,
+    "nushell": _nushell,
+    "dotenv": _dotenv,
+}
