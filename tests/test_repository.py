@@ -69,7 +69,7 @@ def test_the_readmes_rules_are_valid() -> None:
         assert rules.parse(text, "README.md").rules
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "check", "demo", "script"])
+@pytest.mark.parametrize("command", ["run", "serve", "check", "ca", "demo", "script"])
 def test_help(command: str) -> None:
     """Every command explains itself."""
     result = call([BIN / "gatepass", command, "--help"], clean_environment())
@@ -127,7 +127,7 @@ def test_imports_form_one_direction() -> None:
     assert set(order) == modules
     for name in order:
         text = (package / f"{name}.py").read_text()
-        imported = set(re.findall(r"^ *from \.(\w+) import", text, re.MULTILINE))
-        for names in re.findall(r"^ *from \. import (.+)$", text, re.MULTILINE):
+        imported = set(re.findall(r"^ *from gatepass\.(\w+) import", text, re.MULTILINE))
+        for names in re.findall(r"^ *from gatepass import (.+)$", text, re.MULTILINE):
             imported |= set(names.split(", "))
         assert imported <= set(order[: order.index(name)]), f"{name} imports {imported}"

@@ -24,8 +24,10 @@ The map, from what knows least to what knows most; a module imports only from ab
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options
     hooks         the addon: mitmproxy's events in, decisions out
-    trust, environment
-                  CA and bundles; the variables that clients need
+    trust         bundles of CAs: for clients, and for the proxy
+    authority     the proxy's own CA: made, kept, judged
+    stores        how each platform comes to trust a CA, and to forget it
+    environment   the variables that clients need
     proxy         a mitmproxy in this process
     cli/          one module a command
     demo/         the stand-in GitHub and its packages

@@ -9,7 +9,7 @@ import click
 
 from gatepass.errors import GatepassError
 
-_COMMANDS = ("run", "serve", "check", "demo", "script")
+_COMMANDS = ("run", "serve", "check", "ca", "demo", "script")
 
 
 class _Lazy(click.Group):

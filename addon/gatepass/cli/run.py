@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from gatepass import config, environment, trust
+from gatepass import authority, config, environment, trust
 
 # What a terminal or a supervisor sends to end, reload or poke a program.
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT")
@@ -31,8 +31,8 @@ def run(rules: Path | None, command: tuple[str, ...]) -> None:
     loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
         confdir = Path(folder)
-        ca = trust.make_ca(sorted(loaded.hosts), datetime.timedelta(days=1))
-        trust.write(confdir / trust.CA_FILE, ca, 0o600)
+        ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
+        trust.write(confdir / authority.CA_FILE, ca, 0o600)
         shell = trust.shell_bundle(os.environ)
         upstream_ca = trust.write(confdir / trust.UPSTREAM_FILE, shell)
         bundle = trust.write(confdir / trust.BUNDLE_FILE, trust.combine(shell, ca))
