@@ -91,11 +91,16 @@ def issue(folder: Path, ca: str, *names: str) -> tuple[str, Path]:
     folder.mkdir(exist_ok=True)
     trust.write(folder / authority.CA_FILE, ca, 0o600)
     store = certs.CertStore.from_store(folder, "mitmproxy", 2048)
-    sans: list[x509.GeneralName] = [authority._constraint(name) for name in names]
-    sans = [x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else san for name, san in zip(names, sans)]
-    leaf = store.get_cert(names[0], sans).cert
+    leaf = store.get_cert(names[0], [_san(name) for name in names]).cert
     chain = trust.write(folder / "chain.pem", ca.partition("-----BEGIN CERTIFICATE")[0] + leaf.to_pem().decode(), 0o600)
     return trust.combine(ca), chain
+
+
+def _san(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -112,8 +117,8 @@ def https(chain: Path, files: Path) -> Iterator[int]:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)  # type: ignore[arg-type]  # the same
-    server.handle_error = lambda *_: None  # type: ignore[assignment,method-assign]  # clients that refuse are meant
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that refuse are meant
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -162,6 +167,20 @@ def test_clients_obey_the_name_constraints(client: str, permitted: bool, tmp_pat
         assert re.search(r"certif|constraint|issuer|tls|ssl", result.output, re.IGNORECASE), result.output
 
 
+def test_a_ca_that_can_do_nothing_else() -> None:
+    """The CA may vouch for the hosts of the rules alone, and clients that do not know the constraint refuse it."""
+    pem = authority.make([Host("github.com"), Host("localhost", 8443), Host("127.0.0.1")], DAY)
+    certificate = x509.load_pem_x509_certificate(trust.combine(pem).encode())
+    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    assert [str(name.value) for name in constraints.value.permitted_subtrees or ()] == [
+        "github.com",
+        "localhost",
+        "127.0.0.1/32",
+    ]
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= DAY + datetime.timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
     ("permitted", "name", "accepted"),
     [
@@ -174,13 +193,14 @@ def test_clients_obey_the_name_constraints(client: str, permitted: bool, tmp_pat
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "127.0.0.2", False),
         ("127.0.0.1", "github.com", False),
+        ("127.0.0.1", "::1", False),
     ],
 )
 def test_openssl_and_we_agree(permitted: str, name: str, accepted: bool, tmp_path: Path) -> None:
     """OpenSSL accepts exactly what `uncovered` says is permitted; a kind of name that no rule has is excluded whole."""
     ca, chain = issue(tmp_path / "ca", authority.make(hosts(permitted), DAY), name)
     trusted = trust.write(tmp_path / "trusted.pem", ca)
-    command = ["openssl", "verify", "-purpose", "sslserver", "-CAfile", trusted, chain]
+    command = ["openssl", "verify", "-purpose", "sslserver", "-CAfile", str(trusted), str(chain)]
     assert (call(command, clean_environment()).code == 0) == accepted
     found = authority.Authority(tmp_path, x509.load_pem_x509_certificate(ca.encode()))
     assert found.uncovered(hosts(name)) == ([] if accepted else [name])
@@ -199,7 +219,7 @@ def test_it_signs_servers_alone(tmp_path: Path) -> None:
     ca, chain = issue(tmp_path / "ca", authority.make(hosts("a.test"), DAY), "a.test")
     trusted = trust.write(tmp_path / "trusted.pem", ca)
     for purpose, code in (("sslserver", 0), ("smimesign", 2)):
-        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", trusted, chain]
+        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", str(trusted), str(chain)]
         assert call(command, clean_environment()).code == code
     certificate = x509.load_pem_x509_certificate(ca.encode())
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
@@ -303,10 +323,12 @@ def test_there_is_one_ca(folder: Path) -> None:
 def test_the_certificate_follows_the_key(folder: Path) -> None:
     """A certificate file that is missing or another's is written anew."""
     made = authority.create(folder, hosts("github.com"))
-    for damage in (lambda path: path.unlink(), lambda path: path.write_text("x")):
-        damage(folder / authority.CERTIFICATE_FILE)
+    certificate = folder / authority.CERTIFICATE_FILE
+    certificate.unlink()
+    for _ in range(2):
         assert authority.load(folder) == made
-        assert (folder / authority.CERTIFICATE_FILE).read_text() == made.pem
+        assert certificate.read_text() == made.pem
+        certificate.write_text("another's")
 
 
 def test_many_make_it_at_once(shell: Shell) -> None:
@@ -459,7 +481,8 @@ def test_ca_shows(shell: Shell) -> None:
     assert made.code == 0
     shown = shell.ca()
     assert shown.code == 0, shown.output
-    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", shell.folder / "mitmproxy-ca-cert.pem"]
+    certificate = str(shell.folder / authority.CERTIFICATE_FILE)
+    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", certificate]
     fingerprint = call(command, clean_environment()).output.strip().partition("=")[2]
     for part in (r"subject +Gatepass on ", r"permits +localhost", r"valid .* 36[45] days left", str(shell.folder)):
         assert re.search(part, shown.output), part
@@ -527,7 +550,7 @@ def serve(shell: Shell, *options: str | Path) -> Iterator[tuple[Running, dict[st
 
 
 def test_serve_with_its_own_ca(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
-    """The first `serve` makes the CA, the next uses it: a client that was set up once gets a private wheel from both."""
+    """The first `serve` makes the CA, the next uses it: a client that was set up once gets a wheel from both."""
     bundles = set()
     for turn in ("first", "second"):
         with serve(serving) as (running, variables):
@@ -649,7 +672,7 @@ def test_this_machines_platform(system: str, release: list[str], expected: str) 
 
 def test_an_unknown_platform() -> None:
     """A platform that is not known is told, with those that are."""
-    with pytest.raises(GatepassError, match="expected one of the platforms debian, .*, got `linux arch`"):
+    with pytest.raises(GatepassError, match=r"expected one of the platforms debian, .*, got `linux arch`"):
         stores.detect("linux", ["arch"])
 
 
@@ -702,7 +725,7 @@ def test_debian_trusts_and_forgets(shell: Shell, tmp_path: Path) -> None:
         pytest.skip("update-ca-certificates is not here")
     if call(_private_store("true"), clean_environment()).code != 0:
         pytest.skip("no mount namespace can be made here")
-    before = sorted(os.listdir("/etc/ssl/certs"))
+    before = sorted(Path("/etc/ssl/certs").iterdir())
     shell.ca("create")
     _, chain = issue(tmp_path / "copy", (shell.folder / authority.CA_FILE).read_text(), "localhost")
     with https(chain, tmp_path) as port:
@@ -725,7 +748,7 @@ def test_debian_trusts_and_forgets(shell: Shell, tmp_path: Path) -> None:
     assert "installed /usr/local/share/ca-certificates/gatepass.crt" in result.output
     assert "removed /usr/local/share/ca-certificates/gatepass.crt" in result.output
     assert "there was nothing to remove" in result.output
-    assert sorted(os.listdir("/etc/ssl/certs")) == before, "the machine's own store is untouched"
+    assert sorted(Path("/etc/ssl/certs").iterdir()) == before, "the machine's own store is untouched"
 
 
 @root

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import certifi
 import pytest
-from cryptography import x509
 
 from gatepass import authority, trust
 from gatepass.errors import GatepassError
@@ -18,20 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = datetime.timedelta(days=1)
-
-
-def test_a_ca_that_can_do_nothing_else() -> None:
-    """The CA may vouch for the hosts of the rules alone, and clients that do not know the constraint refuse it."""
-    pem = authority.make([Host("github.com"), Host("localhost", 8443), Host("127.0.0.1")], DAY)
-    certificate = x509.load_pem_x509_certificate(trust.combine(pem).encode())
-    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
-    assert constraints.critical
-    assert [str(name.value) for name in constraints.value.permitted_subtrees or ()] == [
-        "github.com",
-        "localhost",
-        "127.0.0.1/32",
-    ]
-    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= DAY + datetime.timedelta(hours=1)
 
 
 def test_a_bundle_holds_no_private_key() -> None:

@@ -94,18 +94,21 @@ def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
 
 
 def _constraints(hosts: Iterable[Host]) -> x509.NameConstraints:
-    """These hosts and no others; of a kind of which none is permitted, all must be excluded by name.
+    """These hosts and no others.
 
-    What is permitted of one kind says nothing of the other: without the exclusion a CA for github.com could vouch for
-    every IP address (CA/Browser Forum, Baseline Requirements, section 7.1.2.5.2).
+    Names that are permitted say nothing of addresses: without the exclusion a CA for github.com could vouch for every
+    address (CA/Browser Forum, Baseline Requirements, section 7.1.2.5.2).
     """
-    permitted = [_constraint(name) for name in dict.fromkeys(host.name for host in hosts)]
-    excluded: list[x509.GeneralName] = []
-    if not any(isinstance(name, x509.DNSName) for name in permitted):
-        excluded.append(x509.DNSName(""))
-    if not any(isinstance(name, x509.IPAddress) for name in permitted):
-        excluded += map(x509.IPAddress, _EVERY_ADDRESS)
-    return x509.NameConstraints(permitted, excluded or None)
+    names = list(dict.fromkeys(host.name for host in hosts))
+    permitted = [_constraint(name) for name in names]
+    kinds = {type(constraint) for constraint in permitted}
+    if kinds == {x509.IPAddress}:
+        # Addresses say nothing of names either. To exclude them all would be too much: mitmproxy's certificate for an
+        # address has it as its common name, which OpenSSL checks as if it were a DNS name. Permitting that beside real
+        # names would be too much, too: rustls then takes the whole list for malformed.
+        permitted += [x509.DNSName(name) for name in names]
+    excluded = None if x509.IPAddress in kinds else [x509.IPAddress(network) for network in _EVERY_ADDRESS]
+    return x509.NameConstraints(permitted, excluded)
 
 
 def _constraint(name: str) -> x509.GeneralName:
@@ -150,7 +153,7 @@ class Authority:
     def permitted(self) -> tuple[str, ...] | None:
         """The names and addresses that it may vouch for; None if it may vouch for any."""
         found = self._constraints()
-        return None if found is None else tuple(_text(name) for name in found)
+        return None if found is None else tuple(dict.fromkeys(_text(name) for name in found))
 
     def uncovered(self, hosts: Iterable[Host]) -> list[str]:
         """Those of the hosts' names that it may not vouch for."""

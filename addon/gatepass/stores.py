@@ -58,6 +58,7 @@ _DEBIAN: Final = Store(
     # without `--fresh` the links to the certificate that is gone would stay
     ("update-ca-certificates", "--fresh"),
 )
+_DEBIAN_JAVA: Final = "/etc/ssl/certs/java/cacerts"
 _FEDORA: Final = Store(
     Path("/etc/pki/ca-trust/source/anchors/gatepass.pem"),
     ("update-ca-trust", "extract"),
@@ -75,7 +76,7 @@ PLATFORMS: Final = {
                 f"sudo rm {_DEBIAN.path}",
                 f"sudo {' '.join(_DEBIAN.removed)}",
                 "# where Debian's Java is installed, whose store is told of what comes, and not of what goes:",
-                "sudo keytool -delete -alias debian:gatepass.pem -storepass changeit -keystore /etc/ssl/certs/java/cacerts",
+                f"sudo keytool -delete -alias debian:gatepass.pem -storepass changeit -keystore {_DEBIAN_JAVA}",
             ),
             ("debian", "ubuntu"),
             _DEBIAN,

@@ -63,8 +63,8 @@ def renew(rules: Path | None) -> None:
         own = {"SSL_CERT_FILE": str(bundle)}
         trust.update(bundle, trust.client_bundle(own, made.pem))
         click.echo(f"rewrote {bundle}, which clients read when they start")
-    click.echo("clients do not trust the old one's successor by themselves: restart `gatepass serve`, and repeat")
-    click.echo("`gatepass ca bundle --output` and `gatepass ca trust` wherever you used them")
+    click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
+    click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
 
 
 @ca.command()
