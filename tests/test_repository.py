@@ -127,7 +127,7 @@ def test_imports_form_one_direction() -> None:
     assert set(order) == modules
     for name in order:
         text = (package / f"{name}.py").read_text()
-        imported = set(re.findall(r"^ *from gatepass\.(\w+) import", text, re.MULTILINE))
-        for names in re.findall(r"^ *from gatepass import (.+)$", text, re.MULTILINE):
+        imported = set(re.findall(r"^ *from \.(\w+) import", text, re.MULTILINE))
+        for names in re.findall(r"^ *from \. import (.+)$", text, re.MULTILINE):
             imported |= set(names.split(", "))
         assert imported <= set(order[: order.index(name)]), f"{name} imports {imported}"

@@ -5,11 +5,11 @@ The map, from what knows least to what knows most; a module imports only from ab
     errors        the one error that is meant for a person
     forges        hosts, and where a forge's web pages and API live
     urls          the download URLs of a forge: parse and build
+    problems      what went wrong, in words and as problem details
     yaml_source, rules_shape, rules_values, rules
                   rules.yaml: where each key stands, what shape it has, what it means
     config        which rules file, and where the addon's script is
     credentials   sources of secrets, and the type that holds one
-    problems      what went wrong, in words and as problem details
     signed        signed URLs: where they lead, and until when
     refusals      what an API's refusal or a fault of the network means
     github        the one client of a forge: API, web and asset hosts
