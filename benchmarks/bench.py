@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks import client, programs, servers
-from gatepass import trust
+from gatepass import authority, trust
 from gatepass.demo.standin import certificates
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.forges import HTTPS_PORT, Host
@@ -85,8 +85,8 @@ class Bench:
         self._ca = issued.ca
         # as `gatepass run` makes it, but for all names of the stand-in: an eager mitmproxy copies them from upstream
         names = ("localhost", "127.0.0.1", *REAL_HOSTS)
-        ca = trust.make_ca([Host(name, HTTPS_PORT) for name in names], datetime.timedelta(days=1))
-        trust.write(self.confdir / trust.CA_FILE, ca, 0o600)
+        ca = authority.make([Host(name, HTTPS_PORT) for name in names], datetime.timedelta(days=1))
+        trust.write(self.confdir / authority.CA_FILE, ca, 0o600)
         self.upstream_ca = trust.write(self.folder / "upstream.pem", trust.combine(issued.ca, self.github.ca))
         self.bundle = self.trusting(ca)
         return self

@@ -69,7 +69,7 @@ def test_the_readmes_rules_are_valid() -> None:
         assert rules.parse(text, "README.md").rules
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "env", "explain", "check", "demo", "script"])
+@pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])
 def test_help(command: str) -> None:
     """Every command explains itself."""
     result = call([BIN / "gatepass", command, "--help"], clean_environment())

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import certifi
 import pytest
-from cryptography import x509
 
-from gatepass import trust
+from gatepass import authority, trust
 from gatepass.errors import GatepassError
 from gatepass.forges import Host
 
@@ -20,23 +19,9 @@ if TYPE_CHECKING:
 DAY = datetime.timedelta(days=1)
 
 
-def test_a_ca_that_can_do_nothing_else() -> None:
-    """The CA may vouch for the hosts of the rules alone, and clients that do not know the constraint refuse it."""
-    pem = trust.make_ca([Host("github.com"), Host("localhost", 8443), Host("127.0.0.1")], DAY)
-    certificate = x509.load_pem_x509_certificate(trust.combine(pem).encode())
-    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
-    assert constraints.critical
-    assert [str(name.value) for name in constraints.value.permitted_subtrees or ()] == [
-        "github.com",
-        "localhost",
-        "127.0.0.1/32",
-    ]
-    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= DAY + datetime.timedelta(hours=1)
-
-
 def test_a_bundle_holds_no_private_key() -> None:
     """What clients are given is certificates, each once."""
-    pem = trust.make_ca([Host("github.com")], DAY)
+    pem = authority.make([Host("github.com")], DAY)
     bundle = trust.combine(pem, pem)
     assert bundle.count("BEGIN") == 1
     assert "PRIVATE" not in bundle
@@ -44,7 +29,7 @@ def test_a_bundle_holds_no_private_key() -> None:
 
 def test_the_shells_own_ca_stays_trusted(tmp_path: Path) -> None:
     """The bundle holds the public roots and what SSL_CERT_FILE and REQUESTS_CA_BUNDLE name, be it a folder."""
-    company, other = (trust.combine(trust.make_ca([Host("a.test")], DAY)) for _ in range(2))
+    company, other = (trust.combine(authority.make([Host("a.test")], DAY)) for _ in range(2))
     (tmp_path / "company.pem").write_text(company)
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -27,8 +27,11 @@ The map, from what knows least to what knows most; a module imports only from ab
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options
     hooks         the addon: mitmproxy's events in, decisions out
-    trust, environment, scratch
-                  CA and bundles; the variables that clients need; a private folder that is gone at the end
+    trust         bundles of CAs: for clients, and for the proxy
+    authority     the proxy's own CA: made, kept, judged
+    stores        how each platform comes to trust a CA, and to forget it
+    environment   the variables that clients need
+    scratch       a private folder that is gone at the end
     running       which servers run: what `serve` leaves for `env`
     undo, shells, actions
                   variables set so that it can be undone; how a shell, and GitHub Actions, write that

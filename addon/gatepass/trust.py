@@ -1,117 +1,102 @@
-"""The proxy's CA, and the bundles of CAs that clients and the proxy trust.
+"""Bundles of CAs: what clients and the proxy trust.
 
-Makes and combines certificates; does not know who uses them.
+Reads and combines certificates; does not know who uses them, nor how a CA is made.
 """
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import re
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import certifi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from gatepass.forges import Host
-
-# The names under which mitmproxy looks for its CA in the folder `confdir`.
-CA_FILE: Final = "mitmproxy-ca.pem"
 BUNDLE_FILE: Final = "gatepass-bundle.pem"
 """What clients of the proxy trust."""
 UPSTREAM_FILE: Final = "gatepass-upstream.pem"
 """What the proxy itself trusts."""
 
-_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# whatever else stands between the two lines is no certificate (RFC 7468, section 3)
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", re.ASCII)
 # Where a shell says which CAs it trusts besides, or instead of, the public ones.
-_SHELL_BUNDLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_SHELL_FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_SHELL_FOLDERS: Final = "SSL_CERT_DIR"
+# How OpenSSL finds a CA in a folder: by the hash of its name.
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
-
-def make_ca(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
-    """A CA that can vouch for these hosts and for nothing else: private key and certificate, PEM.
-
-    The name constraints are critical (RFC 5280, section 4.2.1.10): a client that does not know them refuses the CA.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"),
-        ]
-    )
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # a client's clock may be behind
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + lifetime)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.NameConstraints([_constraint(host.name) for host in hosts], None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
-
-
-def _constraint(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_network(name))
-    except ValueError:
-        return x509.DNSName(name)
+# The parts of a bundle for clients begin with these lines (text between certificates means nothing to their readers).
+_PUBLIC: Final = "# gatepass bundle: the public CAs\n"
+_SHELL: Final = "# gatepass bundle: what the shell trusted besides\n"
+_PROXY: Final = "# gatepass bundle: the proxy's own CA\n"
 
 
 def shell_bundle(environ: Mapping[str, str]) -> str:
     """The CAs that a shell trusts: the public ones, and those that its variables name; PEM, each once.
 
     Raises:
-        GatepassError: a variable names a file that cannot be read.
+        GatepassError: a variable names nothing that can be read.
     """
-    texts = [Path(certifi.where()).read_text(encoding="ascii")]
-    named = ((variable, environ.get(variable)) for variable in _SHELL_BUNDLES)
-    texts += [_read(variable, Path(path)) for variable, path in named if path]
-    return combine(*texts)
+    return combine(_public(), *_named(environ))
+
+
+def client_bundle(environ: Mapping[str, str], ca: str) -> str:
+    """What a client of the proxy trusts: the public CAs, what the shell trusted besides, and the proxy's `ca`.
+
+    A shell that is set up for a proxy names such a bundle itself. Of that one the shell's own part is taken: so a
+    bundle that is made again neither grows, nor keeps a CA that was renewed or that the public has given up, nor
+    loses the company's.
+
+    Raises:
+        GatepassError: a variable names nothing that can be read.
+    """
+    public = certificates(_public())
+    shells = certificates(*map(_shells_own, _named(environ)))
+    proxys = certificates(ca)
+    parts = {
+        _PUBLIC: public,
+        _SHELL: [pem for pem in shells if pem not in {*public, *proxys}],
+        _PROXY: [pem for pem in proxys if pem not in public],
+    }
+    return "".join(title + "".join(f"{pem}\n" for pem in pems) for title, pems in parts.items())
+
+
+def _shells_own(text: str) -> str:
+    return text.partition(_SHELL)[2].partition(_PROXY)[0] if text.startswith(_PUBLIC) else text
 
 
 def combine(*texts: str) -> str:
     """One PEM bundle with each certificate of the texts once, and nothing else: no private key comes along."""
-    certificates = dict.fromkeys(found for text in texts for found in _CERTIFICATE.findall(text))
-    return "".join(f"{certificate}\n" for certificate in certificates)
+    return "".join(f"{certificate}\n" for certificate in certificates(*texts))
+
+
+def certificates(*texts: str) -> list[str]:
+    """The certificates in the texts, PEM, each once."""
+    return list(dict.fromkeys(found for text in texts for found in _CERTIFICATE.findall(text)))
+
+
+def _public() -> str:
+    return Path(certifi.where()).read_text(encoding="ascii")
+
+
+def _named(environ: Mapping[str, str]) -> Iterator[str]:
+    """The texts that the shell's variables name."""
+    for variable in _SHELL_FILES:
+        if path := environ.get(variable):
+            yield _read(variable, Path(path))
+    if folders := environ.get(_SHELL_FOLDERS):
+        yield from _read_folders(folders)
 
 
 def _read(variable: str, path: Path) -> str:
-    if path.is_dir():  # requests takes a folder there; its files are hashed links to certificates
-        return "".join(_read(variable, file) for file in sorted(path.iterdir()) if file.is_file())
+    if path.is_dir():  # requests takes a folder there
+        return "".join(_read(variable, file) for file in _files(path))
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -121,15 +106,48 @@ def _read(variable: str, path: Path) -> str:
         ) from None
 
 
-def write(path: Path, text: str, mode: int = 0o644, encoding: str = "ascii") -> Path:
-    """Write a file whole or not at all; a reader never sees half a bundle."""
+def _read_folders(text: str) -> list[str]:
+    """The files in the folders of `text`; as OpenSSL does, what is not there or not readable is passed over."""
+    folders = [Path(part) for part in text.split(os.pathsep) if part]
+    readable = [folder for folder in folders if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)]
+    if not readable:
+        raise GatepassError(
+            f"${_SHELL_FOLDERS}: expected folders of trusted CAs, got `{text}`: none that can be read",
+            f"unset {_SHELL_FOLDERS}, or let it name an existing folder",
+        )
+    files = [file for folder in readable for file in _files(folder)]
+    return [file.read_text(encoding="utf-8", errors="replace") for file in files if os.access(file, os.R_OK)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that hold a folder's CAs: those with hashed names, for OpenSSL trusts no other; else all."""
+    files = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    return [file for file in files if _HASHED.fullmatch(file.name)] or files
+
+
+def write(path: Path, content: str | bytes, mode: int = 0o644, *, new: bool = False) -> Path:
+    """Write a file whole or not at all; a reader never sees half of it.
+
+    Raises:
+        FileExistsError: it is there, and should be `new`; of several who write a new one, one succeeds.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding=encoding) as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode("ascii") if isinstance(content, str) else content)
         Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
+        if new:
+            path.hardlink_to(temporary)  # fails where a rename would replace
+        else:
+            Path(temporary).replace(path)
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
+    return path
+
+
+def update(path: Path, content: str | bytes) -> Path:
+    """Write a file unless it holds that already: who watches it is not woken for nothing."""
+    wanted = content.encode("ascii") if isinstance(content, str) else content
+    if not (path.is_file() and path.read_bytes() == wanted):
+        write(path, wanted)
     return path

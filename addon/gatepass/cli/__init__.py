@@ -10,7 +10,7 @@ import click
 
 from gatepass.errors import GatepassError
 
-_COMMANDS = ("run", "serve", "env", "explain", "check", "demo", "script")
+_COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "demo", "script")
 
 
 class _Lazy(click.Group):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import config, environment, inherited, scratch, trust
+from gatepass import authority, config, environment, inherited, scratch, trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +56,13 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         click.echo(f"gatepass: {', '.join(tokens)} kept from the command (--keep-token leaves it)", err=True)
 
     with scratch.folder() as folder:
-        ca = trust.make_ca(sorted(loaded.hosts), datetime.timedelta(days=1))
-        trust.write(folder / trust.CA_FILE, ca, 0o600)
+        ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
+        trust.write(folder / authority.CA_FILE, ca, 0o600)
         shell = trust.shell_bundle(os.environ)
         settings: dict[str, Any] = {
-            "ssl_verify_upstream_trusted_ca": str(trust.write(folder / trust.UPSTREAM_FILE, shell))
+            "ssl_verify_upstream_trusted_ca": str(trust.write(folder / trust.UPSTREAM_FILE, shell)),
+            # else names of the upstream certificate, which this CA may not vouch for, would come along
+            "upstream_cert": False,
         }
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}

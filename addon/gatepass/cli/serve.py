@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import gc
 import os
 import re
@@ -12,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import config, environment, running, trust
+from gatepass import authority, config, environment, running, trust
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
 
     from mitmproxy.options import Options
+
+    from gatepass.rules import Rules
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -26,9 +30,13 @@ if TYPE_CHECKING:
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
 def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) -> None:
-    """Run the proxy until it is stopped; after `--` come options of mitmdump."""
-    config.load(str(rules) if rules else None, os.environ, Path.cwd())
+    """Run the proxy until it is stopped; after `--` come options of mitmdump.
+
+    Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another.
+    """
+    loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
     host, port = _address(listen)
+    own_confdir = None if _sets("confdir", mitmdump_options) else _ca_folder(loaded)
 
     # imported here, for it takes a second: wrong usage and wrong rules are told before
     from mitmproxy import ctx
@@ -50,11 +58,13 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = trust.write(confdir / trust.BUNDLE_FILE, trust.combine(trust.shell_bundle(os.environ), ca))
+            bundle = trust.update(confdir / trust.BUNDLE_FILE, trust.client_bundle(os.environ, ca))
             address = f"http://{_reachable(host)}:{listening_port()}"
-            variables = environment.for_client(address, bundle, bundle, os.environ)
+            alone = confdir / authority.CERTIFICATE_FILE
+            certificate = alone if alone.is_file() else bundle
+            variables = environment.for_client(address, bundle, certificate, os.environ)
             try:
-                self.told = running.announce(running.Running(os.getpid(), address, bundle, bundle), os.environ)
+                self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
                 click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
             click.echo("gatepass: listening; in a client's shell:")
@@ -70,14 +80,40 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             super().__init__(options)
             # what this shell trusts is trusted upstream; an option of the user's own comes later and wins
             options.update(ssl_verify_upstream_trusted_ca=str(upstream_ca))
+            if own_confdir is not None:
+                # else names of the upstream certificate, which this CA may not vouch for, would come along
+                options.update(upstream_cert=False)
             self.addons.add(Announce())
 
     arguments = ["-s", str(config.script_path()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
+    if own_confdir is not None:
+        arguments += ["--set", f"confdir={own_confdir}"]
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
         upstream_ca = trust.write(Path(folder) / trust.UPSTREAM_FILE, trust.shell_bundle(os.environ))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+
+
+def _ca_folder(rules: Rules) -> Path:
+    """Where the CA lies, which is made at the first start, and fit for the rules.
+
+    Raises:
+        GatepassError: clients would refuse it, or it is not this user's alone.
+    """
+    folder = authority.default_folder()
+    warning = authority.obtain(folder, sorted(rules.hosts)).judge(rules.hosts, datetime.datetime.now(datetime.UTC))
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+    return folder
+
+
+def _sets(option: str, arguments: Sequence[str]) -> bool:
+    """Whether arguments of mitmdump set an option, which it takes once alone."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--set", action="append", default=[])
+    specs = parser.parse_known_args(arguments)[0].set
+    return any(spec.partition("=")[0] == option for spec in specs)
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:

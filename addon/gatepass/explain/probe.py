@@ -33,7 +33,7 @@ STEP_SECONDS: Final = 20.0
 FIRST_BYTES: Final = {"Range": "bytes=0-15"}
 _MOST: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
-# The names that mitmproxy's CA and `trust.make_ca` give themselves.
+# The names that mitmproxy's CA and `authority.make` give themselves.
 _OURS: Final = frozenset({"mitmproxy", "Gatepass"})
 _SCHEMES: Final = ("http", "https")
 

@@ -76,7 +76,7 @@ def write(path: Path, text: str) -> None:
     """
     check(path)
     try:
-        trust.write(path, text, 0o600, "utf-8")
+        trust.write(path, text.encode(), 0o600)
     except OSError as error:
         reason = (error.strerror or "an error").lower()
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None

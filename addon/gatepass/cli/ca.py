@@ -1,0 +1,166 @@
+"""`gatepass ca`: the proxy's own CA. Shows, makes, exports it, and tells how to trust it. Presentation only."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform as machine
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gatepass import authority, config, stores, trust
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from gatepass.authority import Authority
+    from gatepass.rules import Rules
+
+_rules_option = click.option(
+    "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
+)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def ca(context: click.Context) -> None:
+    """Show, make, export or trust the CA of `gatepass serve`; alone, it shows it."""
+    if context.invoked_subcommand is None:
+        context.invoke(show)
+
+
+@ca.command()
+@_rules_option
+def show(rules: Path | None = None) -> None:
+    """Show the CA: what it may vouch for, until when, and where it lies."""
+    found = _present()
+    loaded = _load(rules)
+    for label, text in _describe(found, loaded, datetime.datetime.now(datetime.UTC)).items():
+        click.echo(f"{label:<12}{text}")
+
+
+@ca.command()
+@_rules_option
+def create(rules: Path | None) -> None:
+    """Make the CA, for the hosts that the rules name; `gatepass serve` does so at its first start."""
+    made = authority.create(authority.default_folder(), sorted(_load(rules).hosts))
+    click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
+    click.echo("clients trust it with the bundle that `gatepass ca bundle` writes")
+
+
+@ca.command()
+@_rules_option
+def renew(rules: Path | None) -> None:
+    """Make a new CA, with a new key, for the hosts that the rules name now."""
+    folder = authority.default_folder()
+    made = authority.renew(folder, sorted(_load(rules).hosts))
+    click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
+    bundle = folder / trust.BUNDLE_FILE
+    if bundle.exists():
+        # the shell's own part may have come from another shell, and is kept
+        own = {"SSL_CERT_FILE": str(bundle)}
+        trust.update(bundle, trust.client_bundle(own, made.pem))
+        click.echo(f"rewrote {bundle}, which clients read when they start")
+    click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
+    click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
+
+
+@ca.command()
+@click.option("--der", is_flag=True, help="Binary (DER) in place of PEM.")
+@click.option("--output", default="-", metavar="FILE", help="Where to write it; else to standard output.")
+def export(der: bool, output: str) -> None:
+    """Write the CA's certificate, which is no secret; its key is never exported."""
+    found = _present()
+    content = found.der if der else found.pem.encode()
+    if output == "-":
+        sys.stdout.buffer.write(content)
+    else:
+        _save(Path(output), content)
+
+
+@ca.command()
+@_rules_option
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it.")
+def bundle(rules: Path | None, output: Path | None) -> None:
+    """Write the CAs for SSL_CERT_FILE, and print where: the public ones, those of this shell, and the proxy's.
+
+    The shell's are what SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE hold. The file is left alone when nothing
+    has changed.
+    """
+    folder = authority.default_folder()
+    found = authority.load(folder) or authority.obtain(folder, sorted(_load(rules).hosts))
+    path = (output or folder / trust.BUNDLE_FILE).absolute()
+    _save(path, trust.client_bundle(os.environ, found.pem).encode("ascii"))
+    click.echo(path)
+
+
+@ca.command("trust")
+@click.option("--platform", "name", type=click.Choice(list(stores.PLATFORMS)), help="Else the one of this machine.")
+@click.option("--install", "change", flag_value="install", help="Do it: on Debian and Fedora, as root.")
+@click.option("--uninstall", "change", flag_value="uninstall", help="Undo what --install did.")
+def trust_(name: str | None, change: str | None) -> None:
+    """Print how to let this machine trust the CA, and how to undo that; change nothing unless told to."""
+    platform = stores.PLATFORMS[name] if name else stores.detect(sys.platform, _release())
+    if change == "uninstall":
+        removed = stores.uninstall(platform)
+        click.echo(f"removed {removed}" if removed else "there was nothing to remove")
+        return
+    found = _present()
+    if change == "install":
+        click.echo(f"installed {stores.install(platform, found.pem)}; `gatepass ca trust --uninstall` undoes it")
+        return
+    certificate = found.folder / authority.CERTIFICATE_FILE
+    commands, undo = platform.commands(certificate, found.name, found.certificate.serial_number)
+    click.echo("\n".join([f"# {platform.title}", "# trust", *commands, "# remove", *undo]))
+
+
+def _present() -> Authority:
+    folder = authority.default_folder()
+    found = authority.load(folder)
+    if found is None:
+        raise GatepassError(f"{folder}: expected a CA, got none yet", "`gatepass ca create` makes it")
+    return found
+
+
+def _load(rules: Path | None) -> Rules:
+    return config.load(str(rules) if rules else None, os.environ, Path.cwd())
+
+
+def _describe(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, str]:
+    begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
+    days = found.left(now).days
+    remaining = f"{days} days left" if days >= 0 else "expired"
+    permitted = found.permitted
+    uncovered = found.uncovered(rules.hosts)
+    missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
+    return {
+        "subject": found.name,
+        "permits": "any host: it has no name constraints" if permitted is None else ", ".join(permitted),
+        "valid": f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, {remaining}",
+        "SHA-256": found.fingerprint,
+        "folder": f"{found.folder}, which is yours alone",
+        "rules": f"{rules.source}: {missing if uncovered else 'every host is permitted'}",
+    }
+
+
+def _release() -> list[str]:
+    """This machine's names in os-release, the nearest first."""
+    try:
+        release = machine.freedesktop_os_release()
+    except OSError:
+        return []
+    return [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Write what the user named; a device or a pipe is no file to be replaced."""
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
+        trust.update(target, content)
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
+        raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None
