@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, latency, rate, start
+from benchmarks import bulk, calls, latency, programs, rate, start
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.report import Comparison, Figure, Report
 
@@ -85,7 +85,7 @@ def main(*, quick: bool, only: tuple[str, ...], output: Path | None) -> None:
 
 
 def _machine(*, quick: bool) -> dict[str, str]:
-    uv = subprocess.run(["uv", "--version"], capture_output=True, text=True, check=False).stdout.split()
+    uv = subprocess.run([programs.UV, "--version"], capture_output=True, text=True, check=False).stdout.split()
     facts = {
         "cores": str(os.cpu_count()),
         "processor": _processor(),

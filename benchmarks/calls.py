@@ -113,9 +113,6 @@ def bytes_moved(bench: Bench) -> Iterator[Row]:
 
 def uv(bench: Bench, home: Path, proxy: Proxy | None, *arguments: str | Path) -> None:
     """uv with a cold cache, in a home of its own."""
-    program = shutil.which("uv")
-    if program is None:
-        raise RuntimeError("`uv` is not on the PATH")
     variables = {
         "HOME": str(home),
         "UV_CACHE_DIR": str(home / "cache"),
@@ -126,7 +123,7 @@ def uv(bench: Bench, home: Path, proxy: Proxy | None, *arguments: str | Path) ->
         variables |= environment.for_client(proxy.url, bench.bundle, bench.bundle, {})
     else:
         variables["SSL_CERT_FILE"] = str(bench.bundle)
-    programs.run([program, "--no-progress", *arguments], variables, home)
+    programs.run([programs.UV, "--no-progress", *arguments], variables, home)
 
 
 def _gh(bench: Bench, repository: str) -> tuple[int | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
+UV: Final = os.environ.get("UV") or shutil.which("uv") or "uv"
 ROOT: Final = Path(__file__).parents[1]
 SCRIPT: Final = ROOT / "addon" / "inject.py"
 BIN: Final = Path(sys.executable).parent

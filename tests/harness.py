@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "addon" / "inject.py"
 BIN = Path(sys.executable).parent
+# `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
+UV = Path(os.environ.get("UV") or shutil.which("uv") or "uv")
 
 # What the developer's own shell says of proxies, trust, tokens and tools must not reach the programs under test.
 _CLEAN = re.compile(
@@ -38,6 +40,7 @@ DEADLINE = 60.0
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would change how the programs under test go out."""
     kept = {name: value for name, value in os.environ.items() if not _CLEAN.fullmatch(name)}
+    kept["PATH"] = f"{UV.parent}{os.pathsep}{kept['PATH']}"
     return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"} | extra
 
 
@@ -235,8 +238,7 @@ class Client:
         )
 
     def uv(self, *arguments: str | Path, **extra: str) -> Result:
-        uv = shutil.which("uv") or "uv"
-        return self.run(uv, "--no-progress", *arguments, UV_PYTHON=sys.executable, **extra)
+        return self.run(UV, "--no-progress", *arguments, UV_PYTHON=sys.executable, **extra)
 
     def venv(self) -> Path:
         """A virtual environment for `uv pip install --python` and its likes."""

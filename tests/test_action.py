@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import yaml
 
 from gatepass import environment, trust
 from gatepass.demo.standin import DEFAULT_TOKEN, Token
-from harness import BIN, DEADLINE, ROOT, Client, clean_environment, eventually, strays
+from harness import BIN, DEADLINE, ROOT, UV, Client, clean_environment, eventually, strays
 from test_env import block, read_environment_file
 
 if TYPE_CHECKING:
@@ -141,10 +140,9 @@ def job(github: StandIn, rules: Path, tmp_path: Path) -> Iterator[Job]:
     # and has a Python, which uv would fetch otherwise
     env = clean_environment(SSL_CERT_FILE=str(bundle), UV_PYTHON=sys.executable)
     env.pop("HOME")
-    if uv := shutil.which("uv"):
-        env["UV_CACHE_DIR"] = subprocess.run(
-            [uv, "cache", "dir"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+    env["UV_CACHE_DIR"] = subprocess.run(
+        [UV, "cache", "dir"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     job = Job(tmp_path, env)
     (job.workspace / "company.yaml").write_text(rules.read_text().replace("STANDIN_TOKEN", "GH_TOKEN"))
     # what lies there by chance must not decide where the token goes
@@ -171,7 +169,6 @@ def files_with(text: str, *places: Path) -> list[Path]:
 # ------------------------------------------------------------------- the job
 
 
-@pytest.mark.skipif(shutil.which("uv") is None, reason="no uv here")
 def test_a_job(job: Job, github: StandIn, wheel_url: str, tmp_path: Path) -> None:
     """The action's steps give the next step's uv a private wheel; it holds no token, and nothing lies about.
 
