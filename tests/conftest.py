@@ -10,7 +10,7 @@ import pytest
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn, Token
-from harness import Client, Proxy, mitmdump, strays
+from harness import Client, Proxy, Shell, mitmdump, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,3 +159,10 @@ def client(proxy: Proxy, tmp_path: Path) -> Client:
 def outsider(github: StandIn, tmp_path: Path) -> Client:
     """Clients without the proxy, that trust the stand-in's certificates."""
     return Client(tmp_path, dict.fromkeys(("SSL_CERT_FILE", "CURL_CA_BUNDLE", "PIP_CERT"), str(github.ca_file)))
+
+
+@pytest.fixture
+def shell(github: StandIn, rules: Path, tmp_path: Path) -> Shell:
+    """A developer's shell, for `gatepass run`: it trusts the stand-in, and holds a token."""
+    env = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}).env
+    return Shell(tmp_path, rules, env)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "addon" / "inject.py"
 BIN = Path(sys.executable).parent
+GATEPASS = BIN / "gatepass"
 
 # What the developer's own shell says of proxies, trust, tokens and tools must not reach the programs under test.
 _CLEAN = re.compile(
@@ -243,6 +244,25 @@ class Client:
         result = self.uv("venv", "--quiet", "venv")
         assert result.code == 0, result.output
         return self.home / "venv"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A developer's shell: a home, the stand-in's CA and a token in the environment."""
+
+    home: Path
+    rules: Path
+    env: Mapping[str, str]
+
+    def gatepass(self, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [str(part) for part in (GATEPASS, *arguments)]
+        return subprocess.run(
+            command, env=self.env, cwd=self.home, input=stdin, capture_output=True, timeout=DEADLINE, check=False
+        )
+
+    def run(self, *command: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """`gatepass run -- COMMAND`."""
+        return self.gatepass("run", "--rules", self.rules, "--", *command, stdin=stdin)
 
 
 def eventually[T](condition: Callable[[], T]) -> T:
