@@ -37,6 +37,8 @@ UPSTREAM_FILE: Final = "gatepass-upstream.pem"
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # Where a shell says which CAs it trusts besides, or instead of, the public ones.
 _SHELL_BUNDLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+# Where it says what some clients trust besides their own.
+_SHELL_EXTRAS: Final = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 
 
 def make_ca(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
@@ -97,10 +99,22 @@ def shell_bundle(environ: Mapping[str, str]) -> str:
     Raises:
         GatepassError: a variable names a file that cannot be read.
     """
-    texts = [Path(certifi.where()).read_text(encoding="ascii")]
-    named = ((variable, environ.get(variable)) for variable in _SHELL_BUNDLES)
-    texts += [_read(variable, Path(path)) for variable, path in named if path]
-    return combine(*texts)
+    return combine(Path(certifi.where()).read_text(encoding="ascii"), *_named(_SHELL_BUNDLES, environ))
+
+
+def shell_extras(environ: Mapping[str, str]) -> str:
+    """The CAs that a shell has some clients trust besides their own; PEM, each once.
+
+    Raises:
+        GatepassError: a variable names a file that cannot be read.
+    """
+    return combine(*_named(_SHELL_EXTRAS, environ))
+
+
+def _named(variables: Iterable[str], environ: Mapping[str, str]) -> list[str]:
+    """What stands in the files that these variables name."""
+    named = ((variable, environ.get(variable)) for variable in variables)
+    return [_read(variable, Path(path)) for variable, path in named if path]
 
 
 def combine(*texts: str) -> str:

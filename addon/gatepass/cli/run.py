@@ -65,7 +65,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
         bundle = trust.write(folder / trust.BUNDLE_FILE, trust.combine(shell, ca))
-        certificate = trust.write(folder / "ca.pem", trust.combine(ca))
+        certificate = trust.write(folder / "ca.pem", trust.combine(ca, trust.shell_extras(os.environ)))
         # where there is a proxy on the way out already, nothing goes directly
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
