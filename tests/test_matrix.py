@@ -248,8 +248,8 @@ def test_poetry(child: Child, wheel: str, environments: Callable[..., Path]) -> 
 def test_pdm(child: Child, wheel: str, environments: Callable[..., Path]) -> None:
     """`pdm install` of a dependency that is a URL, locked first."""
     project(child, f'dependencies = ["acme-tool @ {wheel}"]\n[tool.pdm]\ndistribution = false\n')
-    # PDM 2.29 says that it takes any hishel from 1.0 on, and fails with 2.0
-    output = child.do(environments("pdm", "hishel<2") / "pdm", "install", PDM_CHECK_UPDATE="0")
+    # what PDM is released with: 2.29 takes any hishel from 1.0 on, and fails with 2.0
+    output = child.do(environments("pdm[locked]") / "pdm", "install", PDM_CHECK_UPDATE="0")
     assert installed(child), output
 
 
