@@ -144,7 +144,9 @@ def mitmdump(
         command += ["--set", f"gatepass_rules={rules}"]
     with background([*command, *options], clean_environment(**extra), cwd=folder) as running:
         # "proxy": mitmweb also says where its web server listens
-        port = running.wait_for(r"proxy listening at (?:http://)?(?:\*|127\.0\.0\.1):(\d+)")[1]
+        port = running.wait_for(
+            r"[Pp]roxy(?: to \S+| \(\w+ mode\))? listening at (?:http://)?(?:\*|127\.0\.0\.1):(\d+)"
+        )[1]
         running.wait_for(r"gatepass: .*(rule|error)")
         yield Proxy(f"http://127.0.0.1:{port}", client_bundle(confdir, upstream_ca), running)
 
@@ -273,6 +275,11 @@ def eventually[T](condition: Callable[[], T]) -> T:
             return value
         time.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+def connections(running: Running) -> set[str]:
+    """The servers of this machine that a mitmproxy has connected to."""
+    return set(re.findall(r"server connect (localhost:\d+)", running.output))
 
 
 def free_port() -> int:

@@ -23,12 +23,11 @@ from gatepass import environment, inherited, scratch
 from gatepass.errors import GatepassError
 from gatepass.forges import GITHUB, Host
 from gatepass.inherited import Upstream
-from harness import BIN, GATEPASS, Client, Shell, background
+from harness import GATEPASS, Client, Shell, background, connections
 from terminal import INTERRUPT, SUSPEND, terminal
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from urllib.parse import SplitResult
 
@@ -279,22 +278,6 @@ def test_no_proxy_that_keeps_a_host_away(shell: Shell, github: StandIn, entry: s
     done = within(shell, NO_PROXY=f"a.test,{entry}").run("true")
     expected = f"gatepass: NO_PROXY has `{entry}`: what the command asks of {github.web} will not come here\n"
     assert done.stderr.decode() == expected
-
-
-@pytest.fixture
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Running]]:
-    """A company's proxy that wants a password and tunnels all; its URL, and itself."""
-    folder = tmp_path_factory.mktemp("company")
-    options = ("--listen-host=127.0.0.1", "--listen-port=0", f"--set=confdir={folder}", "--ignore-hosts=.*")
-    command: list[str | Path] = [BIN / "mitmdump", *options, "--set=proxyauth=me:p@ss/1"]
-    with background(command, {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONUNBUFFERED": "1"}) as running:
-        port = running.wait_for(r"listening at (?:http://)?127\.0\.0\.1:(\d+)")[1]
-        yield f"http://me:{quote('p@ss/1', safe='')}@127.0.0.1:{port}", running
-
-
-def connections(running: Running) -> set[str]:
-    """The servers that a proxy has connected to."""
-    return set(re.findall(r"server connect (localhost:\d+)", running.output))
 
 
 def test_an_existing_proxy_is_gone_through(

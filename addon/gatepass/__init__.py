@@ -25,6 +25,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     sealed        headers whose secret is on the wire alone
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options
+    modes         what mitmproxy's modes tell of the server, and what cannot be done in them
     hooks         the addon: mitmproxy's events in, decisions out
     trust, environment, scratch
                   CA and bundles; the variables that clients need; a private folder that is gone at the end
