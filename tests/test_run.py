@@ -353,7 +353,7 @@ def test_nested_runs(shell: Shell, wheel_url: str) -> None:
 @pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/hostname", 126)])
 def test_nested_runs_of_nothing(shell: Shell, command: str, code: int) -> None:
     """A command that is none fails in an inner run as it does in an outer."""
-    done = within(shell, GATEPASS_RUN="1").gatepass("run", "--", command)
+    done = within(shell, GATEPASS_RUN=str(shell.home)).gatepass("run", "--", command)
     assert done.returncode == code
     assert done.stderr.decode().startswith(f"error: cannot run `{command}`: ")
 
@@ -409,6 +409,15 @@ def test_a_child_that_daemonises(shell: Shell) -> None:
             assert probe.connect_ex(("127.0.0.1", urlsplit(proxy).port)) != 0
     finally:
         os.kill(int(daemon), signal.SIGKILL)
+
+
+def test_a_shell_that_outlived_its_run(shell: Shell) -> None:
+    """What a daemon such as tmux starts has the variables of a run that is no more: it is told, and nothing is run."""
+    left = environment_of(shell.run(*SHOW_ENVIRONMENT))
+    for arguments in (("--",), ("--rules", shell.rules, "--")):
+        done = replace(shell, env=left).gatepass("run", *arguments, "echo", "here")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"error: this shell was started under a `gatepass run` that has ended\nhint: " in done.stderr
 
 
 def test_a_child_that_is_terminated(shell: Shell) -> None:
