@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn, Token
-from harness import Client, Proxy, mitmdump, strays
+from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from gatepass.demo.standin import Content
+    from harness import Running
 
     class Publish(Protocol):
         """Uploads an asset to the test's repository, and tells its browser URL."""
@@ -159,3 +162,21 @@ def client(proxy: Proxy, tmp_path: Path) -> Client:
 def outsider(github: StandIn, tmp_path: Path) -> Client:
     """Clients without the proxy, that trust the stand-in's certificates."""
     return Client(tmp_path, dict.fromkeys(("SSL_CERT_FILE", "CURL_CA_BUNDLE", "PIP_CERT"), str(github.ca_file)))
+
+
+@pytest.fixture
+def shell(github: StandIn, rules: Path, tmp_path: Path) -> Shell:
+    """A developer's shell, for `gatepass run`: it trusts the stand-in, and holds a token."""
+    env = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}).env
+    return Shell(tmp_path, rules, env)
+
+
+@pytest.fixture
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Running]]:
+    """A company's proxy that wants a password and tunnels all; its URL, and itself."""
+    folder = tmp_path_factory.mktemp("company")
+    options = ("--listen-host=127.0.0.1", "--listen-port=0", f"--set=confdir={folder}", "--ignore-hosts=.*")
+    command: list[str | Path] = [BIN / "mitmdump", *options, "--set=proxyauth=me:p@ss/1"]
+    with background(command, {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONUNBUFFERED": "1"}) as running:
+        port = running.wait_for(r"listening at (?:http://)?127\.0\.0\.1:(\d+)")[1]
+        yield f"http://me:{quote('p@ss/1', safe='')}@127.0.0.1:{port}", running

@@ -29,6 +29,7 @@ SCRIPT = ROOT / "addon" / "inject.py"
 BIN = Path(sys.executable).parent
 # `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
 UV = Path(os.environ.get("UV") or shutil.which("uv") or "uv")
+GATEPASS = BIN / "gatepass"
 
 # What the developer's own shell says of proxies, trust, tokens and tools must not reach the programs under test.
 _CLEAN = re.compile(
@@ -146,7 +147,9 @@ def mitmdump(
         command += ["--set", f"gatepass_rules={rules}"]
     with background([*command, *options], clean_environment(**extra), cwd=folder) as running:
         # "proxy": mitmweb also says where its web server listens
-        port = running.wait_for(r"proxy listening at (?:http://)?(?:\*|127\.0\.0\.1):(\d+)")[1]
+        port = running.wait_for(
+            r"[Pp]roxy(?: to \S+| \(\w+ mode\))? listening at (?:http://)?(?:\*|127\.0\.0\.1):(\d+)"
+        )[1]
         running.wait_for(r"gatepass: .*(rule|error)")
         yield Proxy(f"http://127.0.0.1:{port}", client_bundle(confdir, upstream_ca), running)
 
@@ -247,6 +250,25 @@ class Client:
         return self.home / "venv"
 
 
+@dataclass(frozen=True)
+class Shell:
+    """A developer's shell: a home, the stand-in's CA and a token in the environment."""
+
+    home: Path
+    rules: Path
+    env: Mapping[str, str]
+
+    def gatepass(self, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [str(part) for part in (GATEPASS, *arguments)]
+        return subprocess.run(
+            command, env=self.env, cwd=self.home, input=stdin, capture_output=True, timeout=DEADLINE, check=False
+        )
+
+    def run(self, *command: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """`gatepass run -- COMMAND`."""
+        return self.gatepass("run", "--rules", self.rules, "--", *command, stdin=stdin)
+
+
 def eventually[T](condition: Callable[[], T]) -> T:
     """The first true value of `condition`, which is asked until the deadline."""
     end = time.monotonic() + DEADLINE
@@ -255,6 +277,11 @@ def eventually[T](condition: Callable[[], T]) -> T:
             return value
         time.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+def connections(running: Running) -> set[str]:
+    """The servers of this machine that a mitmproxy has connected to."""
+    return set(re.findall(r"server connect (localhost:\d+)", running.output))
 
 
 def free_port() -> int:

@@ -5,48 +5,20 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import BIN, Client, background, call, clean_environment, mitmdump
+from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import subprocess
 
     from gatepass.demo.standin import StandIn
-
-GATEPASS = BIN / "gatepass"
-
-
-@dataclass(frozen=True)
-class Shell:
-    """A developer's shell: a home, the stand-in's CA and a token in the environment."""
-
-    home: Path
-    rules: Path
-    env: Mapping[str, str]
-
-    def gatepass(self, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [str(part) for part in (GATEPASS, *arguments)]
-        return subprocess.run(
-            command, env=self.env, cwd=self.home, input=stdin, capture_output=True, timeout=60, check=False
-        )
-
-    def run(self, *command: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """`gatepass run -- COMMAND`."""
-        return self.gatepass("run", "--rules", self.rules, "--", *command, stdin=stdin)
-
-
-@pytest.fixture
-def shell(github: StandIn, rules: Path, tmp_path: Path) -> Shell:
-    env = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}).env
-    return Shell(tmp_path, rules, env)
+    from harness import Shell
 
 
 def silent(done: subprocess.CompletedProcess[bytes]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release
-from harness import Client, call, clean_environment, mitmdump, strays
+from harness import Client, call, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,17 +233,6 @@ def test_http2_only(proxy: Proxy, url: str, github: StandIn) -> None:
         assert http2.post(url, content=CONTENT).text == f"POST of {len(CONTENT)} bytes\n"
     tokens = {call.headers.get("authorization") for call in github.calls("api")}
     assert tokens == {f"Bearer {github.token}"}
-
-
-def test_socks(github: StandIn, rules: Path, tmp_path: Path, url: str) -> None:
-    """mitmproxy's SOCKS mode serves as its regular mode does."""
-    with mitmdump(tmp_path, rules, github.ca_file, "--mode", "socks5", STANDIN_TOKEN=github.token) as proxy:
-        client = Client(tmp_path, proxy.variables())
-        socks = ("--proxy", proxy.url.replace("http:", "socks5h:"))
-        assert client.fetch(url, "-L", *socks).body == CONTENT
-        assert client.fetch(url, "-r", "0-9", *socks).body == CONTENT[:10]
-        assert client.fetch(url.replace("/acme/", "/other/"), *socks).status == 404
-    assert strays(github, github.token) == []
 
 
 # ----------------------------------------------------- names, lists, answers

@@ -26,6 +26,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     sealed        headers whose secret is on the wire alone
     errands       a flow sent elsewhere, and given its face back
     upstream      trust and proxy of the addon's own calls, from mitmproxy's options
+    modes         what mitmproxy's modes tell of the server, and what cannot be done in them
     hooks         the addon: mitmproxy's events in, decisions out
     trust         bundles of CAs: for clients, and for the proxy
     authority     the proxy's own CA: made, kept, judged

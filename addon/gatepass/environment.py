@@ -61,8 +61,8 @@ def for_client(
 
     NO_PROXY keeps what `environ` has, and gets the hosts in `direct`, which need no proxy.
     """
-    present = next((environ[name] for name in NO_PROXY if environ.get(name)), "")
-    exempt = ",".join(dict.fromkeys([*filter(None, map(str.strip, present.split(","))), *direct]))
+    present = ",".join(environ.get(name, "") for name in NO_PROXY).split(",")
+    exempt = ",".join(dict.fromkeys([*filter(None, map(str.strip, present)), *direct]))
     return {
         **dict.fromkeys(PROXY, proxy),
         **(dict.fromkeys(NO_PROXY, exempt) if exempt else {}),

@@ -19,7 +19,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers import TCPLayer
 
-from gatepass import answers, config, delivery, errands, inherited, problems, refusals, upstream
+from gatepass import answers, config, delivery, errands, inherited, modes, problems, refusals, upstream
 from gatepass.cache import Cache
 from gatepass.credentials import Credentials
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
@@ -51,12 +51,6 @@ logger: Final = logging.getLogger("gatepass")
 # How the flow list shows what was done (mitmproxy's names of emoji).
 _DONE: Final = ":white_check_mark:"
 _REFUSED: Final = ":x:"
-
-# Where the address of a connection is an IP, and the client's SNI names the server that upstream TLS verifies.
-_TRANSPARENT: Final = (mode_specs.TransparentMode, mode_specs.LocalMode, mode_specs.WireGuardMode)
-
-# Where the client tells the proxy which server it wants.
-_EXPLICIT: Final = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 
 # What the user did not set is set here, and said once: no connection to a web host that is not going to be asked, and
 # no body held whole because nothing said that it should be streamed.
@@ -118,6 +112,9 @@ class Gatepass:
                 "hint: `--listen-host 127.0.0.1`",
                 ctx.options.listen_host or "every interface",
             )
+        for spec in ctx.options.mode:
+            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), self._rules):
+                logger.warning("gatepass: %s", limit)
         if ctx.options.ssl_insecure:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
 
@@ -160,7 +157,7 @@ class Gatepass:
         """
         context = nextlayer.context
         address = context.server.address
-        if address is None or not isinstance(context.client.proxy_mode, _EXPLICIT):
+        if address is None or not isinstance(context.client.proxy_mode, modes.EXPLICIT):
             return
         if not self._is_ours(context.client, address):
             nextlayer.layer = TCPLayer(context, ignore=True)
@@ -372,14 +369,14 @@ def _rendered(template: Template, secret: Secret) -> str:
 def _destination(client: Client, address: tuple[str, int]) -> Host:
     """The server that a connection really goes to: the CONNECT authority, or the SNI that upstream TLS verifies."""
     name, port = address
-    if isinstance(client.proxy_mode, _TRANSPARENT):
+    if isinstance(client.proxy_mode, modes.TRANSPARENT):
         name = client.sni or ""
     return Host(name.lower(), port)
 
 
 def _is_fronted(client: Client, name: str) -> bool:
     """Whether the client asked the proxy for one server, and asks another by its SNI."""
-    explicit = isinstance(client.proxy_mode, _EXPLICIT)
+    explicit = isinstance(client.proxy_mode, modes.EXPLICIT)
     return explicit and client.sni is not None and client.sni.lower() != name.lower()
 
 

@@ -6,6 +6,7 @@ Pure. A company's proxy stays the way out: it becomes the upstream proxy of ours
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -48,7 +49,8 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     except ValueError:
         host = None
     if not host or parts.scheme not in _PORTS:
-        shown = text.rpartition("@")[2]  # what stands before may be a password
+        # what stands between scheme and host may be a password
+        shown = re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1", text, flags=re.DOTALL)
         raise GatepassError(
             f"${name}: expected the URL of an http or https proxy, got `{shown}`",
             "mitmproxy goes through no other kind upstream: unset it for this command, or name an http proxy",

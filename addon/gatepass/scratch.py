@@ -32,10 +32,12 @@ def folder() -> Iterator[Path]:
     """A folder that no other user can look into, for as long as the block."""
     _remove_leftovers()
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    # locked before it is there under its name: another start takes a lock that nobody holds for a leftover
+    lock = os.open(path / f".{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         if fcntl:
             fcntl.flock(lock, fcntl.LOCK_EX)
+        (path / f".{_LOCK}").rename(path / _LOCK)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)

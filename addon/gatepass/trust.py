@@ -28,6 +28,8 @@ _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-
 # Where a shell says which CAs it trusts besides, or instead of, the public ones.
 _SHELL_FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _SHELL_FOLDERS: Final = "SSL_CERT_DIR"
+# Where it says what some clients trust besides their own.
+_SHELL_EXTRAS: Final = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 # How OpenSSL finds a CA in a folder: by the hash of its name.
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
@@ -69,6 +71,16 @@ def client_bundle(environ: Mapping[str, str], ca: str) -> str:
 
 def _shells_own(text: str) -> str:
     return text.partition(_SHELL)[2].partition(_PROXY)[0] if text.startswith(_PUBLIC) else text
+
+
+def shell_extras(environ: Mapping[str, str]) -> str:
+    """The CAs that a shell has some clients trust besides their own; PEM, each once.
+
+    Raises:
+        GatepassError: a variable names a file that cannot be read.
+    """
+    named = ((variable, environ.get(variable)) for variable in _SHELL_EXTRAS)
+    return combine(*(_read(variable, Path(path)) for variable, path in named if path))
 
 
 def combine(*texts: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import authority, config, environment, inherited, scratch, trust
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
 _FROM_TERMINAL = ("SIGINT", "SIGQUIT")
 
 _MARK = "GATEPASS_RUN"
-"""In the environment of a command that runs under a proxy already."""
+"""In the environment of a command that runs under a proxy already: the folder of that one, gone when it has ended."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -41,9 +42,15 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
 
     Its exit code is COMMAND's. Example: `gatepass run -- uv sync`
     """
-    if _MARK in os.environ and rules is None:
-        # it has a proxy; a second one before it would find no token
-        _execute(command)
+    if _MARK in os.environ:
+        if not Path(os.environ[_MARK]).is_dir():  # a daemon, such as tmux, has outlived it and kept its environment
+            raise GatepassError(
+                "this shell was started under a `gatepass run` that has ended",
+                "nothing that it starts can reach that proxy any more: start a new shell",
+            )
+        if rules is None:
+            # it has a proxy; a second one before it would find no token
+            _execute(command)
     loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
     upstream = inherited.upstream(os.environ)
     tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
@@ -67,7 +74,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
         bundle = trust.write(folder / trust.BUNDLE_FILE, trust.combine(shell, ca))
-        certificate = trust.write(folder / "ca.pem", trust.combine(ca))
+        certificate = trust.write(folder / "ca.pem", trust.combine(ca, trust.shell_extras(os.environ)))
         # where there is a proxy on the way out already, nothing goes directly
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
@@ -76,7 +83,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         def variables(proxy: str) -> dict[str, str]:
             kept = {name: value for name, value in os.environ.items() if name not in tokens}
             given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
-            return {**kept, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: "1"}
+            return {**kept, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: str(folder)}
 
         code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
     if code < 0:
