@@ -39,11 +39,9 @@ class Request:
 class Pass:
     """Not ours: the request goes on as it came, without a credential.
 
-    `is_named` tells whether a rule names its host: then the connection is decrypted, and only because of us. `ref` is
-    the asset that it asks for, where a rule resolves others of that host.
+    `ref` is the asset that it asks for, where a rule resolves others of that host.
     """
 
-    is_named: bool
     ref: urls.AssetRef | None = None
 
 
@@ -77,24 +75,26 @@ class Inject:
 type Decision = Pass | Refuse | Resolve | Inject
 
 
+_PASS: Final = Pass()
+
+
 def decide(request: Request, rules: Rules) -> Decision:
     """What the rules make of a request."""
-    passed = Pass(rules.names(request.host))
     if request.scheme != "https" or request.method not in ("GET", "HEAD"):
-        return passed
+        return _PASS
     path = request.path.partition("?")[0]
     rule = rules.match(request.host, path)
     if rule is None:
         is_forge = any(
             isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host
         )
-        return Pass(passed.is_named, urls.parse(path) if is_forge else None)
+        return Pass(urls.parse(path)) if is_forge else _PASS
     decision: Resolve | Inject
     match rule.action:
         case ResolveRelease(forge, anonymous_first):
             ref = urls.parse(path)
             if ref is None:
-                return passed
+                return _PASS
             decision = Resolve(rule, forge, anonymous_first, rule.credential, ref)
         case InjectHeaders() as action:
             decision = Inject(rule, action, rule.credential)

@@ -52,9 +52,8 @@ logger: Final = logging.getLogger("gatepass")
 _DONE: Final = ":white_check_mark:"
 _REFUSED: Final = ":x:"
 
-# What the user did not set is set here, and said once: no connection to a web host that is not going to be asked, and
-# no body held whole because nothing said that it should be streamed.
-_DEFAULTS: Final = {"connection_strategy": "lazy", "stream_large_bodies": "1m"}
+# What the user did not set is set here, and said once: no connection to a web host that is not going to be asked.
+_DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
 class Gatepass:
@@ -209,9 +208,8 @@ class Gatepass:
     async def _settle(self, flow: HTTPFlow, decision: Decision) -> Response | None:
         """Do to the flow what was decided; the response, where it is known already."""
         match decision:
-            case Pass(is_named, ref):
-                if is_named:
-                    self._errands[flow] = errands.pass_on(flow, partial(self._uncovered, ref) if ref else None)
+            case Pass(ref):
+                self._errands[flow] = errands.pass_on(flow, partial(self._uncovered, ref) if ref else None)
                 return None
             case Refuse(problem):
                 return self._refusal(flow, problem)
