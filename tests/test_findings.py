@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gatepass import rules
+from gatepass import inherited, rules
 from gatepass.credentials import Secret
 from gatepass.errors import GatepassError
 from gatepass.explain import account, lockfiles
 from gatepass.explain.explanation import Step, conclude
 from gatepass.explain.misses import nearest_miss
 from gatepass.explain.probe import read_proxy, shown
-from gatepass.explain.shell import exception
 from gatepass.forges import Host
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def test_expiry(text: str, state: str) -> None:
 )
 def test_no_proxy(value: str, is_excepted: bool) -> None:
     """NO_PROXY is read as clients read it: whole labels from the end, `*` for all."""
-    assert (exception(value, HOST) is not None) == is_excepted
+    assert (inherited.exempting_entry(value, HOST) is not None) == is_excepted
 
 
 @pytest.mark.parametrize(

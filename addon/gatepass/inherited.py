@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gatepass.forges import Host
 
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -68,11 +69,12 @@ def exempting(environ: Mapping[str, str], host: Host) -> str | None:
     Entries are `*`, a name with all below it, with or without a leading dot, an address, a network, each with or
     without a port: what curl, requests and Go agree on.
     """
-    for name in ("no_proxy", "NO_PROXY"):
-        for entry in filter(None, map(str.strip, environ.get(name, "").split(","))):
-            if _exempts(entry, host):
-                return entry
-    return None
+    return next((entry for name in NO_PROXY if (entry := exempting_entry(environ.get(name, ""), host))), None)
+
+
+def exempting_entry(no_proxy: str, host: Host) -> str | None:
+    """The entry among these that keeps a host from the proxy; they stand apart by commas or spaces."""
+    return next((entry for entry in no_proxy.replace(",", " ").split() if _exempts(entry, host)), None)
 
 
 def _exempts(entry: str, host: Host) -> bool:

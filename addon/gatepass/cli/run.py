@@ -121,11 +121,12 @@ async def _run(
             log.addHandler(_Live())
             log.setLevel(logging.DEBUG)
         env = variables(f"http://gatepass:{password}@127.0.0.1:{ours.port}")
+        signals = _Signals()
         try:
             child = await asyncio.create_subprocess_exec(*command, env=env)
         except OSError as error:
             return _cannot_run(command, error)
-        _pass_signals_on(child)
+        signals.pass_to(child)
         code = await child.wait()
     if code != 0 and not verbose:
         for text in causes.texts:
@@ -175,18 +176,29 @@ def _cannot_run(command: tuple[str, ...], error: OSError) -> int:
     return 127 if isinstance(error, FileNotFoundError) else 126
 
 
-def _pass_signals_on(child: asyncio.subprocess.Process) -> None:
-    loop = asyncio.get_running_loop()
-    for name in (*_PASSED_ON, *_FROM_TERMINAL):
-        number = getattr(signal, name, None)
-        if number is not None:
-            loop.add_signal_handler(number, _pass_on, child, number, name in _FROM_TERMINAL)
+class _Signals:
+    """What is sent to this process goes to its child, be it sent before there is one."""
 
+    def __init__(self) -> None:
+        self._child: asyncio.subprocess.Process | None = None
+        self._early: list[int] = []
+        loop = asyncio.get_running_loop()
+        for name in (*_PASSED_ON, *_FROM_TERMINAL):
+            number = getattr(signal, name, None)
+            if number is not None:
+                loop.add_signal_handler(number, self._pass_on, number, name in _FROM_TERMINAL)
 
-def _pass_on(child: asyncio.subprocess.Process, number: int, from_terminal: bool) -> None:
-    # a terminal's keys have reached the command as well: passed on, they would count twice
-    if child.returncode is None and not (from_terminal and _in_foreground()):
-        child.send_signal(number)
+    def pass_to(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    def _pass_on(self, number: int, from_terminal: bool) -> None:
+        if self._child is None:
+            self._early.append(number)
+        # a terminal's keys have reached the command as well: passed on, they would count twice
+        elif self._child.returncode is None and not (from_terminal and _in_foreground()):
+            self._child.send_signal(number)
 
 
 def _in_foreground() -> bool:

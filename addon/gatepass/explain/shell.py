@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import certifi
 
-from gatepass import environment, trust
+from gatepass import environment, inherited, trust
 from gatepass.errors import GatepassError
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
-from gatepass.forges import HTTPS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from gatepass.forges import Host
 
 PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
-VARIABLES: Final = (*PROXIES, *EXCEPTIONS, *environment.TRUST, "SSL_CERT_DIR")
+VARIABLES: Final = (*PROXIES, *inherited.NO_PROXY, *environment.TRUST, "SSL_CERT_DIR")
 """All that is looked at."""
 
 _BUNDLE: Final = "SSL_CERT_FILE"
@@ -99,21 +97,6 @@ def _proxy_variable(environ: Mapping[str, str]) -> str | None:
     return next((name for name in PROXIES if environ.get(name)), None)
 
 
-def exception(value: str, host: Host) -> str | None:
-    """The entry of a NO_PROXY that keeps `host` from the proxy, as curl, requests and uv read it; None if none does.
-
-    An entry stands for a name and all names below it, with or without a dot before it; a port narrows it; `*` is all.
-    """
-    for entry in value.replace(",", " ").split():
-        name, _, port = entry.lower().lstrip(".").removeprefix("*.").partition(":")
-        if name == "*":
-            return entry
-        is_port = not port or port == str(host.port) or (host.port == HTTPS_PORT and port == "https")
-        if name and is_port and (host.name == name or host.name.endswith(f".{name}")):
-            return entry
-    return None
-
-
 async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | None = None) -> AsyncIterator[Step]:
     """Whether a client of this shell comes to a proxy that serves the URL."""
     variable = _proxy_variable(environ)
@@ -121,8 +104,8 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
         finding = f"no HTTPS_PROXY or ALL_PROXY in this shell: its clients go straight to {host}"
         yield Step("proxy", "skip", finding, "`gatepass run -- COMMAND` sets what a client needs")
         return
-    for name in EXCEPTIONS:
-        if entry := exception(environ.get(name, ""), host):
+    for name in inherited.NO_PROXY:
+        if entry := inherited.exempting_entry(environ.get(name, ""), host):
             yield Step("no-proxy", "fail", f"{name} keeps {host} from the proxy: `{entry}`", f"take it out of {name}")
             break
     else:
