@@ -187,6 +187,15 @@ def test_serve_on_a_wrong_address(shell: Shell, address: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("options", [("--mode", "transparent"), ("-m", "local:curl"), ("--set", "mode=wireguard")])
+def test_serve_in_a_mode_of_addresses(shell: Shell, options: tuple[str, ...]) -> None:
+    """Where certificates would name addresses, for which its CA may not vouch, `serve` says so before it starts."""
+    done = shell.gatepass("serve", "--listen", "127.0.0.1:0", "--", *options)
+    assert done.returncode == 1
+    assert b"error: --mode: expected one in which clients tell the server by its name" in done.stderr
+    assert b"hint: " in done.stderr
+
+
 def test_serve_on_a_port_in_use(shell: Shell) -> None:
     """A port that another program has is an error that names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

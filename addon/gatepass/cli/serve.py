@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from gatepass.rules import Rules
 
 
+# The modes in which a connection's server is an address, and its name is in the client's SNI.
+_BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
+
+
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
@@ -36,7 +40,14 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     """
     loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
     host, port = _address(listen)
-    own_confdir = None if _sets("confdir", mitmdump_options) else _ca_folder(loaded)
+    settings = _settings(mitmdump_options)
+    own_confdir = None if "confdir" in settings else _ca_folder(loaded)
+    if own_confdir is not None and settings.get("mode", "").partition(":")[0] in _BY_ADDRESS:
+        raise GatepassError(
+            f"--mode: expected one in which clients tell the server by its name, got `{settings['mode']}`",
+            "there mitmproxy's certificates name addresses, for which Gatepass's CA may not vouch: add "
+            "`--set confdir=FOLDER` for a CA of mitmproxy's own",
+        )
 
     # imported here, for it takes a second: wrong usage and wrong rules are told before
     from mitmproxy import ctx
@@ -108,12 +119,14 @@ def _ca_folder(rules: Rules) -> Path:
     return folder
 
 
-def _sets(option: str, arguments: Sequence[str]) -> bool:
-    """Whether arguments of mitmdump set an option, which it takes once alone."""
+def _settings(arguments: Sequence[str]) -> dict[str, str]:
+    """The options that arguments of mitmdump set, as far as they matter here: by `--set`, and the mode by its own."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--set", action="append", default=[])
-    specs = parser.parse_known_args(arguments)[0].set
-    return any(spec.partition("=")[0] == option for spec in specs)
+    parser.add_argument("--mode", "-m")
+    parsed = parser.parse_known_args(arguments)[0]
+    settings = {name: value for name, _, value in (spec.partition("=") for spec in parsed.set)}
+    return settings | ({"mode": parsed.mode} if parsed.mode else {})
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:
