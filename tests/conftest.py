@@ -153,6 +153,14 @@ def proxy(_proxy: Proxy, github: StandIn) -> Iterator[Proxy]:
 
 
 @pytest.fixture
+def lone_proxy(github: StandIn, rules: Path, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy of the test's own: where a credential is refused, that is remembered for all that is asked with it."""
+    with mitmdump(tmp_path, rules, github.ca_file, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        yield proxy
+    assert DEFAULT_TOKEN not in proxy.log
+
+
+@pytest.fixture
 def client(proxy: Proxy, tmp_path: Path) -> Client:
     """Clients that go through the proxy, and hold no token."""
     return Client(tmp_path, proxy.variables())

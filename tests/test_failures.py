@@ -124,6 +124,7 @@ CAUSES: dict[str, Spoil] = {
     "upstream-failed": api_failure,
     "malformed-answer": malformed,
 }
+OF_THE_ACCOUNT = {"bad-credential", "locked-out", "rate-limited", "secondary-rate-limited"}
 KINDS = {
     "no-release": "tag-not-found",
     "renamed-upload": "asset-not-found",
@@ -168,9 +169,11 @@ def transcript(client: Client, url: str, *, patient: bool) -> str:
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_transcripts(
-    client: Client, proxy: Proxy, github: StandIn, repository: Repository, cause: str, request: pytest.FixtureRequest
+    github: StandIn, repository: Repository, tmp_path: Path, cause: str, request: pytest.FixtureRequest
 ) -> None:
     """uv, pip and curl show what is wrong and what to do, in words that are written down in `tests/transcripts`."""
+    proxy: Proxy = request.getfixturevalue("lone_proxy" if cause in OF_THE_ACCOUNT else "proxy")
+    client = Client(tmp_path, proxy.variables())
     asked = repository.full_name
     target = CAUSES[cause](github, repository) or f"v1.0/{WHEEL}"
     url = f"https://{github.web}/{asked}/releases/download/{target}"
@@ -198,6 +201,17 @@ def test_transcripts(
         file.parent.mkdir(exist_ok=True)
         file.write_text(told)
     assert told == file.read_text()
+
+
+def test_a_refused_credential_is_not_tried_on(
+    lone_proxy: Proxy, github: StandIn, publish: Callable[..., str], tmp_path: Path
+) -> None:
+    """A bad token is not tried for one asset after another, which would lock the proxy's address out."""
+    urls = [publish(b"x", tag=f"v{number}") for number in range(8)]
+    bad_token(github, github.repositories[-1])
+    client = Client(tmp_path, lone_proxy.variables())
+    assert [client.fetch(url).status for url in urls] == [401] * 8
+    assert len(github.calls("api")) == 1
 
 
 def test_enquiries_are_rare(client: Client, github: StandIn, repository: Repository) -> None:
@@ -243,14 +257,17 @@ def test_a_token_that_expires(
         assert proxy.log.count(notice) == 1
 
 
-def test_a_token_that_has_expired(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:
+def test_a_token_that_has_expired(
+    lone_proxy: Proxy, github: StandIn, publish: Callable[..., str], tmp_path: Path
+) -> None:
     """A token whose end was known is not called bad when it comes, but expired, and when."""
+    client = Client(tmp_path, lone_proxy.variables())
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     github.tokens[:] = [Token(DEFAULT_TOKEN, expires=end)]
-    assert networked.fetch(publish(b"x")).status == 302
+    assert client.fetch(publish(b"x")).status == 302
     other = publish(b"y", tag="v2.0")
     eventually(lambda: datetime.now(UTC) > end)
-    problem = json.loads(networked.fetch(other).body)
+    problem = json.loads(client.fetch(other).body)
     assert (problem["type"], problem["status"]) == ("urn:gatepass:problem:expired-credential", 401)
     assert f"expired on {end:%Y-%m-%d}" in problem["detail"]
 

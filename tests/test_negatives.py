@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import secrets
+import socket
 import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -400,3 +402,63 @@ def test_open_to_others(github: StandIn, rules: Path, tmp_path: Path, options: t
     with mitmdump(tmp_path, rules, github.ca_file, *everywhere, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
         proxy.running.wait_for("gatepass: 3 rules")
     assert ("whoever reaches the port uses the credentials" in proxy.log) is is_told
+
+
+# ------------------------------------------------------------ requests with a body
+
+
+def exchange(proxy: Proxy, github: StandIn, *requests: bytes) -> bytes:
+    """What comes back for these bytes, sent one after another on one connection to the web host."""
+    trust = ssl.create_default_context(cafile=str(proxy.bundle))
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=10) as plain:
+        plain.sendall(f"CONNECT {github.web} HTTP/1.1\r\n\r\n".encode())
+        assert b" 200 " in plain.recv(1000)
+        with trust.wrap_socket(plain, server_hostname="localhost") as secure:
+            received = b""
+            try:
+                for request in requests:
+                    secure.sendall(request)
+                    received += secure.recv(100_000)
+            except OSError:
+                pass  # the proxy has ended the connection
+    return received
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("arguments", ["", "Range: bytes=0-\r\n"], ids=["whole", "range"])
+def test_a_body_is_no_second_request(proxy: Proxy, github: StandIn, url: str, streamed: bool, arguments: str) -> None:
+    """The body of a download goes nowhere: unframed, it would be read as a request, with the next one's credential."""
+    github.stream_assets = github.stream_ranges = streamed
+    smuggled = f"GET /repos/EVIL HTTP/1.1\r\nHost: {github.web}\r\nX-Ignore: ".encode()
+    head = f"GET {urlsplit(url).path} HTTP/1.1\r\nHost: {github.web}\r\n{arguments}".encode()
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(smuggled), smuggled)
+    counted = b"Content-Length: %d\r\n\r\n%s" % (len(smuggled), smuggled)
+    for body in (counted, b"Transfer-Encoding: chunked\r\n\r\n" + chunked):
+        exchange(proxy, github, head + body, head + b"\r\n")
+    assert "EVIL" not in str(github.calls())
+
+
+def test_the_client_does_not_choose_by_host(proxy: Proxy, github: StandIn) -> None:
+    """A header rule's secret goes to the server that the rule names, whatever Host says."""
+    answer = exchange(proxy, github, b"GET /injected/x HTTP/1.1\r\nHost: attacker.example\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404")
+    (call,) = github.calls()
+    assert (call.headers["host"], "x-token" in call.headers) == (github.web, True)
+
+
+def test_a_body_is_not_held(client: Client, proxy: Proxy, github: StandIn, url: str) -> None:
+    """However much is sent with a download or to a header rule, the proxy does not hold it."""
+    big = client.home / "big"
+    with big.open("wb") as file:
+        file.truncate(300_000_000)
+    client.fetch(url)
+    before = peak(proxy.running.process.pid)
+    for address in (url, f"https://{github.web}/injected/x"):
+        client.curl("-X", "GET", "-H", "Expect:", "-T", str(big), "-o", "out", address)
+    assert peak(proxy.running.process.pid) - before < 30_000_000
+
+
+def test_a_small_body_is_refused(client: Client, url: str) -> None:
+    """A download that comes with a body is refused with its reason."""
+    reply = client.fetch(url, "-X", "GET", "--data-binary", "x")
+    assert (reply.status, reply.reason) == (400, "gatepass: a download has no body")

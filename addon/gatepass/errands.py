@@ -64,8 +64,18 @@ def streamed(response: Response) -> Response:
 
 def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
     """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
-    flow.request.stream = "transfer-encoding" in flow.request.headers or not _is_small(flow.request)
+    flow.request.stream = not is_short(flow.request)
     return Errand(None, finish or streamed)
+
+
+def has_body(request: Request) -> bool:
+    """Whether the client announces a body."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0").strip() != "0"
+
+
+def is_short(request: Request) -> bool:
+    """Whether the request has no body, or one that is sure to be small."""
+    return "transfer-encoding" not in request.headers and _is_small(request)
 
 
 def _is_small(message: Message) -> bool:
@@ -74,17 +84,14 @@ def _is_small(message: Message) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= _SMALL
 
 
-def seal(flow: HTTPFlow, sealed: Mapping[str, Callable[[], str]]) -> Errand:
-    """Set these headers on the request, which goes where it was going."""
-    errand = Errand(_shown(flow.request, sealed), streamed)
-    # sealed headers are made for HTTP/1 (see `sealed`); the connection speaks nothing else
-    # so what mitmproxy does to a request of HTTP/2 is done here (`_http1.py`, Http1Client.send)
+def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]]) -> Errand:
+    """Set these headers on the request, which goes to `host`, as it was going."""
     request = flow.request
-    if "Host" not in request.headers:
-        request.headers.insert(0, "Host", request.authority)
-    if cookies := request.headers.get_all("Cookie"):
-        request.headers["Cookie"] = "; ".join(cookies)
-    request.http_version, request.authority = "HTTP/1.1", ""
+    errand = Errand(_shown(request, sealed), streamed)
+    # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
+    request.headers["Host"] = str(host)
+    request.authority = ""
+    request.stream = not is_short(request)
     request.headers = SealedHeaders(request.headers.fields, sealed)
     return errand
 
@@ -99,8 +106,10 @@ def send(
 ) -> Errand:
     """Send the request to `target` on `host`, with these headers and what the client said of ranges and validators.
 
-    Nothing else that the client sent goes there, its credentials and cookies least of all.
+    Nothing else that the client sent goes there, its credentials and cookies least of all. A body may there be none:
+    these headers would not frame it, and what is not framed is read as the next request.
     """
+    assert not has_body(flow.request)
     request = flow.request
     errand = Errand(_shown(request, ("authorization", "cookie")), finish)
     fields = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}

@@ -13,7 +13,7 @@ import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx2
 import msgspec
@@ -250,7 +250,8 @@ class GitHub:
     @staticmethod
     def _same_origin(forge: Forge, url: str) -> str:
         """`url`, when it is of the forge's API: a redirect may not carry a credential elsewhere."""
-        if not url.startswith(f"{forge.api}/"):
+        segments = unquote(url.partition("?")[0]).split("/")
+        if not url.startswith(f"{forge.api}/") or not {".", ".."}.isdisjoint(segments):
             raise Unresolvable(problems.malformed(forge.api_host, "a redirect leads away from the API"))
         return url
 

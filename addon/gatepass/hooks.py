@@ -178,7 +178,7 @@ class Gatepass:
         mitmproxy moves four times as many bytes over an intercepted HTTP/1.1 connection, clients show the reason
         phrases of HTTP/1.1 alone (FACTS.md), and sealed headers are made for it.
         """
-        if b"http/1.1" in data.conn.alpn_offers:
+        if data.conn.alpn_offers:
             data.conn.alpn = b"http/1.1"
 
     def tls_start_server(self, data: TlsData) -> None:
@@ -216,6 +216,10 @@ class Gatepass:
             case Inject():
                 self._errands[flow] = self._inject(flow, decision)
                 return None
+            case Resolve() if errands.has_body(flow.request):
+                if not errands.is_short(flow.request):
+                    flow.kill()  # mitmproxy would hold all of it before it looks at the answer
+                return self._refusal(flow, problems.unexpected_body())
             case Resolve():
                 try:
                     async with asyncio.timeout(TOTAL_SECONDS):
@@ -246,6 +250,7 @@ class Gatepass:
         flow.marked = _DONE
         return errands.seal(
             flow,
+            decision.rule.match.host,
             {name: partial(_rendered, template, secret) for name, template in decision.action.headers},
         )
 
@@ -304,6 +309,13 @@ class Gatepass:
             else:
                 errand.replace(flow, response)
 
+    def request(self, flow: HTTPFlow) -> None:
+        """A body that came though none was announced goes nowhere: see `errands.send`."""
+        errand = self._errands.get(flow)
+        is_sent = errand is not None and errand.original is not None and not errands.has_body(errand.original)
+        if is_sent and flow.request.raw_content:
+            flow.response = self._refusal(flow, problems.unexpected_body())
+
     def response(self, flow: HTTPFlow) -> None:
         errand = self._errands.pop(flow, None)
         if errand is not None and errand.body is not None and flow.response is not None:
@@ -318,7 +330,7 @@ class Gatepass:
 
 def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
     """Send the flow to the asset host, without a credential."""
-    signed, url = source.signed, flow.request.url
+    signed, url = source.signed, _url(flow)
     assert signed is not None
 
     def finish(response: Response) -> Response:
@@ -332,7 +344,7 @@ def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
 
 def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
     """Send the flow to the asset endpoint of the API, with the credential."""
-    secret, forge, url = source.secret, source.forge, flow.request.url
+    secret, forge, url = source.secret, source.forge, _url(flow)
     assert secret is not None
 
     def finish(response: Response) -> Response:
@@ -358,6 +370,11 @@ def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
         {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION},
         {"Authorization": lambda: f"Bearer {secret.reveal()}"},
     )
+
+
+def _url(flow: HTTPFlow) -> str:
+    """The request's URL by its server's name, where mitmproxy may know an address alone."""
+    return f"https://{_destination(flow.client_conn, (flow.request.host, flow.request.port))}{flow.request.path}"
 
 
 def _rendered(template: Template, secret: Secret) -> str:

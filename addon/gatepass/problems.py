@@ -111,6 +111,16 @@ def unverified_upstream(host: Host) -> Problem:
     )
 
 
+def unexpected_body() -> Problem:
+    return Problem(
+        "unexpected-body",
+        400,
+        "a download has no body",
+        "the request for an asset came with a body",
+        "ask without one",
+    )
+
+
 def not_in_rules(ref: AssetRef, patterns: Iterable[str]) -> Problem:
     named = ", ".join(f"`{pattern}`" for pattern in patterns)
     return Problem(

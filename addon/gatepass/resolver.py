@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
 _LASTING: Final = frozenset({401, 403, 404, 429})
+# Answers that are the same whatever is asked for with that secret.
+_OF_THE_ACCOUNT: Final = frozenset(
+    {"bad-credential", "expired-credential", "locked-out", "rate-limited", "secondary-rate-limited"}
+)
 # A release is kept past its lifetime, for asking whether it changed is free.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
@@ -175,10 +179,14 @@ class Resolver:
         key = (source.version, *sorted(headers.items()))
         if known := self._excerpts.get(key):
             return known
-        excerpt = await self._excerpt(source, headers, most)
-        if excerpt.status == 206:
-            self._excerpts.put(key, excerpt, self._lifetimes.tags)
-        return excerpt
+
+        async def fetch() -> Excerpt:
+            excerpt = await self._excerpt(source, headers, most)
+            if excerpt.status == 206:
+                self._excerpts.put(key, excerpt, self._lifetimes.tags)
+            return excerpt
+
+        return await self._share(("excerpt", *key), fetch)
 
     async def _excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
         """The same from its host. A signed URL that was used before and is refused now is asked for anew, once."""
@@ -236,7 +244,17 @@ class Resolver:
     async def _privately(self, query: _Query) -> Source:
         if known := self._sources.get(query.asset_key):
             return known
-        return await self._once(query.asset_key, partial(self._ask, query))
+        account = ("account", query.holder, query.forge.web)
+        if failure := self._failures.get(account):
+            raise Unresolvable(failure)
+        try:
+            return await self._once(query.asset_key, partial(self._ask, query))
+        except Unresolvable as unresolvable:
+            problem = unresolvable.problem
+            if problem.kind in _OF_THE_ACCOUNT and self._failures.get(account) is None:
+                # asking on, for other assets, is what makes a forge lock out or slow down who asks
+                self._failures.put(account, problem, min(problem.retry_after or self._lifetimes.missing, 60))
+            raise
 
     async def _ask(self, query: _Query) -> Source:
         for _ in range(2):
