@@ -487,7 +487,7 @@ def test_ca_shows(shell: Shell) -> None:
     for part in (r"subject +Gatepass on ", r"permits +localhost", r"valid .* 36[45] days left", str(shell.folder)):
         assert re.search(part, shown.output), part
     assert fingerprint in shown.output
-    assert "every host is permitted" in shown.output
+    assert "each of their hosts is permitted" in shown.output
     shell.rules("localhost", "b.test")
     assert "b.test not permitted; `gatepass ca renew`" in shell.ca("show").output
     assert "PRIVATE" not in made.output + shown.output

@@ -145,3 +145,10 @@ class TestTrust:
             config.load(None, {}, cwd)
         assert caught.value.hint == "if you trust it, name it: `GATEPASS_RULES=./rules.yaml`"
         assert config.load(None, {"GATEPASS_RULES": "./rules.yaml"}, cwd).rules[0].name == "mine"
+
+
+def test_another_programs_rules(tmp_path: Path) -> None:
+    """A rules.yaml that is found, and that is no rules file, is told with the way round it."""
+    (tmp_path / "rules.yaml").write_text("name: ci\non: push\n")
+    with pytest.raises(GatepassError, match="was found in this folder: if it is not Gatepass's"):
+        config.load(None, {}, tmp_path)

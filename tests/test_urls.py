@@ -73,6 +73,7 @@ def test_forms(path: str, tag: str | None, name: str) -> None:
         "/o/r/releases/download/v1/a%00b",
         "/o/r/releases/download/v1%0d%0aHost:x/f",
         "/o/r/releases/download/%ff/f",
+        "/o/r/releases/download/v1/\udcff",
         "/../r/releases/download/v1/f",
         "/o/../releases/download/v1/f",
         "/o/%2e%2e/releases/download/v1/f",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.rules import Rules, parse
+from gatepass.rules import Rules, RulesError, parse
 from gatepass.yaml_source import MAX_SIZE
 
 if TYPE_CHECKING:
@@ -43,7 +43,14 @@ def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
             raise GatepassError(f"{named}: expected a rules file, got no such file", hint)
         return parse(text, named)
     if (text := _read(cwd / _FILE, _FILE, _NAME_ANOTHER, found=True)) is not None:
-        return parse(text, _FILE)
+        try:
+            return parse(text, _FILE)
+        except RulesError as error:
+            if all(problem.path != "version" for problem in error.problems):
+                raise
+            # another program's file of the same name, perhaps
+            hint = f"`./{_FILE}` was found in this folder: if it is not Gatepass's, name another with `${_VARIABLE}`"
+            raise GatepassError(str(error), hint) from None
     users = Path(click.get_app_dir("gatepass"), _FILE)
     if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
         return parse(text, str(users))
@@ -68,7 +75,7 @@ def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | Non
             if found:
                 _refuse_foreign(os.fstat(file.fileno()), name)
             content = file.read(MAX_SIZE + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None
         return None

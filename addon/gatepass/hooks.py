@@ -324,8 +324,12 @@ class Gatepass:
 
     def error(self, flow: HTTPFlow) -> None:
         errand = self._errands.pop(flow, None)
-        if errand is not None:
-            errand.restore(flow)
+        if errand is None:
+            return
+        errand.restore(flow)
+        if flow.error is not None and flow.error.msg != flow.error.KILLED_MESSAGE:
+            # mitmproxy answers for it, with a page of its own
+            logger.warning("gatepass: %s %s: %s", flow.request.method, _url(flow).partition("?")[0], flow.error.msg)
 
 
 def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:

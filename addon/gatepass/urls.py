@@ -52,7 +52,7 @@ def parse(path: str) -> AssetRef | None:
         return None
     try:
         segments = [unquote_to_bytes(segment).decode() for segment in path[1:].split("/")]
-    except UnicodeDecodeError:
+    except UnicodeError:  # in the bytes, or in how a shell handed them on
         return None
     tag: str | None
     match segments:

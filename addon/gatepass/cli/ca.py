@@ -141,7 +141,7 @@ def _describe(found: Authority, rules: Rules, now: datetime.datetime) -> dict[st
         "valid": f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, {remaining}",
         "SHA-256": found.fingerprint,
         "folder": f"{found.folder}, which is yours alone",
-        "rules": f"{rules.source}: {missing if uncovered else 'every host is permitted'}",
+        "rules": f"{rules.source}: {missing if uncovered else 'each of their hosts is permitted'}",
     }
 
 

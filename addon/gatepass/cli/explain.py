@@ -115,7 +115,8 @@ def _target(url: str) -> Target | None:
         parts = urlsplit(url)
         if parts.scheme and parts.hostname:
             return read_url(url)
-    raise click.BadParameter(f"{_EXPECTED}, got no URL", param_hint="URL")
+    shown = url.rpartition("@")[2]  # what stands before may be a password
+    raise click.BadParameter(f"{_EXPECTED}, got `{shown}`: it begins with `https://`", param_hint="URL")
 
 
 def _found(file: Path | None) -> Path:
@@ -163,7 +164,7 @@ class _Session:
     async def refuse(self, url: str) -> list[Explanation]:
         """A URL that no proxy can serve."""
         parts = urlsplit(url)
-        shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.printer.title(shown)
         step = Step("url", "fail", f"{_EXPECTED}, got {shown}", "only https is served, on a host with a name")
         explanation = conclude(shown, [self.printer.step(step)])

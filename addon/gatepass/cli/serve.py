@@ -8,6 +8,7 @@ import gc
 import os
 import re
 import shlex
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     """
     loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
     host, port = _address(listen)
+    _expect_free(host, port)
     settings = _settings(mitmdump_options)
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     if own_confdir is not None and settings.get("mode", "").partition(":")[0] in _BY_ADDRESS:
@@ -142,6 +144,22 @@ def _address(text: str) -> tuple[str, int]:
     if match is None or int(match[3]) > 65535:
         raise GatepassError(f"--listen: expected HOST:PORT, got `{text}`", "for example `--listen 127.0.0.1:8080`")
     return match[1] or match[2] or "127.0.0.1", int(match[3])
+
+
+def _expect_free(host: str, port: int) -> None:
+    """Say in our words what mitmproxy would say in the system's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            # as the server will: a port whose last connections have just been closed is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise GatepassError(
+            f"--listen: expected a free address, got `{host}:{port}`: {(error.strerror or str(error)).lower()}",
+            "another `gatepass serve` may run there (`gatepass env` uses it); else name another, "
+            "such as `--listen 127.0.0.1:0` for any free port",
+        ) from None
 
 
 def _reachable(host: str) -> str:
