@@ -264,15 +264,15 @@ class Gatepass:
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}"
         flow.marked = _DONE
         self.statistics.served += flow.request.method == "GET"
-        logger.debug("gatepass: %s %s: %s", flow.request.method, flow.request.url.partition("?")[0], asset)
+        logger.debug("gatepass: %s %s: %s", flow.request.method, _shown(flow), asset)
         for notice in source.notices:
             self._notice(notice)
         match await delivery.plan(resolver, source, flow.request.method, flow.request.headers):
             case Answer(response):
                 return response
-            case Serve():
+            case Serve(source):
                 self._errands[flow] = _serve(flow, resolver, source)
-            case Rewrite():
+            case Rewrite(source):
                 self._errands[flow] = _rewrite(flow, resolver, source)
         return None
 
@@ -286,7 +286,7 @@ class Gatepass:
         flow.comment = f"gatepass: {problem}"
         flow.marked = _REFUSED
         self.statistics.refused += flow.request.method == "GET"
-        logger.warning("gatepass: %s %s: %s", flow.request.method, flow.request.url.partition("?")[0], problem)
+        logger.warning("gatepass: %s %s: %s", flow.request.method, _shown(flow), problem)
         return answers.refusal(problem, flow.request.method)
 
     # ------------------------------------------------------------- responses
@@ -312,8 +312,11 @@ class Gatepass:
     def request(self, flow: HTTPFlow) -> None:
         """A body that came though none was announced goes nowhere: see `errands.send`."""
         errand = self._errands.get(flow)
-        is_sent = errand is not None and errand.original is not None and not errands.has_body(errand.original)
-        if is_sent and flow.request.raw_content:
+        if errand is None or errand.original is None or not flow.request.raw_content:
+            return
+        if not errands.has_body(errand.original):
+            # there will be no answer of an upstream for the errand to look at
+            self._errands.pop(flow).restore(flow)
             flow.response = self._refusal(flow, problems.unexpected_body())
 
     def response(self, flow: HTTPFlow) -> None:
@@ -329,7 +332,7 @@ class Gatepass:
         errand.restore(flow)
         if flow.error is not None and flow.error.msg != flow.error.KILLED_MESSAGE:
             # mitmproxy answers for it, with a page of its own
-            logger.warning("gatepass: %s %s: %s", flow.request.method, _url(flow).partition("?")[0], flow.error.msg)
+            logger.warning("gatepass: %s %s: %s", flow.request.method, _shown(flow), flow.error.msg)
 
 
 def _serve(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
@@ -378,7 +381,14 @@ def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
 
 def _url(flow: HTTPFlow) -> str:
     """The request's URL by its server's name, where mitmproxy may know an address alone."""
-    return f"https://{_destination(flow.client_conn, (flow.request.host, flow.request.port))}{flow.request.path}"
+    host = _destination(flow.client_conn, (flow.request.host, flow.request.port))
+    authority = str(host) if flow.request.scheme == "https" else f"{host.name}:{host.port}"
+    return f"{flow.request.scheme}://{authority}{flow.request.path}"
+
+
+def _shown(flow: HTTPFlow) -> str:
+    """The same without its query, for the log."""
+    return _url(flow).partition("?")[0]
 
 
 def _rendered(template: Template, secret: Secret) -> str:
