@@ -1,4 +1,4 @@
-"""A mitmproxy addon for tests: connections of this process to github.com's names end at the stand-in.
+"""A mitmproxy addon for tests: connections of this process to github.com's names, and a tenant's, end at the stand-in.
 
 The event loop is the one seam that mitmproxy's own connections and those of the addon's API client have in common; the
 names stay what they are for everything above it: TLS, the rules, the flows.
@@ -24,6 +24,10 @@ NAMES = frozenset(
         "api.github.com",
         "objects.githubusercontent.com",
         "release-assets.githubusercontent.com",
+        "acme.ghe.com",
+        "api.acme.ghe.com",
+        "objects.acme.ghe.com",
+        "release-assets.acme.ghe.com",
         "evil.test",
         "github.com.evil.test",
         "notgithub.com",

@@ -137,10 +137,8 @@ def agent(
 def child(agent: subprocess.Popen[str], way: Road, github: StandIn, tmp_path: Path) -> Iterator[Child]:
     """The stand-in is github.com; after the test its log shows the token at the API alone."""
     web, asset = (urlsplit(f"//{host}").port or 0 for host in (github.web, github.asset_host))
-    way.ports = {name: asset if name.endswith("githubusercontent.com") else web for name in REAL_HOSTS}
-    github.real_names = True
+    way.ports = {name: asset if role == "asset" else web for name, role in REAL_HOSTS.items()}
     yield Child(agent, tmp_path)
-    github.real_names = False
     assert strays(github, DEFAULT_TOKEN) == []
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
+from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, Asset, Release, Repository, StandIn
 from harness import ROOT, Client, Proxy, mitmdump
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def _world() -> Iterator[StandIn]:
-    with StandIn(real_names=True) as standin:
+    with StandIn(names=GITHUB) as standin:
         standin.repositories.append(Repository("acme", "open", private=False))
         yield standin
 

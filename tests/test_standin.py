@@ -22,12 +22,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from gatepass.demo.standin import Asset, Fault, Release, Repository, StandIn, Token, Zeros
+from gatepass.demo.standin import GITHUB, TENANT, Asset, Fault, Release, Repository, StandIn, Token, Zeros
 from harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from gatepass.demo.standin import Names
 
 WHEEL = b"wheel bytes, " * 1000
 OCTETS = {"accept": "application/octet-stream"}
@@ -38,6 +40,12 @@ REAL_NAMES = (
     "release-assets.githubusercontent.com",
     "uploads.github.com",
     "codeload.github.com",
+    "acme.ghe.com",
+    "api.acme.ghe.com",
+    "objects.acme.ghe.com",
+    "release-assets.acme.ghe.com",
+    "uploads.acme.ghe.com",
+    "codeload.acme.ghe.com",
 )
 
 
@@ -802,12 +810,13 @@ class TestContent:
 
 class TestRealNames:
     def test_certificate(self, github: StandIn) -> None:
-        """The certificate is good for github.com's names, for no other, and only to who trusts the CA."""
+        """The certificate is good for all the real names, for no other, and only to who trusts the CA."""
         port = int(github.web.rpartition(":")[2])
         for context, name, good in [
             *((ssl.create_default_context(cadata=github.ca_pem), name, True) for name in REAL_NAMES),
             (ssl.create_default_context(cadata=github.ca_pem), "127.0.0.1", True),
             (ssl.create_default_context(cadata=github.ca_pem), "evil.test", False),
+            (ssl.create_default_context(cadata=github.ca_pem), "other.ghe.com", False),
             (ssl.create_default_context(), "github.com", False),
         ]:
             context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -820,39 +829,62 @@ class TestRealNames:
                     with pytest.raises(ssl.SSLCertVerificationError):
                         context.wrap_socket(raw, server_hostname=name)
 
-    def test_host_header(self, github: StandIn, private: Repository, wheel: Asset) -> None:
-        """Under `Host: api.github.com` the API has no prefix, and its URLs are github.com's."""
-        headers = {"host": "api.github.com", "authorization": f"Bearer {github.token}"}
+    @pytest.mark.parametrize(("web", "host"), [("github.com", "api.github.com"), ("acme.ghe.com", "api.acme.ghe.com")])
+    def test_host_header(self, github: StandIn, private: Repository, wheel: Asset, web: str, host: str) -> None:
+        """Under an API's own name it has no prefix, and its URLs are of that name's family."""
+        headers = {"host": host, "authorization": f"Bearer {github.token}"}
         release = ask(github, f"https://{github.web}/repos/acme/private/releases/tags/v1.0", headers=headers).json
         [asset] = release["assets"]
-        assert asset["url"] == f"https://api.github.com/repos/acme/private/releases/assets/{wheel.id}"
-        assert asset["browser_download_url"].startswith("https://github.com/acme/private/releases/download/")
+        assert asset["url"] == f"https://{host}/repos/acme/private/releases/assets/{wheel.id}"
+        assert asset["browser_download_url"].startswith(f"https://{web}/acme/private/releases/download/")
         assert ask(github, f"{github.api}/repos/acme/private", headers=headers).status == 404
         private.rename("acme/new")
         moved = ask(github, f"https://{github.web}/repos/acme/private", headers=headers)
-        assert moved.location == f"https://api.github.com/repositories/{private.id}"
-        assert github.calls("api")[0].host == "api.github.com"
+        assert moved.location == f"https://{host}/repositories/{private.id}"
+        assert github.calls("api")[0].host == host
 
-    def test_web_names(self, github: StandIn) -> None:
-        """Under `Host: github.com` the web is the web, also below `/api/v3`, and redirects stay on github.com."""
-        headers = {"host": "github.com"}
+    @pytest.mark.parametrize("host", ["github.com", "acme.ghe.com"])
+    def test_web_names(self, github: StandIn, host: str) -> None:
+        """Under a web host's own name the web is the web, also below `/api/v3`, and redirects stay on it."""
+        headers = {"host": host}
         latest = ask(github, f"https://{github.web}/acme/public/releases/latest/download/x", headers=headers)
-        assert latest.location == "https://github.com/acme/public/releases/download/v1.0/x"
+        assert latest.location == f"https://{host}/acme/public/releases/download/v1.0/x"
         assert ask(github, f"{github.api}/repos/acme/public", headers=headers).status == 404
         assert {r.role for r in github.requests} == {"web"}
 
-    @pytest.mark.parametrize(("token", "name"), [("", "objects"), (None, "release-assets")])
-    def test_redirects(self, private: Repository, public: Repository, token: str | None, name: str) -> None:
-        """With `real_names`, `objects.` is for credentials and `release-assets.` for nobody; any port serves them."""
-        with StandIn([private, public], real_names=True) as github:
-            asset = (public if token is None else private).releases[0].assets[0]
-            parts = urlsplit(signed(github, asset, token).location)
-            assert parts.netloc == f"{name}.githubusercontent.com"
-            for port in (github.web, github.asset_host):
-                url = parts._replace(netloc=port).geturl()
-                assert ask(github, url, headers={"host": parts.netloc}).body == WHEEL
-                assert ask(github, url).status in (403, 404)
-            assert github.download_url("acme/public", "v1", "a").startswith("https://github.com/")
+    @pytest.mark.parametrize("names", [GITHUB, TENANT])
+    @pytest.mark.parametrize("token", ["", None])
+    def test_signed_urls(
+        self, github: StandIn, wheel: Asset, open_wheel: Asset, names: Names, token: str | None
+    ) -> None:
+        """In each family `objects.` is for credentials and `release-assets.` for nobody; any port serves them."""
+        repository, asset = ("public", open_wheel) if token is None else ("private", wheel)
+        headers = {"host": names.api, **OCTETS}
+        if token is not None:
+            headers["authorization"] = f"Bearer {github.token}"
+        path = f"/repos/acme/{repository}/releases/assets/{asset.id}"
+        parts = urlsplit(ask(github, f"https://{github.web}{path}", headers=headers).location)
+        assert parts.netloc == (names.public if token is None else names.signed)
+        for port in (github.web, github.asset_host):
+            url = parts._replace(netloc=port).geturl()
+            assert ask(github, url, headers={"host": parts.netloc}).body == WHEEL
+            assert ask(github, url).status in (403, 404)
+
+    @pytest.mark.parametrize("names", [GITHUB, TENANT])
+    def test_public_downloads(self, github: StandIn, open_wheel: Asset, names: Names) -> None:
+        """A public asset's browser URL in a family redirects to the signed URL of that family."""
+        path = urlsplit(github.download_url("acme/public", "v1.0", open_wheel.name)).path
+        location = ask(github, f"https://{github.web}{path}", headers={"host": names.web}).location
+        assert urlsplit(location).netloc == names.public
+
+    def test_download_url(self) -> None:
+        """`names` chooses the family that `download_url` is of; without it the URL is on `localhost`."""
+        path = "/acme/public/releases/download/v1/a"
+        with StandIn() as github:
+            assert github.download_url("acme/public", "v1", "a") == f"https://{github.web}{path}"
+            for names, host in ((GITHUB, "github.com"), (TENANT, "acme.ghe.com")):
+                github.names = names
+                assert github.download_url("acme/public", "v1", "a") == f"https://{host}{path}"
 
 
 class TestFaults:

@@ -4,7 +4,7 @@ The demo and every end-to-end test run against it. No live GitHub was asked: the
 cited in the code say how it behaves. It may not import the addon. Read on in this order:
 
     model         repositories, releases, assets, tokens
-    exchange      a request in the log, an answer, a fault
+    exchange      a request in the log, an answer, a fault, and the names to meet them under
     signing       signed URLs, made and checked
     world         the shared state and settings
     web, api, assets    the three origins: a request in, an answer out
@@ -21,16 +21,19 @@ from pathlib import Path
 from typing import Self
 
 from . import api, assets, certificates, web
-from .exchange import REAL_HOSTS, Answer, Fault, Recorded, Role
+from .exchange import GITHUB, REAL_HOSTS, TENANT, Answer, Fault, Names, Recorded, Role
 from .model import Asset, Content, Release, Repository, Token, Zeros
 from .server import Listener
 from .world import DEFAULT_TOKEN, World
 
 __all__ = [
     "DEFAULT_TOKEN",
+    "GITHUB",
+    "TENANT",
     "Asset",
     "Content",
     "Fault",
+    "Names",
     "Recorded",
     "Release",
     "Repository",
@@ -48,7 +51,8 @@ class StandIn(World):
     """A `World` that listens, between `with` and the end of the block.
 
     `web` and `asset_host` are `localhost:PORT`, `api` is `https://localhost:PORT/api/v3`. The same ports answer under
-    github.com's names: who connects there and says `Host: api.github.com` meets the API without the prefix.
+    the names of github.com and of a tenant of ghe.com: who connects there and says `Host: api.github.com` meets the API
+    without the prefix.
     `ca_file` holds `ca_pem`, the certificate to trust, in a private folder that goes when the block ends.
     """
 

@@ -216,7 +216,7 @@ def _download(world: World, token: Token, request: Recorded, repository: Reposit
         raise Refusal(404, "Not Found")
     if world.stream_assets:
         return assets.serve(request, asset, ranges=world.stream_ranges)
-    url = world.signed_url(repository, asset, credentialed=token.kind != "anonymous")
+    url = world.signed_url(request, repository, asset, credentialed=token.kind != "anonymous")
     return Answer(302, {"location": url, "cache-control": "no-cache"})
 
 

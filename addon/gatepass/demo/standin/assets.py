@@ -1,4 +1,4 @@
-"""The asset host, `objects.` and `release-assets.githubusercontent.com` in one: bytes for whoever holds a signed URL.
+"""The asset host, `objects.` and `release-assets.` in one: bytes for whoever holds a signed URL.
 
 It may not know tokens or repositories' visibility: the signature is all that counts.
 """

@@ -14,17 +14,50 @@ if TYPE_CHECKING:
 
 type Role = Literal["web", "api", "asset"]
 
-# The names that github.com goes by, and what each is. `uploads` and `codeload` are pages that nobody here asks for.
-REAL_HOSTS: dict[str, Role] = {
-    "github.com": "web",
-    "api.github.com": "api",
-    "objects.githubusercontent.com": "asset",
-    "release-assets.githubusercontent.com": "asset",
-    "uploads.github.com": "web",
-    "codeload.github.com": "web",
-}
 # Where GitHub Enterprise Server has its API, below the web host.
 ENTERPRISE_API = "/api/v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A family of names that one GitHub goes by; its API has a host of its own, and so no prefix.
+
+    `signed` and `public` serve the assets: URLs that were given to somebody with credentials, and to anybody without.
+    `others` are pages that nobody here asks for.
+    """
+
+    web: str
+    api: str
+    signed: str
+    public: str
+    others: tuple[str, ...] = ()
+
+    def roles(self) -> dict[str, Role]:
+        """What answers under each name."""
+        assets: dict[str, Role] = dict.fromkeys((self.signed, self.public), "asset")
+        return {self.web: "web", self.api: "api", **assets, **dict.fromkeys(self.others, "web")}
+
+
+GITHUB = Names(
+    "github.com",
+    "api.github.com",
+    "objects.githubusercontent.com",
+    "release-assets.githubusercontent.com",
+    ("uploads.github.com", "codeload.github.com"),
+)
+# Enterprise Cloud with data residency: the web at `SUBDOMAIN.ghe.com`, the API at `api.SUBDOMAIN.ghe.com` (its docs,
+# "API access"). No source tells the hosts of its assets: the two here are assumed. Its docs, "Network details for
+# GHE.com", list `*.SUBDOMAIN.ghe.com`, and beside it `*.githubusercontent.com` and `*.blob.core.windows.net`.
+TENANT = Names(
+    "acme.ghe.com",
+    "api.acme.ghe.com",
+    "objects.acme.ghe.com",
+    "release-assets.acme.ghe.com",
+    ("uploads.acme.ghe.com", "codeload.acme.ghe.com"),
+)
+# Every real name, and what answers under it.
+REAL_HOSTS: dict[str, Role] = {**GITHUB.roles(), **TENANT.roles()}
+_FAMILIES = {host: names for names in (GITHUB, TENANT) for host in names.roles()}
 
 
 @dataclass(slots=True)
@@ -46,16 +79,15 @@ class Recorded:
     bytes_sent: int = 0
 
     @property
-    def real_host(self) -> str:
-        """The Host header as one of `REAL_HOSTS`, or the empty string."""
-        name = self.host.lower().removesuffix(":443")
-        return name if name in REAL_HOSTS else ""
+    def names(self) -> Names | None:
+        """The family that the Host header is of; `None` for the listener's own name."""
+        return _FAMILIES.get(_host_name(self.host))
 
     @property
     def path(self) -> str:
         """The raw path; of the API, without the base."""
         path = self.target.partition("?")[0]
-        return path if self.role != "api" or self.real_host else path.removeprefix(ENTERPRISE_API)
+        return path if self.role != "api" or self.names else path.removeprefix(ENTERPRISE_API)
 
     @property
     def query(self) -> dict[str, str]:
@@ -64,10 +96,14 @@ class Recorded:
 
 def role_of(host: str, target: str, listener: Role) -> Role:
     """Who answers: a real name decides, else the listener and the API's prefix."""
-    real = REAL_HOSTS.get(host.lower().removesuffix(":443"))
+    real = REAL_HOSTS.get(_host_name(host))
     if real:
         return real
     return "api" if listener == "web" and target.startswith(f"{ENTERPRISE_API}/") else listener
+
+
+def _host_name(host: str) -> str:
+    return host.lower().removesuffix(":443")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Signer:
         now = int(self.clock())
         claims = {
             "iss": "github.com",
-            "aud": "release-assets.githubusercontent.com",
+            "aud": host,
             "key": f"key{self.generation}",
             "nbf": now,
             "exp": now + lifetime,

@@ -1,4 +1,4 @@
-"""The web host, github.com: what a browser without a session is told.
+"""The web host, such as github.com: what a browser without a session is told.
 
 A token changes nothing here, which is the problem that Gatepass solves: so this may not know tokens.
 """
@@ -64,7 +64,7 @@ def _repository(world: World, request: Recorded, repository: Repository, rest: s
         release = repository.release(unquote(tag))
         asset = release.asset(unquote(file)) if release else None
         if asset:
-            return Answer(302, {"location": world.signed_url(repository, asset, credentialed=False)})
+            return Answer(302, {"location": world.signed_url(request, repository, asset, credentialed=False)})
     return _NOT_FOUND
 
 

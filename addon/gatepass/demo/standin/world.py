@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 from uuid import UUID
 
-from .exchange import ENTERPRISE_API, Fault, Recorded
+from .exchange import ENTERPRISE_API, Fault, Names, Recorded
 from .model import Asset, Release, Repository, Token
 from .signing import Signer
 
@@ -27,7 +27,7 @@ DEFAULT_TOKEN = "ghp_StandInStandInStandInStandInStandIn0000"  # noqa: S105 — 
 class World:
     """The stand-in's contents and settings; all may be changed while it serves.
 
-    `real_names`: signed URLs and `download_url` carry github.com's names, not `localhost:PORT`.
+    `names`: the real names that `download_url` tells; `None` for `localhost:PORT`. An answer is in the request's own.
     `embedded_assets`: how many assets a release's JSON holds (54 were seen in issue threads).
     `stream_assets`: the API answers an asset with 200 and the bytes, as GHES has been seen to; `stream_ranges`: and
     then honours Range. `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
@@ -39,7 +39,7 @@ class World:
     repositories: list[Repository] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=lambda: [Token(DEFAULT_TOKEN)])
     anonymous: Token = field(default_factory=lambda: Token("", kind="anonymous", scopes=(), limit=60))
-    real_names: bool = False
+    names: Names | None = None
     embedded_assets: int = 54
     stream_assets: bool = False
     stream_ranges: bool = False
@@ -76,7 +76,7 @@ class World:
 
     def download_url(self, repository: str, tag: str, asset: str) -> str:
         """The browser URL of an asset of `owner/name`."""
-        return f"https://{'github.com' if self.real_names else self.web}{download_path(repository, tag, asset)}"
+        return f"https://{self.names.web if self.names else self.web}{download_path(repository, tag, asset)}"
 
     def expire_signed_urls(self) -> None:
         """Every signed URL given out so far is expired from now on."""
@@ -84,10 +84,10 @@ class World:
 
     def web_base(self, request: Recorded) -> str:
         """The web host's URL, under the family of names that the request used."""
-        return "https://github.com" if request.real_host else f"https://{self.web}"
+        return f"https://{request.names.web if request.names else self.web}"
 
     def api_base(self, request: Recorded) -> str:
-        return "https://api.github.com" if request.real_host else self.api
+        return f"https://{request.names.api}" if request.names else self.api
 
     def find(self, full_name: str) -> tuple[Repository | None, bool]:
         """The repository of that name, and whether the name is an old one. Names ignore case, as GitHub's do."""
@@ -108,12 +108,14 @@ class World:
                         return repository, release, asset
         return None
 
-    def signed_url(self, repository: Repository, asset: Asset, *, credentialed: bool) -> str:
+    def signed_url(self, request: Recorded, repository: Repository, asset: Asset, *, credentialed: bool) -> str:
         """SigV4-like at `objects.…` with credentials, else SAS-like at `release-assets.…` (dependabot/proxy #27)."""
         # The last part is the asset's id in the form of a UUID, which is what GitHub's paths hold.
         path = f"/github-production-release-asset/{repository.id}/{UUID(int=asset.id)}"
-        sign, name = (self.signer.sigv4, "objects") if credentialed else (self.signer.sas, "release-assets")
-        host = f"{name}.githubusercontent.com" if self.real_names else self.asset_host
+        sign = self.signer.sigv4 if credentialed else self.signer.sas
+        host = self.asset_host
+        if request.names:
+            host = request.names.signed if credentialed else request.names.public
         return sign(host, path, asset.content_type, asset.disposition, self.signed_lifetime)
 
 
