@@ -969,6 +969,35 @@ class TestLog:
         github.forget()
         assert github.calls() == github.requests == []
 
+    @pytest.mark.parametrize("chunked", [True, False])
+    def test_small_bodies_are_kept(self, github: StandIn, chunked: bool) -> None:
+        """A request's body is in the log up to 64 KiB; of a larger one only its length."""
+        for size in (0, 1, 64 * 1024, 64 * 1024 + 1, 300_000):
+            connection = connect(github, github.web)
+            body = b"x" * size
+            if chunked:
+                blocks = (body[at : at + 1000] for at in range(0, size, 1000))
+                connection.request("POST", "/x", blocks, {"transfer-encoding": "chunked"}, encode_chunked=True)
+            else:
+                connection.request("POST", "/x", body)
+            connection.getresponse().read()
+            connection.close()
+            call = github.calls()[-1]
+            assert (call.bytes_received, call.body) == (size, body if size <= 64 * 1024 else b"")
+
+    def test_large_uploads_take_no_memory(self, github: StandIn) -> None:
+        """An upload is drained: its size is not seen in the memory."""
+        connection = connect(github, github.web)
+        block = bytes(1 << 20)
+        tracemalloc.start()
+        connection.request("POST", "/x", (block for _ in range(30)), {"content-length": str(30 << 20)})
+        assert connection.getresponse().read() == b"POST of 31457280 bytes\n"
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        connection.close()
+        assert peak < 4_000_000
+        assert github.requests[-1].body == b""
+
     def test_head_and_304_send_no_bytes(self, github: StandIn) -> None:
         """Answers without a body are logged with no bytes."""
         api(github, "/user", "HEAD")

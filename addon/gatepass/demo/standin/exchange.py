@@ -55,6 +55,8 @@ TENANT = Names(
     "release-assets.acme.ghe.com",
     ("uploads.acme.ghe.com", "codeload.acme.ghe.com"),
 )
+# The largest body, in bytes, that a request in the log keeps; uploads are drained and forgotten.
+KEPT_BODY = 64 * 1024
 # Every real name, and what answers under it.
 REAL_HOSTS: dict[str, Role] = {**GITHUB.roles(), **TENANT.roles()}
 _FAMILIES = {host: names for names in (GITHUB, TENANT) for host in names.roles()}
@@ -64,8 +66,8 @@ _FAMILIES = {host: names for names in (GITHUB, TENANT) for host in names.roles()
 class Recorded:
     """A request as it came, and how it was answered (`status` 0: not yet, or the connection was closed instead).
 
-    `host` is the Host header, `target` the raw request target, `headers` have lower-case names. `bytes_sent` counts the
-    bytes of the body that were really written.
+    `host` is the Host header, `target` the raw request target, `headers` have lower-case names. `body` is what came,
+    empty when it was more than `KEPT_BODY`. `bytes_sent` counts what was really written of the answer's body.
     """
 
     host: str
@@ -77,6 +79,7 @@ class Recorded:
     status: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def names(self) -> Names | None:

@@ -11,11 +11,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .exchange import Answer, Recorded, Role, role_of
+from .exchange import KEPT_BODY, Answer, Recorded, Role, role_of
 from .model import blocks, size_of
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
 
 # Seconds that a client may be silent, also in its handshake.
 _PATIENCE = 60
@@ -99,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         host = headers.get("host", "")
         role = role_of(host, self.path, self.server.role)
         request = Recorded(host, self.server.port, self.command, self.path, headers, role)
-        request.bytes_received = self._drain(headers)
+        self._receive(request)
         answer = self.server.origin(request)
         if answer is None:
             self.close_connection = True
@@ -108,22 +109,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _exchange  # noqa: N815 — the base class's names
 
-    def _drain(self, headers: dict[str, str]) -> int:
-        """Read the request's body and forget it, block by block; returns its length in bytes."""
+    def _receive(self, request: Recorded) -> None:
+        """Read the request's body to its end; what is larger than the log keeps is only counted."""
+        kept = bytearray()
+        for block in self._blocks(request.headers):
+            request.bytes_received += len(block)
+            if request.bytes_received <= KEPT_BODY:
+                kept += block
+            else:
+                kept.clear()
+        request.body = bytes(kept)
+
+    def _blocks(self, headers: dict[str, str]) -> Iterator[bytes]:
+        """The body as it comes, in blocks that take little memory."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
-            return self._skip(int(headers.get("content-length") or 0))
-        received = 0
+            yield from self._read(int(headers.get("content-length") or 0))
+            return
         while size := int(self.rfile.readline(1024).partition(b";")[0], 16):
-            received += self._skip(size)
+            yield from self._read(size)
             self.rfile.readline(1024)
         while self.rfile.readline(65536).strip():
             pass  # trailers
-        return received
 
-    def _skip(self, size: int) -> int:
-        for at in range(0, size, 65536):
-            self.rfile.read(min(65536, size - at))
-        return size
+    def _read(self, size: int) -> Iterator[bytes]:
+        return (self.rfile.read(min(65536, size - at)) for at in range(0, size, 65536))
 
     def _send(self, request: Recorded, answer: Answer) -> None:
         stop = size_of(answer.body) if answer.stop is None else answer.stop
