@@ -7,6 +7,7 @@ cited in the code say how it behaves. It may not import the addon. Read on in th
     exchange      a request in the log, an answer, a fault, and the names to meet them under
     signing       signed URLs, made and checked
     world         the shared state and settings
+    replies       the API's JSON
     web, api, assets    the three origins: a request in, an answer out
     certificates, server    the throw-away CA; TLS and HTTP
 """

@@ -8,39 +8,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import json
-import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode
+from datetime import UTC
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from . import assets
 from .exchange import Answer, Recorded
-from .world import download_path
+from .replies import MONALISA, Refusal, Shapes, common, found, page, success
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from .model import Asset, Release, Repository, Token
+    from .model import Asset, Repository, Token
     from .world import World
 
-type Json = dict[str, Any] | list[dict[str, Any]]
-
-_DOCUMENTATION = "https://docs.github.com/rest"
 _HOUR = 3600
-_JSON = {"content-type": "application/json; charset=utf-8", "x-github-media-type": "github.v3; format=json"}
-_MONALISA = {"login": "monalisa", "id": 1, "type": "User", "site_admin": False}
-
-
-class Refusal(Exception):
-    """An answer that ends the request, no error of the program: a status, GitHub's `message`, and headers."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        body = {"message": message, "documentation_url": _DOCUMENTATION, "status": str(status)}
-        self.answer = Answer(status, {**_JSON, **(headers or {})}, json.dumps(body).encode())
 
 
 def answer(world: World, request: Recorded) -> Answer:
@@ -104,8 +87,7 @@ def _charge(world: World, token: Token, cost: int) -> None:
 def _identity(world: World, token: Token) -> dict[str, str]:
     """The headers about budget and token (REST docs; the last three from recordings)."""
     headers = {
-        "x-github-request-id": uuid.uuid4().hex.upper(),
-        "x-github-api-version-selected": "2022-11-28",
+        **common(),
         "x-ratelimit-limit": str(token.limit),
         "x-ratelimit-remaining": str(max(0, token.limit - token.used)),
         "x-ratelimit-used": str(token.used),
@@ -133,7 +115,7 @@ def _route(world: World, token: Token, request: Recorded) -> Answer:
         case ["rate_limit"]:
             remaining = token.limit - token.used
             core = {"limit": token.limit, "used": token.used, "remaining": remaining, "reset": token.reset}
-            return _json(request, {"resources": {"core": core}, "rate": core})
+            return success(request, {"resources": {"core": core}, "rate": core})
         case ["user"]:
             return _user(token, request)
         case ["repos", owner, name, *rest]:
@@ -176,37 +158,38 @@ def _user(token: Token, request: Recorded) -> Answer:
         raise Refusal(401, "Requires authentication")
     if token.kind == "installation":
         raise Refusal(403, "Resource not accessible by integration")
-    return _json(request, _MONALISA)
+    return success(request, MONALISA)
 
 
 def _repository(world: World, token: Token, request: Recorded, repository: Repository, rest: Sequence[str]) -> Answer:
     """Everything below `/repos/O/R`; drafts exist only for those who may push (REST docs)."""
-    shapes = _Shapes(world, request, repository)
+    shapes = Shapes(world, request, repository)
+    below = f"{world.api_base(request)}/repositories/{repository.id}"  # which is how GitHub's pages are linked
     may_push = token.push and token.kind != "anonymous"
     releases = sorted(repository.releases, key=lambda release: release.created_at, reverse=True)
     visible = [release for release in releases if may_push or not release.draft]
     match rest:
         case []:
-            return _json(request, shapes.repository(may_push=may_push))
+            return success(request, shapes.repository(may_push=may_push))
         case ["releases"]:
-            page, link = shapes.page(visible, "releases")
-            return _json(request, [shapes.release(release) for release in page], link)
+            part, link = page(request, visible, f"{below}/releases")
+            return success(request, [shapes.release(release) for release in part], link)
         case ["releases", "latest"]:
-            return _json(request, shapes.release(_found(repository.latest())))
+            return success(request, shapes.release(found(repository.latest())))
         case ["releases", "tags", *tag]:
-            return _json(request, shapes.release(_found(repository.release(unquote("/".join(tag))))))
+            return success(request, shapes.release(found(repository.release(unquote("/".join(tag))))))
         case ["releases", "assets", number] if number.isdecimal():
             pairs = ((release, asset) for release in visible for asset in tuple(release.assets))
-            release, asset = _found(next((pair for pair in pairs if pair[1].id == int(number)), None))
+            release, asset = found(next((pair for pair in pairs if pair[1].id == int(number)), None))
             if "application/octet-stream" not in request.headers.get("accept", ""):
-                return _json(request, shapes.asset(release, asset))
+                return success(request, shapes.asset(release, asset))
             return _download(world, token, request, repository, asset)
-        case ["releases", number, *below] if number.isdecimal() and below in ([], ["assets"]):
-            release = _found(next((release for release in visible if release.id == int(number)), None))
-            if not below:
-                return _json(request, shapes.release(release))
-            files, link = shapes.page(tuple(release.assets), f"releases/{release.id}/assets")
-            return _json(request, [shapes.asset(release, asset) for asset in files], link)
+        case ["releases", number, *more] if number.isdecimal() and more in ([], ["assets"]):
+            release = found(next((release for release in visible if release.id == int(number)), None))
+            if not more:
+                return success(request, shapes.release(release))
+            files, link = page(request, tuple(release.assets), f"{below}/releases/{release.id}/assets")
+            return success(request, [shapes.asset(release, asset) for asset in files], link)
     raise Refusal(404, "Not Found")
 
 
@@ -218,104 +201,3 @@ def _download(world: World, token: Token, request: Recorded, repository: Reposit
         return assets.serve(request, asset, ranges=world.stream_ranges)
     url = world.signed_url(request, repository, asset, credentialed=token.kind != "anonymous")
     return Answer(302, {"location": url, "cache-control": "no-cache"})
-
-
-def _found[T](thing: T | None) -> T:
-    if thing is None:
-        raise Refusal(404, "Not Found")
-    return thing
-
-
-def _json(request: Recorded, value: Json, headers: Mapping[str, str] | None = None) -> Answer:
-    """200 with a weak entity tag over the body, or 304 when the client has it."""
-    body = json.dumps(value).encode()
-    etag = f'W/"{hashlib.sha256(body).hexdigest()}"'
-    validators = {"etag": etag, "cache-control": "private, max-age=60, s-maxage=60", "vary": "Accept, Authorization"}
-    if assets.matches(request.headers.get("if-none-match", ""), etag):
-        return Answer(304, validators)
-    return Answer(200, {**_JSON, **validators, **(headers or {})}, body)
-
-
-class _Shapes:
-    """The JSON of one repository's things, with URLs in the names that the request used."""
-
-    def __init__(self, world: World, request: Recorded, repository: Repository) -> None:
-        self._repository = repository
-        self._request = request
-        self._embedded = world.embedded_assets
-        self._web = world.web_base(request)
-        self._api = world.api_base(request)
-        self._base = f"{self._api}/repos/{repository.full_name}"
-
-    def repository(self, *, may_push: bool) -> dict[str, Any]:
-        repository = self._repository
-        return {
-            "id": repository.id,
-            "name": repository.name,
-            "full_name": repository.full_name,
-            "owner": {"login": repository.owner, "type": "Organization"},
-            "private": repository.private,
-            "visibility": "private" if repository.private else "public",
-            "html_url": f"{self._web}/{repository.full_name}",
-            "url": self._base,
-            "releases_url": f"{self._base}/releases{{/id}}",
-            "permissions": {"admin": False, "push": may_push, "pull": True},
-        }
-
-    def release(self, release: Release) -> dict[str, Any]:
-        url = f"{self._base}/releases/{release.id}"
-        created = _moment(release.created_at)
-        return {
-            "id": release.id,
-            "url": url,
-            "assets_url": f"{url}/assets",
-            "html_url": f"{self._web}/{self._repository.full_name}/releases/tag/{quote(release.tag)}",
-            "tag_name": release.tag,
-            "target_commitish": "main",
-            "name": release.tag,
-            "body": "",
-            "author": _MONALISA,
-            "draft": release.draft,
-            "prerelease": release.prerelease,
-            "created_at": created,
-            "published_at": None if release.draft else created,
-            # Cut at an undocumented number, so that clients must page: python-build-standalone has 1,000 a release.
-            "assets": [self.asset(release, asset) for asset in tuple(release.assets)[: self._embedded]],
-        }
-
-    def asset(self, release: Release, asset: Asset) -> dict[str, Any]:
-        return {
-            "id": asset.id,
-            "url": f"{self._base}/releases/assets/{asset.id}",
-            "browser_download_url": self._web + download_path(self._repository.full_name, release.tag, asset.name),
-            "name": asset.name,
-            "label": "",
-            "uploader": _MONALISA,
-            "content_type": asset.content_type,
-            "state": asset.state,
-            "size": asset.size,
-            "digest": asset.digest,
-            "download_count": 0,
-            "created_at": _moment(asset.updated_at),
-            "updated_at": _moment(asset.updated_at),
-        }
-
-    def page[T](self, things: Sequence[T], below: str) -> tuple[Sequence[T], dict[str, str]]:
-        """The page that the query asks for, and its `Link` header, whose URLs GitHub gives by repository id."""
-        query = self._request.query
-        size = min(max(_number(query.get("per_page"), 30), 1), 100)
-        here = max(_number(query.get("page"), 1), 1)
-        last = max(1, -(-len(things) // size))
-        pages = {"prev": here - 1, "next": here + 1, "last": last, "first": 1}
-        told = ("prev", "first") * (here > 1) + ("next", "last") * (here < last)
-        url = f"{self._api}/repositories/{self._repository.id}/{below}"
-        links = [f'<{url}?{urlencode({**query, "page": pages[rel]})}>; rel="{rel}"' for rel in told]
-        return things[(here - 1) * size : here * size], {"link": ", ".join(links)} if links else {}
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() else default
-
-
-def _moment(date: datetime) -> str:
-    return f"{date.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
