@@ -15,13 +15,13 @@ import stat
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
+from direct import OCTETS, api, ask, connect
 from gatepass.demo.standin import GITHUB, TENANT, Asset, Fault, Release, Repository, StandIn, Token, Zeros
 from harness import eventually
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from direct import Reply
     from gatepass.demo.standin import Names
 
 WHEEL = b"wheel bytes, " * 1000
-OCTETS = {"accept": "application/octet-stream"}
 REAL_NAMES = (
     "github.com",
     "api.github.com",
@@ -47,52 +47,6 @@ REAL_NAMES = (
     "uploads.acme.ghe.com",
     "codeload.acme.ghe.com",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def location(self) -> str:
-        return self.headers["location"]
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The query of the Location."""
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.location).query).items()}
-
-
-def connect(github: StandIn, netloc: str) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection(netloc, timeout=10, context=ssl.create_default_context(cadata=github.ca_pem))
-
-
-def ask(
-    github: StandIn, url: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None
-) -> Reply:
-    """One request on a connection of its own; redirects are not followed."""
-    parts = urlsplit(url)
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = connect(github, parts.netloc)
-    try:
-        connection.request(method, target, body, {"user-agent": "test", **(headers or {})})
-        answer = connection.getresponse()
-        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-    finally:
-        connection.close()
-
-
-def api(github: StandIn, path: str, method: str = "GET", token: str | None = "", **headers: str) -> Reply:
-    """Ask the API with the stand-in's token, another one, or (`None`) none."""
-    if token is not None:
-        headers["authorization"] = f"Bearer {token or github.token}"
-    return ask(github, github.api + path, method, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def signed(github: StandIn, asset: Asset, token: str | None = "") -> Reply:
