@@ -50,10 +50,11 @@ def _standin() -> Iterator[StandIn]:
 def github(_standin: StandIn) -> Iterator[StandIn]:
     """The stand-in, as new."""
     _standin.repositories[:] = []
+    _standin.apps[:] = []
     _standin.tokens[:] = [Token(DEFAULT_TOKEN)]
     _standin.faults[:] = []
     _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
-    _standin.signed_lifetime, _standin.private_mode = 300, False
+    _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
     _standin.forget()
     yield _standin

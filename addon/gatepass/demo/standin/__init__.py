@@ -3,11 +3,12 @@
 The demo and every end-to-end test run against it. No live GitHub was asked: the REST documentation and the threads
 cited in the code say how it behaves. It may not import the addon. Read on in this order:
 
-    model         repositories, releases, assets, tokens
+    model         repositories, releases, assets, Apps, tokens
     exchange      a request in the log, an answer, a fault, and the names to meet them under
     signing       signed URLs, made and checked
     world         the shared state and settings
     replies       the API's JSON
+    apps          the API of GitHub Apps, for a JWT
     web, api, assets    the three origins: a request in, an answer out
     certificates, server    the throw-away CA; TLS and HTTP
 """
@@ -23,7 +24,7 @@ from typing import Self
 
 from . import api, assets, certificates, web
 from .exchange import GITHUB, REAL_HOSTS, TENANT, Answer, Fault, Names, Recorded, Role
-from .model import Asset, Content, Release, Repository, Token, Zeros
+from .model import App, Asset, Content, Installation, Release, Repository, Token, Zeros
 from .server import Listener
 from .world import DEFAULT_TOKEN, World
 
@@ -31,9 +32,11 @@ __all__ = [
     "DEFAULT_TOKEN",
     "GITHUB",
     "TENANT",
+    "App",
     "Asset",
     "Content",
     "Fault",
+    "Installation",
     "Names",
     "Recorded",
     "Release",

@@ -13,7 +13,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from . import assets
+from . import apps, assets
 from .exchange import Answer, Recorded
 from .replies import MONALISA, Refusal, Shapes, common, found, page, success
 
@@ -30,6 +30,8 @@ def answer(world: World, request: Recorded) -> Answer:
     """Authenticate, charge the budget, route, and set the headers that every answer has."""
     if not request.headers.get("user-agent"):
         return Answer.text(403, "Request forbidden by administrative rules. Please send a User-Agent header")
+    if apps.takes(request):
+        return apps.answer(world, request)
     token, cost = world.anonymous, int(request.path != "/rate_limit")
     try:
         token = _authenticate(world, request)
@@ -65,33 +67,44 @@ def _authenticate(world: World, request: Recorded) -> Token:
                 raise Refusal(403, "Maximum number of login attempts exceeded. Please try again later.")
             world.bad_logins = 0
         known = next((t for t in tuple(world.tokens) if t.value == value.strip()), None)
-        if known and (known.expires is None or now < known.expires.timestamp()):
-            return known
-        world.bad_logins += 1
-        world.locked_until = now + world.lockout
-    raise Refusal(401, "Bad credentials")
+        if known is None or not _is_valid(world, known, now):
+            world.bad_logins += 1
+            world.locked_until = now + world.lockout
+            raise Refusal(401, "Bad credentials")
+    if known.installation and known.installation.suspended:
+        raise Refusal(403, apps.suspension(known.installation))
+    return known
+
+
+def _is_valid(world: World, token: Token, now: float) -> bool:
+    """It has not expired, and its App was not uninstalled, of which it is assumed that it revokes the tokens."""
+    if token.installation and not world.is_installed(token.installation):
+        return False
+    return token.expires is None or now < token.expires.timestamp()
 
 
 def _charge(world: World, token: Token, cost: int) -> None:
     """Take `cost` from the token's hourly budget; a test may have set `used` before the first request."""
-    now = int(world.clock())
+    now, payer = int(world.clock()), token.payer
     with world.lock:
-        if token.reset and now >= token.reset:
-            token.used = token.reset = 0
-        token.reset = token.reset or now + _HOUR
-        if cost > 0 and token.used + cost > token.limit:
-            raise Refusal(world.over_limit_status, "API rate limit exceeded for user ID 1.")
-        token.used += cost
+        if payer.reset and now >= payer.reset:
+            payer.used = payer.reset = 0
+        payer.reset = payer.reset or now + _HOUR
+        if cost > 0 and payer.used + cost > payer.limit:
+            whose = f"installation ID {token.installation.id}" if token.installation else "user ID 1"
+            raise Refusal(world.over_limit_status, f"API rate limit exceeded for {whose}.")
+        payer.used += cost
 
 
 def _identity(world: World, token: Token) -> dict[str, str]:
     """The headers about budget and token (REST docs; the last three from recordings)."""
+    payer = token.payer
     headers = {
         **common(),
-        "x-ratelimit-limit": str(token.limit),
-        "x-ratelimit-remaining": str(max(0, token.limit - token.used)),
-        "x-ratelimit-used": str(token.used),
-        "x-ratelimit-reset": str(token.reset or int(world.clock()) + _HOUR),
+        "x-ratelimit-limit": str(payer.limit),
+        "x-ratelimit-remaining": str(max(0, payer.limit - payer.used)),
+        "x-ratelimit-used": str(payer.used),
+        "x-ratelimit-reset": str(payer.reset or int(world.clock()) + _HOUR),
         "x-ratelimit-resource": "core",
     }
     if token.kind == "classic":
@@ -99,7 +112,8 @@ def _identity(world: World, token: Token) -> dict[str, str]:
         headers["x-accepted-oauth-scopes"] = "repo"
     if token.kind != "anonymous":
         headers["x-accepted-github-permissions"] = "contents=read"
-    if token.expires:
+    # Recordings of installation tokens' answers do not have it (PyGithub, replay data of `Installation.testGetRepos`).
+    if token.expires and not token.installation:
         zone = "UTC" if token.expires.tzinfo is UTC else "%z"
         headers["github-authentication-token-expiration"] = token.expires.strftime(f"%Y-%m-%d %H:%M:%S {zone}")
     return headers
@@ -113,11 +127,14 @@ def _route(world: World, token: Token, request: Recorded) -> Answer:
         raise Refusal(404, "Not Found")
     match request.path.strip("/").split("/"):
         case ["rate_limit"]:
-            remaining = token.limit - token.used
-            core = {"limit": token.limit, "used": token.used, "remaining": remaining, "reset": token.reset}
+            payer = token.payer
+            remaining = payer.limit - payer.used
+            core = {"limit": payer.limit, "used": payer.used, "remaining": remaining, "reset": payer.reset}
             return success(request, {"resources": {"core": core}, "rate": core})
         case ["user"]:
             return _user(token, request)
+        case ["installation", "repositories"]:
+            return apps.repositories(world, token, request)
         case ["repos", owner, name, *rest]:
             repository, moved = world.find(f"{unquote(owner)}/{unquote(name)}")
         case ["repositories", number, *rest] if number.isdecimal():

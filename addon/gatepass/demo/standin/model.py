@@ -1,4 +1,4 @@
-"""What the stand-in holds: repositories, releases, assets and tokens, as plain values that a test may change.
+"""What the stand-in holds: repositories, releases, assets, Apps and tokens, as plain values that a test may change.
 
 It may not know HTTP, URLs or the clock of the server.
 """
@@ -153,6 +153,68 @@ class Repository:
         return max(full, key=lambda release: release.created_at, default=None)
 
 
+def _is_among(repository: Repository, full_names: set[str]) -> bool:
+    """Whether one of the names is or was the repository's: a grant outlives a rename."""
+    names = {name.casefold() for name in (repository.full_name, *repository.renamed_from)}
+    return not names.isdisjoint(map(str.casefold, full_names))
+
+
+def _read_only() -> dict[str, str]:
+    return {"contents": "read", "metadata": "read"}
+
+
+@dataclass(slots=True)
+class Installation:
+    """A GitHub App on an account, with the one hourly budget that all its tokens share (REST docs, rate limits).
+
+    `repositories`: full names of the selected ones, `None` for all of the account. `permissions` are those that the
+    account has granted. `token_lifetime`: of the tokens to come, in seconds. 15,000 is the limit on Enterprise Cloud;
+    `used` and `reset` are as a token's.
+    """
+
+    account: str
+    account_type: Literal["Organization", "User"] = "Organization"
+    repositories: set[str] | None = None
+    permissions: dict[str, str] = field(default_factory=_read_only)
+    suspended: bool = False
+    token_lifetime: int = 3600
+    limit: int = 15_000
+    used: int = 0
+    reset: int = 0
+    updated_at: datetime = field(default_factory=_next_commit_date)
+    id: int = field(default_factory=_ids.__next__)
+
+    @property
+    def repository_selection(self) -> Literal["all", "selected"]:
+        return "all" if self.repositories is None else "selected"
+
+    def covers(self, repository: Repository) -> bool:
+        """Whether the repository is the account's, and was selected."""
+        if repository.owner.casefold() != self.account.casefold():
+            return False
+        return self.repositories is None or _is_among(repository, self.repositories)
+
+
+@dataclass(slots=True)
+class App:
+    """A GitHub App. `public_key` is PEM, or empty while none was made; the private key stays with who signs."""
+
+    public_key: str
+    name: str = "Gatepass Test"
+    owner: str = "acme"
+    permissions: dict[str, str] = field(default_factory=_read_only)
+    installations: list[Installation] = field(default_factory=list)
+    id: int = field(default_factory=_ids.__next__)
+    client_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.client_id = self.client_id or f"Iv23li{self.id:014d}"
+
+    @property
+    def slug(self) -> str:
+        return self.name.lower().replace(" ", "-")
+
+
 @dataclass(slots=True)
 class Token:
     """A credential and what it may do, with its own hourly budget.
@@ -161,6 +223,7 @@ class Token:
     installation token without `contents: read`. `expires` is told in the form of its own time zone (`… UTC` or
     `… +0200`; both were recorded). `sso` is the address that authorises the token for its organisation.
     `used` may be set to `limit` to exhaust the budget; `reset` is the epoch second at which it is full again.
+    `installation` made the token, bounds what it sees, and has the budget in the token's place.
     """
 
     value: str
@@ -175,6 +238,18 @@ class Token:
     limit: int = 5000
     used: int = 0
     reset: int = 0
+    installation: Installation | None = None
+
+    @property
+    def payer(self) -> Token | Installation:
+        """Whose budget the token spends."""
+        return self.installation or self
+
+    def holds(self, repository: Repository) -> bool:
+        """Whether the token was given for the repository."""
+        if self.installation and not self.installation.covers(repository):
+            return False
+        return self.repositories is None or _is_among(repository, self.repositories)
 
     def sees(self, repository: Repository) -> bool:
         """Whether the repository exists, as far as this token is told."""
@@ -182,5 +257,4 @@ class Token:
             return True
         if self.kind == "anonymous" or (self.kind == "classic" and "repo" not in self.scopes):
             return False
-        names = {name.casefold() for name in (repository.full_name, *repository.renamed_from)}
-        return self.repositories is None or not names.isdisjoint(map(str.casefold, self.repositories))
+        return self.holds(repository)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from .exchange import ENTERPRISE_API, Fault, Names, Recorded
-from .model import Asset, Release, Repository, Token
+from .model import App, Asset, Installation, Release, Repository, Token
 from .signing import Signer
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class World:
     private_mode: bool = False
     latency: float = 0
     clock: Callable[[], float] = time.time
+    apps: list[App] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     requests: list[Recorded] = field(default_factory=list)
 
@@ -99,6 +100,10 @@ class World:
             if wanted in map(str.casefold, repository.renamed_from):
                 return repository, True
         return None, False
+
+    def is_installed(self, installation: Installation) -> bool:
+        """Whether an App still has it: uninstalling takes it away."""
+        return any(installation is known for app in tuple(self.apps) for known in tuple(app.installations))
 
     def find_asset(self, asset_id: int) -> tuple[Repository, Release, Asset] | None:
         for repository in tuple(self.repositories):
