@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 import warnings
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn, Token
+from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Installation, Release, Repository, StandIn, Token
 from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
 
 if TYPE_CHECKING:
@@ -56,9 +59,37 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
     _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
+    _standin.clock = time.time
     _standin.forget()
     yield _standin
     _standin.faults[:] = []
+
+
+@pytest.fixture(scope="session")
+def app_key() -> rsa.RSAPrivateKey:
+    """The private key of the tests' GitHub App."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture
+def app(github: StandIn, app_key: rsa.RSAPrivateKey) -> App:
+    """A GitHub App, installed on all repositories of `acme`."""
+    pem = app_key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    app = App(pem.decode(), installations=[Installation("acme")])
+    github.apps.append(app)
+    return app
+
+
+@pytest.fixture
+def app_key_file(app_key: rsa.RSAPrivateKey, tmp_path: Path) -> Path:
+    """The App's private key, as GitHub's settings page gives it out."""
+    pem = app_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    path = tmp_path / "app.pem"
+    path.write_bytes(pem)
+    path.chmod(0o600)
+    return path
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from gatepass import config
 from gatepass.errors import GatepassError
-from gatepass.rules import RulesError, parse
+from gatepass.rules_parser import parse
+from gatepass.yaml_source import RulesError
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "rules.yaml").read_text(encoding="utf-8")
@@ -145,6 +146,28 @@ class TestTrust:
             config.load(None, {}, cwd)
         assert caught.value.hint == "if you trust it, name it: `GATEPASS_RULES=./rules.yaml`"
         assert config.load(None, {"GATEPASS_RULES": "./rules.yaml"}, cwd).rules[0].name == "mine"
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "{command: [touch, sprung]}",
+            "file:~/.netrc",
+            "keyring:team/me",
+            "{github-app: {id: 1, key: 'file:~/app.pem'}}",
+        ],
+    )
+    def test_what_it_may_reach(self, cwd: Path, source: str) -> None:
+        """A file that came with a repository runs nothing and opens nothing of the user's, until the user names it."""
+        text = f"version: 1\ncredentials: {{a: {{from: [env:A, {source}], hosts: [github.com]}}}}\n"
+        text += "rules: [{match: github.com/*, resolve: github-release, credential: a}]\n"
+        (cwd / "rules.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(GatepassError, match="expected a source that runs and opens nothing of yours") as caught:
+            config.load(None, {}, cwd)
+        assert caught.value.hint is not None
+        assert "GATEPASS_RULES=./rules.yaml" in caught.value.hint
+        assert config.load("rules.yaml", {}, cwd).credentials
+        (cwd / "rules.yaml").write_text(text.replace(source, "default"), encoding="utf-8")
+        assert config.load(None, {}, cwd).credentials
 
 
 def test_another_programs_rules(tmp_path: Path) -> None:

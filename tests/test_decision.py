@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass import rules
+from gatepass import rules_parser
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, Want, decide, want
 from gatepass.forges import GITHUB, Host
 
-RULES = rules.parse(
+RULES = rules_parser.parse(
     """
 version: 1
 credentials:
@@ -30,7 +30,11 @@ def test_resolve() -> None:
     for method in ("GET", "HEAD"):
         decision = decide(Request("https", GITHUB_WEB, method, f"{PATH}?x=1"), RULES)
         assert isinstance(decision, Resolve)
-        assert (decision.forge, decision.credential.name, str(decision.ref)) == (GITHUB, "github", "o/r@v1/f.whl")
+        assert (decision.forge, [c.name for c in decision.credentials], str(decision.ref)) == (
+            GITHUB,
+            ["github"],
+            "o/r@v1/f.whl",
+        )
 
 
 def test_inject() -> None:

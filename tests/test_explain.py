@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import gatepass
 from gatepass.cli import gatepass as command
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, Token, certificates
+from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Fault, Release, Repository, Token, certificates
 from harness import BIN, Client, free_port, mitmdump, strays
 
 if TYPE_CHECKING:
@@ -339,12 +339,55 @@ def test_a_token_that_ends_soon(desk: Desk, wheel_url: str, github: StandIn, zon
 
 
 def test_an_app_token(desk: Desk, wheel_url: str, github: StandIn) -> None:
-    """An installation's token has no account behind it: that is said, and no fault."""
+    """An installation's token has no account behind it, and is told by the repositories that it is for."""
     secret = "ghs_AppAppAppAppAppApp"
-    github.tokens[:] = [Token(secret, kind="installation")]
+    github.tokens[:] = [Token(secret, kind="installation", repositories={github.repositories[0].full_name})]
     told = desk.explain(wheel_url, STANDIN_TOKEN=secret)
-    assert (told.code, told.state("account")) == (0, "skip")
+    assert (told.code, told.state("account")) == (0, "ok")
+    assert "an installation's, for 1 repository, says" in told["account"]["finding"]
     assert "contents=read" in told["rights"]["finding"]
+
+
+SEVERAL = """\
+version: 1
+forges: [{{web: "{web}"}}]
+credentials:
+  app: {{from: [{{github-app: {{id: {app}, key: 'file:{key}'}}}}], hosts: ["{web}"]}}
+  ours: {{from: [env:STANDIN_TOKEN], hosts: ["{web}"]}}
+  none: {{from: [env:NONE], hosts: ["{web}"]}}
+rules: [{{match: "{web}/*", resolve: github-release, when: always, credential: [none, app, ours]}}]
+"""
+
+
+@pytest.fixture
+def several(desk: Desk, github: StandIn, app: App, app_key_file: Path) -> Desk:
+    """Rules that list credentials: one that has no value, an App's, and a token."""
+    rules = SEVERAL.format(web=github.web, app=app.client_id, key=app_key_file)
+    (desk.home / "several.yaml").write_text(rules)
+    return desk
+
+
+def test_several_credentials(several: Desk, github: StandIn, app: App, wheel_url: str) -> None:
+    """Of several credentials it is told which one may see the repository, and the way is walked with it."""
+    told = several.explain("--rules", "several.yaml", wheel_url)
+    assert told.code == 0
+    assert "`none`, then `app`, then `ours`: `app` may see the repository" in told["credentials"]["finding"]
+    assert f"`app` from github-app:{app.client_id}" in told["credential"]["finding"]
+    app.installations.clear()
+    told = several.explain("--rules", "several.yaml", wheel_url)
+    assert told.code == 0
+    assert "`ours` may see the repository" in told["credentials"]["finding"]
+    assert "env:STANDIN_TOKEN" in told["credential"]["finding"]
+    assert github.bad_logins == 0
+
+
+def test_none_of_several_credentials(several: Desk, app: App, github: StandIn, wheel_url: str) -> None:
+    """When none may, the way is walked with the one whose failure tells most."""
+    app.installations.clear()
+    github.tokens[:] = [Token(DEFAULT_TOKEN, sso="https://github.com/orgs/acme/sso")]
+    told = several.explain("--rules", "several.yaml", wheel_url)
+    assert (told.code, told.failed) == (1, ["sso", "client"])
+    assert "none may have it, as follows for `ours`" in told["credentials"]["finding"]
 
 
 def test_a_missing_scope(desk: Desk, wheel_url: str, github: StandIn) -> None:

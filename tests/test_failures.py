@@ -399,7 +399,12 @@ def networked(_network: Proxy, github: StandIn, tmp_path: Path) -> Client:
 @pytest.mark.parametrize(
     ("host", "status", "kind", "words"),
     [
-        ("dns.test/empty", 401, "no-credential", "credential `empty` has no value: tried `env:NOT_SET`, `env:NEITHER`"),
+        (
+            "dns.test/empty",
+            401,
+            "no-credential",
+            "`empty` has no value: `env:NOT_SET` is not set, `env:NEITHER` is not set",
+        ),
         ("dns.test/acme", 502, "name-not-resolved", "DNS has no address for nowhere.invalid"),
         ("refused.test/acme", 502, "unreachable", "localhost:1: "),
         ("untrusted.test/acme", 502, "certificate-not-trusted", "issued by `"),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gatepass import inherited, rules
-from gatepass.credentials import Secret
+from gatepass import inherited, rules_parser
 from gatepass.errors import GatepassError
 from gatepass.explain import account, lockfiles
 from gatepass.explain.explanation import Step, conclude
 from gatepass.explain.misses import nearest_miss
 from gatepass.explain.probe import read_proxy, shown
 from gatepass.forges import Host
+from gatepass.secret import Secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def test_no_proxies(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-RULES = rules.parse("""\
+RULES = rules_parser.parse("""\
 version: 1
 credentials:
   github: {from: [env:A], hosts: [github.com, b.example]}

@@ -15,7 +15,7 @@ import pytest
 from mitmproxy.proxy import mode_specs
 
 from conftest import RULES
-from gatepass import modes, rules
+from gatepass import modes, rules_parser
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
 from harness import ROOT, Client, connections, free_port, mitmdump, strays
 
@@ -153,7 +153,7 @@ def test_reverse_without_tls(
 def test_limits(mode: str, expected: str | None) -> None:
     """Of each mode it is known what cannot be done in it; where all can, nothing is said."""
     text = (ROOT / "rules.yaml").read_text()
-    said = list(modes.limits(mode_specs.ProxyMode.parse(mode), rules.parse(text, "rules.yaml")))
+    said = list(modes.limits(mode_specs.ProxyMode.parse(mode), rules_parser.parse(text, "rules.yaml")))
     if expected is None:
         assert said == []
     else:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, Asset, Release, Repository, StandIn
+from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, TENANT, Asset, Release, Repository, StandIn
 from harness import ROOT, Client, Proxy, mitmdump
 
 if TYPE_CHECKING:
@@ -170,3 +170,44 @@ def test_spellings(client: Client, world: StandIn, url: str, host: str) -> None:
     """Other spellings of github.com are github.com."""
     assert client.fetch(url.replace("github.com", host), "-L").body == WHEEL.content
     assert {call.headers["authorization"] for call in world.calls("api")} == {f"Bearer {DEFAULT_TOKEN}"}
+
+
+# ------------------------------------------------------------ a tenant of ghe.com
+
+TENANT_RULES = """\
+version: 1
+credentials: {tenant: {from: [default], hosts: [acme.ghe.com]}}
+rules: [{match: acme.ghe.com/*/releases/download/*, resolve: github-release, credential: tenant}]
+"""
+
+
+@pytest.fixture(scope="module")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIn, Proxy]]:
+    folder = tmp_path_factory.mktemp("tenant")
+    (folder / "rules.yaml").write_text(TENANT_RULES)
+    with StandIn(names=TENANT) as standin:
+        port = standin.web.partition(":")[2]
+        options = ("-s", ROOT / "tests" / "real_names.py", "--set", f"standin_port={port}")
+        with mitmdump(folder, folder / "rules.yaml", standin.ca_file, *options, GITHUB_TOKEN=DEFAULT_TOKEN) as proxy:
+            yield standin, proxy
+
+
+@pytest.mark.parametrize("private", [True, False], ids=["private", "public"])
+def test_tenant(tenant: tuple[StandIn, Proxy], tmp_path: Path, private: bool) -> None:
+    """A tenant of ghe.com is a forge without being described; its token goes to its own API, and only for what is
+    private.
+    """
+    standin, proxy = tenant
+    standin.forget()
+    assets = [Asset(WHEEL.name, WHEEL.content)]
+    repository = Repository("acme", f"tool-{next(_numbers)}", private=private, releases=[Release("v1.0", assets)])
+    standin.repositories.append(repository)
+    url = standin.download_url(repository.full_name, "v1.0", WHEEL.name)
+    assert url.startswith("https://acme.ghe.com/")
+    client = Client(tmp_path, proxy.variables())
+    assert client.fetch(url, "-L").body == WHEEL.content
+    assert client.fetch(url, "-r", "0-9").body == WHEEL.content[:10]
+    expected = ["acme.ghe.com", "api.acme.ghe.com", "objects.acme.ghe.com"]
+    assert hosts(standin) == (expected if private else ["acme.ghe.com", "release-assets.acme.ghe.com"])
+    for call in standin.calls():
+        assert ("authorization" in call.headers) == (call.role == "api")

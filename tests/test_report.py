@@ -204,6 +204,22 @@ def test_report_holds_no_secret(home: Path, github: StandIn, wheel_url: str) -> 
         assert secret not in done.stdout + done.stderr, kind
 
 
+def test_report_knows_the_secrets_that_were_got(home: Path, github: StandIn, wheel_url: str) -> None:
+    """A secret that no variable holds, but a command printed, is removed where an answer repeats it."""
+    rules = (home / "rules.yaml").read_text().replace("from: [env:STANDIN_TOKEN]", "from: [{command: [cat, secret]}]")
+    (home / "rules.yaml").write_text(rules)
+    (home / "secret").write_text(OPAQUE)
+    mirror = f"{OPAQUE} {quote(OPAQUE, safe='')} {base64.b64encode(OPAQUE.encode()).decode()}"
+    github.faults.append(Fault("api", status=500, headers={"x-mirror": mirror}, times=99))
+    arguments = ("--rules", "rules.yaml", "--report", "report.md", wheel_url)
+    done = explain(home, github, *arguments, token="")
+    assert done.returncode == 1, done.stderr
+    text = (home / "report.md").read_text(encoding="utf-8")
+    assert "x-mirror: [removed] [removed] [removed]" in text
+    for form in forms(OPAQUE):
+        assert form not in text
+
+
 def test_a_report_replaces_a_report_alone(tmp_path: Path) -> None:
     """A former report is replaced; any other file is left alone, and the report refused."""
     file = tmp_path / "report.md"

@@ -14,17 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.forges import GITHUB, Forge, Host
-from gatepass.rules import (
-    Credential,
-    InjectHeaders,
-    Pattern,
-    ResolveRelease,
-    RuleProblem,
-    RulesError,
-    Template,
-    parse,
-)
+from gatepass.rules import Credential, InjectHeaders, ResolveRelease
+from gatepass.rules_parser import parse
 from gatepass.rules_shape import CacheEntry
+from gatepass.rules_values import Pattern, Template
+from gatepass.sources import Default, Env
+from gatepass.yaml_source import RuleProblem, RulesError
 
 GITHUB_WEB = Host("github.com")
 TOKEN = "ghp_" + "Zq7" * 12
@@ -88,8 +83,8 @@ def test_full_example_means_what_it_says() -> None:
     rules = parse(FULL)
     ghe = Forge(Host("ghe.example.com", 8443), "https://ghe.example.com:8443/api/v3")
     store = Host("store.example.com")
-    github = Credential("github", ("env:GH_TOKEN", "env:GITHUB_TOKEN"), frozenset({GITHUB_WEB}))
-    ours = Credential("ours", ("env:OURS",), frozenset({ghe.web, store}))
+    github = Credential("github", (Env("GH_TOKEN"), Env("GITHUB_TOKEN")), frozenset({GITHUB_WEB}))
+    ours = Credential("ours", (Env("OURS"),), frozenset({ghe.web, store}))
     assert rules.source == "rules.yaml"
     assert rules.forges == (GITHUB, ghe)
     assert rules.credentials == (github, ours)
@@ -104,7 +99,7 @@ def test_full_example_means_what_it_says() -> None:
         ResolveRelease(ghe, anonymous_first=True),
         InjectHeaders((("Authorization", Template("Bearer {credential}")), ("X-Kind", Template("literal")))),
     ]
-    assert [rule.credential for rule in rules.rules] == [github, ours, ours]
+    assert [rule.credentials for rule in rules.rules] == [(github,), (ours,), (ours,)]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +153,7 @@ def test_repository_rules_are_the_documented_defaults() -> None:
         "github.com/*/releases/latest/download/*",
     ]
     assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
-    assert [credential.sources for credential in rules.credentials] == [("env:GH_TOKEN", "env:GITHUB_TOKEN")]
+    assert [credential.sources for credential in rules.credentials] == [(Default(),)]
 
 
 def test_examples_in_the_comments_are_valid() -> None:
@@ -277,7 +272,8 @@ def test_template_renders_the_secret_once(secret: str) -> None:
 # --- what is refused
 
 
-# One change of the full example a block: what is replaced by what (`⏎` is a line's end), and all that is then said.
+# One change of the full example a block: what is replaced by what (`⏎` is a line's end), and all that is then said;
+# a word in capitals there is short for a longer text.
 MISTAKES = """
 version: 1 → version: 2
 1:1: version: expected `1`, got `2`
@@ -293,18 +289,109 @@ version: 1⏎ →
 1:1: version: expected `1`, got nothing
 
 forges: → forge:
-2:1: forge: expected one of `version`, `credentials`, `rules`, `forges`, `cache`, got `forge`
+2:1: forge: expected one of `version`, `rules`, `credentials`, `forges`, `cache`, got `forge`
 hint: did you mean `forges`?
 17:5: rules[1].match: expected the host of a forge, got `ghe.example.com:8443/*/releases/download/*`
-hint: add `ghe.example.com:8443` under `forges:`, with the address of its API
+hint: add `ghe.example.com:8443` under `forges:`: `- web: ghe.example.com:8443`
 
 - web: ghe.example.com:8443 → - web: ghe.example.com
 17:5: rules[1].match: expected the host of a forge, got `ghe.example.com:8443/*/releases/download/*`
-hint: add `ghe.example.com:8443` under `forges:`, with the address of its API
+hint: add `ghe.example.com:8443` under `forges:`: `- web: ghe.example.com:8443`
 
 - web: ghe → - {web: github.com, api: "https://x.test"}⏎  - web: ghe
-3:6: forges[0].web: expected each forge once, got `github.com`
-hint: `github.com` is built in: leave it out
+3:23: forges[0].api: expected no `api` of a built-in forge, got `https://x.test`
+hint: the API of `github.com` is known: leave `api` out, and the entry too unless it names `assets`
+
+- web: ghe → - {web: acme.ghe.com, api: "https://x.test"}⏎  - web: ghe
+3:25: forges[0].api: expected no `api` of a built-in forge, got `https://x.test`
+hint: the API of `acme.ghe.com` is known: leave `api` out, and the entry too unless it names `assets`
+
+- web: ghe → - {web: github.com, assets: [api.github.com, github.com]}⏎  - web: ghe
+3:32: forges[0].assets[0]: expected another host than web and API, got `api.github.com`
+hint: an asset host gets no credential, and this one does
+3:48: forges[0].assets[1]: expected another host than web and API, got `github.com`
+hint: an asset host gets no credential, and this one does
+
+- web: ghe → - {web: github.com, assets: [store.example.com]}⏎  - web: ghe
+12:35: credentials.ours.hosts[1]: expected a host that is no asset host, got `store.example.com`
+hint: signed URLs need no credential, and refuse one
+21:5: rules[2].match: expected a host that is no asset host, got `store.example.com/private/*`
+hint: signed URLs need no credential, and refuse one
+
+hosts: [github.com] → hosts: [objects.githubusercontent.com]
+8:13: credentials.github.hosts[0]: expected a host that is no asset host, got `objects.githubusercontent.com`
+hint: signed URLs need no credential, and refuse one
+16:5: rules[0].credential: expected a credential whose hosts include `github.com`, got `github`
+hint: credential `github` may not be sent to `github.com` unless its `hosts:` name it
+
+from: [env:OURS] → from: [evn:OURS]
+10:12: credentials.ours.from[0]: expected SOURCE, got `evn:OURS`
+hint: did you mean `env:`?
+
+from: [env:OURS] → from: [netrcs]
+10:12: credentials.ours.from[0]: expected SOURCE, got `netrcs`
+hint: did you mean `netrc`?
+
+from: [env:OURS] → from: [file:token.txt]
+10:12: credentials.ours.from[0]: expected `file:PATH` with an absolute path, got `file:token.txt`
+hint: begin PATH with `/`, or with `~/` for your home
+
+from: [env:OURS] → from: [keyring:acme]
+10:12: credentials.ours.from[0]: expected `keyring:SERVICE/USER`, got `keyring:acme`
+hint: SERVICE and USER are what `keyring set SERVICE USER` got
+
+from: [env:OURS] → from: [env: OURS]
+10:12: credentials.ours.from[0].env: expected one of `command`, `ttl`, `github-app`, got `env`
+hint: without the space after the colon it is a source: `env:…`
+
+from: [env:OURS] → from: [{comand: [op, read]}]
+10:13: credentials.ours.from[0].comand: expected one of `command`, `ttl`, `github-app`, got `comand`
+hint: did you mean `command`?
+
+from: [env:OURS] → from: [{command: op read}]
+10:13: credentials.ours.from[0].command: expected a list, got `op read`
+
+from: [env:OURS] → from: [{command: []}]
+10:13: credentials.ours.from[0].command: expected at least one entry, got none
+
+from: [env:OURS] → from: [{command: ['']}]
+10:23: credentials.ours.from[0].command[0]: expected the name of a program, got ``
+
+from: [env:OURS] → from: [{command: [op], ttl: 1h}]
+10:28: credentials.ours.from[0].ttl: expected a whole number from 0 to 86400, got `1h`
+
+from: [env:OURS] → from: [{ttl: 5}, [gh], 7]
+10:22: credentials.ours.from[1]: expected text or a mapping, got a list
+10:28: credentials.ours.from[2]: expected text or a mapping, got `7`
+
+from: [env:OURS] → from: [{ttl: 5}, {command: [op], github-app: {id: 1, key: "env:K"}}]
+10:12: credentials.ours.from[0]: expected either `command` or `github-app`, got neither
+10:22: credentials.ours.from[1]: expected either `command` or `github-app`, got both
+
+from: [env:OURS] → from: [default, gh]
+10:12: credentials.ours.from[0]: expected hosts of forges alone beside `default`, got `store.example.com`
+hint: make a credential of its own for the other, or name it under `forges:`
+10:21: credentials.ours.from[1]: expected hosts of forges alone beside `gh`, got `store.example.com`
+hint: make a credential of its own for the other, or name it under `forges:`
+
+from: [env:GH_TOKEN, env:GITHUB_TOKEN] → from: [{github-app: {id: a b, key: /x.pem, owner: a/b}}]
+7:26: credentials.github.from[0].github-app.id: expected the client id of a GitHub App, or its number, got `a b`
+hint: the App's settings page shows both
+7:35: credentials.github.from[0].github-app.key: expected `file:PATH` or `env:NAME`, got `/x.pem`
+hint: the App's settings page gives out its private key, a PEM file
+7:48: credentials.github.from[0].github-app.owner: expected the name of a user or an organisation, got `a/b`
+hint: as in `github.com/OWNER/REPO`
+
+from: [env:GH_TOKEN, env:GITHUB_TOKEN] → from: [{github-app: {id: 1.5, installation: 0}, ttl: 5}]
+7:13: credentials.github.from[0].github-app.key: expected text, got nothing
+7:26: credentials.github.from[0].github-app.id: expected a whole number or text, got `1.5`
+7:35: credentials.github.from[0].github-app.installation: expected a whole number from 1, got `0`
+
+[env:GH_TOKEN, env:GITHUB_TOKEN] → [{github-app: {id: 1, key: "env:K", installation: 5, owner: acme}, ttl: 5}]
+7:64: credentials.github.from[0].github-app.owner: expected either `installation` or `owner`, got `acme`
+hint: the number says it all
+7:78: credentials.github.from[0].ttl: expected `ttl` beside `command` alone, got `5`
+hint: the App's tokens say themselves when they end
 
 - web: ghe → - {web: ghe.example.com:8443, api: "https://x.test"}⏎  - web: ghe
 4:5: forges[1].web: expected each forge once, got `ghe.example.com:8443`
@@ -319,14 +406,13 @@ from: [env:OURS] → from: env:OURS
 10:5: credentials.ours.from: expected a list, got `env:OURS`
 
 from: [env:OURS] → from: [OURS]
-10:12: credentials.ours.from[0]: expected a source of the kind `env:NAME`, got `OURS`
+10:12: credentials.ours.from[0]: expected SOURCE, got `OURS`
 hint: `env:NAME` reads the environment variable NAME
 
 from: [env:OURS] → from: [env:1X, vault:x]
-10:12: credentials.ours.from[0]: expected a source of the kind `env:NAME`, got `env:1X`
-hint: `env:NAME` reads the environment variable NAME
-10:20: credentials.ours.from[1]: expected a source of the kind `env:NAME`, got `vault:x`
-hint: `env:NAME` reads the environment variable NAME
+10:12: credentials.ours.from[0]: expected `env:NAME`, got `env:1X`
+hint: `env:NAME` reads the environment variable NAME: letters, digits and `_`
+10:20: credentials.ours.from[1]: expected SOURCE, got `vault:x`
 
 hosts: [github.com] → hosts: ["*.github.com"]
 8:13: credentials.github.hosts[0]: expected a host without `*`, got `*.github.com`
@@ -365,7 +451,7 @@ name: releases → name:
 13:5: rules[0].name: expected text, got nothing
 
 name: releases → colour: red
-13:5: rules[0].colour: expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, got `colour`
+13:5: rules[0].colour: expected RULE_KEY, got `colour`
 
 match: github.com/*/releases/download/* → match: github.com
 14:5: rules[0].match: expected HOST/PATH, got `github.com`
@@ -409,12 +495,58 @@ headers:⏎      Authorization: Bearer {credential}⏎      X-Kind: literal → 
 21:5: rules[2].headers: expected at least one entry, got none
 
 Bearer {credential} → Bearer {token}
-22:7: rules[2].headers.Authorization: expected `{credential}` as the one placeholder, and no other brace, got \
-`Bearer {token}`
+22:7: rules[2].headers.Authorization: expected PLACEHOLDER, got `Bearer {token}`
+
+Bearer {credential} → "{basic:a:b}"
+22:7: rules[2].headers.Authorization: expected PLACEHOLDER, got `{basic:a:b}`
+hint: USER has neither colon nor brace, and may be empty: `{basic:}`
 
 Bearer {credential} → Bearer {credential
-22:7: rules[2].headers.Authorization: expected `{credential}` as the one placeholder, and no other brace, got \
-`Bearer {credential`
+22:7: rules[2].headers.Authorization: expected PLACEHOLDER, got `Bearer {credential`
+
+Bearer {credential} → abc
+24:5: rules[2].credential: expected a header that holds the credential, got none
+hint: write `{credential}` or `{basic:USER}` where the secret goes, or leave the credential out
+
+X-Kind: literal⏎    credential: ours → X-Kind: literal
+22:7: rules[2].headers.Authorization: expected a rule with a `credential` for its placeholder, got \
+`Bearer {credential}`
+hint: name the credential whose secret it is: `credential: NAME`
+
+X-Kind: literal⏎    credential: ours → X-Kind: literal⏎    credential: [ours, ours, github]
+24:5: rules[2].credential: expected one credential beside `headers`, got several
+hint: no answer tells which of them a header should have: list the sources under one credential
+24:24: rules[2].credential[1]: expected each credential once, got `ours`
+24:30: rules[2].credential[2]: expected a credential whose hosts include `store.example.com`, got `github`
+hint: credential `github` may not be sent to `store.example.com` unless its `hosts:` name it
+
+    headers: →     methods: [get, TRACE, CONNECT]⏎    drop_response_headers: [a b, Content-Length]\
+⏎    on_existing: drop⏎    headers:
+21:15: rules[2].methods[0]: expected a method in capital letters, got `get`
+hint: as in `GET`
+21:20: rules[2].methods[1]: expected a method that a credential may go with, got `TRACE`
+hint: `TRACE` is none: its answer repeats the request, and the secret
+21:27: rules[2].methods[2]: expected a method that a credential may go with, got `CONNECT`
+hint: `CONNECT` is none: it opens a tunnel
+22:29: rules[2].drop_response_headers[0]: expected a header's name, got `a b`
+hint: letters, digits and `-`, as in `Set-Cookie`
+22:34: rules[2].drop_response_headers[1]: expected a header that a client can do without, got `Content-Length`
+hint: `Content-Length` says how the response is to be read
+23:5: rules[2].on_existing: expected `keep` or `refuse` or `replace`, got `drop`
+
+resolve: github-release⏎    credential: ours → resolve: github-release⏎    methods: [GET]\
+⏎    on_existing: keep⏎    credential: ours
+19:5: rules[1].methods: expected `methods` beside `headers` alone, got `resolve`
+hint: a release asset is downloaded by GET and HEAD, and gets headers of its own
+20:5: rules[1].on_existing: expected `on_existing` beside `headers` alone, got `resolve`
+hint: a release asset is downloaded by GET and HEAD, and gets headers of its own
+
+    credential: github⏎ →
+13:5: rules[0].credential: expected the name of a credential, got nothing
+
+credential: github⏎ → credential: [github, githb]⏎
+16:26: rules[0].credential[1]: expected the name of a credential, got `githb`
+hint: did you mean `github`?
 
 Bearer {credential} → "Bearer "
 22:7: rules[2].headers.Authorization: expected a header's value in printable ASCII, without spaces around it, got \
@@ -441,12 +573,23 @@ hint: `Host` belongs to the connection or to proxies
 """
 
 
+LONG_TEXTS = {
+    "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
+    "or a mapping with `command` or `github-app`",
+    "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
+    "`drop_response_headers`",
+    "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
+}
+
+
 @pytest.mark.parametrize("mistake", MISTAKES.strip("\n").split("\n\n"), ids=lambda mistake: mistake.split("\n")[0])
 def test_mistakes_are_located_and_explained(mistake: str) -> None:
     """A mistake is said once, at its line and column, with its path, what was expected and got, and what to do."""
     change, expected = mistake.split("\n", 1)
     old, new = (side.replace("⏎", "\n") for side in change.split(" →", 1))
     found = problems(with_change(old, new.removeprefix(" ")))
+    for word, text in LONG_TEXTS.items():
+        expected = expected.replace(word, text)
     assert "\n".join(map(str, found)) == expected
 
 

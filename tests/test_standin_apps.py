@@ -47,10 +47,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def key() -> rsa.RSAPrivateKey:
+@pytest.fixture
+def key(app_key: rsa.RSAPrivateKey) -> rsa.RSAPrivateKey:
     """The App's private key."""
-    return rsa.generate_private_key(65537, 2048)
+    return app_key
 
 
 @pytest.fixture(scope="session")

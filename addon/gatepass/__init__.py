@@ -5,13 +5,14 @@ The map, from what knows least to what knows most; a module imports only from ab
     errors        the one error that is meant for a person
     forges        hosts, and where a forge's web pages and API live
     urls          the download URLs of a forge: parse and build
+    sources       where a secret may come from
     problems      what went wrong, in words and as problem details
-    yaml_source, rules_shape, rules_values, rules
-                  rules.yaml: where each key stands, what shape it has, what it means
+    yaml_source, rules_values, rules_shape, rules, rules_parser
+                  rules.yaml: where each key stands, what a value says, what shape it has, what it means
     config        which rules file, and where the addon's script is
     rules_text    what rules do, in words
     inherited     the proxy that the user's shell has already, and what need not go there
-    credentials   sources of secrets, and the type that holds one
+    secret        the type that holds a secret, and whom one is for
     signed        signed URLs: where they lead, and until when
     statistics    what was done, and what it cost
     refusals      what an API's refusal or a fault of the network means
@@ -20,6 +21,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     decision      request + rules -> Pass | Refuse | Inject | Resolve; and what a client wants of an asset
     diagnosis     why a release was not found: asked on failure alone
     cache         what was learnt, bounded and expiring; one call for all who ask
+    credentials/  the secrets that the rules name, asked for at their sources; with a map of its own
     resolver      a decision -> the asset's source: asked for once, remembered while it holds
     answers       the responses that clients see
     delivery      a source -> Answer | Serve | Rewrite

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.rules import Rules, RulesError, parse
-from gatepass.yaml_source import MAX_SIZE
+from gatepass.rules_parser import parse
+from gatepass.sources import Command, File, GitHubApp, Keyring
+from gatepass.yaml_source import MAX_SIZE, RulesError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gatepass.rules import Rules
 
 _FILE: Final = "rules.yaml"
 _VARIABLE: Final = "GATEPASS_RULES"
@@ -44,7 +47,7 @@ def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
         return parse(text, named)
     if (text := _read(cwd / _FILE, _FILE, _NAME_ANOTHER, found=True)) is not None:
         try:
-            return parse(text, _FILE)
+            return _confined(parse(text, _FILE))
         except RulesError as error:
             if all(problem.path != "version" for problem in error.problems):
                 raise
@@ -90,6 +93,22 @@ def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | Non
         line = content.count(b"\n", 0, error.start) + 1
         got = f"the byte `{content[error.start]:#04x}`"
         raise GatepassError(f"{name}:{line}: expected text in UTF-8, got {got}", "save the file as UTF-8") from None
+
+
+def _confined(rules: Rules) -> Rules:
+    """Rules that merely lie in the working folder may have come with somebody's repository: they run no program and
+    open no file or keyring of the user's, until the user names them.
+    """
+    for credential in rules.credentials:
+        for source in credential.sources:
+            opened = source.key if isinstance(source, GitHubApp) else source
+            if isinstance(opened, Command | File | Keyring):
+                where = f"{_FILE}: credentials.{credential.name}"
+                raise GatepassError(
+                    f"{where}: expected a source that runs and opens nothing of yours, got `{source}`",
+                    f"the file was only found in this folder; if you trust it, name it: `{_VARIABLE}=./{_FILE}`",
+                )
+    return rules
 
 
 def _refuse_foreign(status: os.stat_result, name: str) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass import problems, urls
 from gatepass.conditions import CONDITIONS, span
-from gatepass.rules import InjectHeaders, ResolveRelease
+from gatepass.rules import DOWNLOADS, InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from gatepass.forges import Forge, Host
     from gatepass.rules import Credential, Rule, Rules
+    from gatepass.rules_values import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Request:
     """The facts of a request that a decision rests on.
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
-    `verified` tells whether upstream certificates are checked.
+    `verified` tells whether upstream certificates are checked. `headers` finds the client's own, whatever their case.
     """
 
     scheme: str
@@ -33,6 +34,7 @@ class Request:
     method: str
     path: str
     verified: bool = True
+    headers: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +61,22 @@ class Resolve:
     rule: Rule
     forge: Forge
     anonymous_first: bool
-    credential: Credential
+    credentials: tuple[Credential, ...]
     ref: urls.AssetRef
 
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Headers to be set on the request, which goes where it was going."""
+    """Headers to be set on the request, which goes where it was going, and others to be taken off the response.
+
+    `credential` is None when no header needs one.
+    """
 
     rule: Rule
-    action: InjectHeaders
-    credential: Credential
+    headers: tuple[tuple[str, Template], ...]
+    dropped: frozenset[str]
+    credential: Credential | None
+    forge: Forge | None
 
 
 type Decision = Pass | Refuse | Resolve | Inject
@@ -80,27 +87,38 @@ _PASS: Final = Pass()
 
 def decide(request: Request, rules: Rules) -> Decision:
     """What the rules make of a request."""
-    if request.scheme != "https" or request.method not in ("GET", "HEAD"):
+    if request.scheme != "https":
         return _PASS
     path = request.path.partition("?")[0]
-    rule = rules.match(request.host, path)
+    rule = rules.match(request.host, path, request.method)
     if rule is None:
-        is_forge = any(
+        is_forge = request.method in DOWNLOADS and any(
             isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host
         )
         return Pass(urls.parse(path)) if is_forge else _PASS
-    decision: Resolve | Inject
+    decision: Resolve | Inject | Refuse
     match rule.action:
         case ResolveRelease(forge, anonymous_first):
             ref = urls.parse(path)
             if ref is None:
                 return _PASS
-            decision = Resolve(rule, forge, anonymous_first, rule.credential, ref)
+            decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref)
         case InjectHeaders() as action:
-            decision = Inject(rule, action, rule.credential)
+            decision = _inject(rule, action, request)
     if not request.verified:
         return Refuse(problems.unverified_upstream(request.host))
     return decision
+
+
+def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Refuse:
+    headers = action.headers
+    if action.on_existing != "replace":
+        present = [name for name, _ in headers if name in request.headers]
+        if present and action.on_existing == "refuse":
+            return Refuse(problems.header_present(rule.name, present))
+        headers = tuple((name, template) for name, template in headers if name not in present)
+    needed = any(template.needs_secret for _, template in headers)
+    return Inject(rule, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)
 
 
 MOST_IN_MEMORY: Final = 1024 * 1024

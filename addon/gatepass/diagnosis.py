@@ -15,10 +15,10 @@ from gatepass.github import PER_PAGE, decode
 from gatepass.urls import Repository
 
 if TYPE_CHECKING:
-    from gatepass.credentials import Secret
     from gatepass.forges import Forge
     from gatepass.github import GitHub
     from gatepass.problems import Problem
+    from gatepass.secret import Secret
     from gatepass.urls import AssetRef
 
 SECONDS: Final = 5.0

@@ -84,10 +84,10 @@ def _is_small(message: Message) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= _SMALL
 
 
-def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]]) -> Errand:
+def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], finish: Finish) -> Errand:
     """Set these headers on the request, which goes to `host`, as it was going."""
     request = flow.request
-    errand = Errand(_shown(request, sealed), streamed)
+    errand = Errand(_shown(request, sealed), finish)
     # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
     request.headers["Host"] = str(host)
     request.authority = ""

@@ -14,6 +14,8 @@ HTTPS_PORT: Final = 443
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+# one label before the domain; `auth.ghe.com` signs people in, and belongs to no tenant
+_TENANT: Final = re.compile(rf"(?!(?:api|auth)\.){_LABEL}\.ghe\.com", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +63,11 @@ class Forge:
         parts = urlsplit(self.api)
         return Host.parse(parts.netloc)
 
+    @property
+    def is_cloud(self) -> bool:
+        """Whether it is github.com or a tenant of ghe.com, and no GitHub Enterprise Server."""
+        return known(self.web) is not None
+
 
 GITHUB: Final = Forge(
     Host("github.com"),
@@ -68,3 +75,22 @@ GITHUB: Final = Forge(
     # with credentials, and without (FACTS.md)
     (Host("objects.githubusercontent.com"), Host("release-assets.githubusercontent.com")),
 )
+
+
+def known(web: Host) -> Forge | None:
+    """The forge of that web host, when its name alone tells that it is one: github.com, or a tenant of ghe.com.
+
+    A tenant's API is at `api.SUBDOMAIN.ghe.com` (gh, `internal/ghinstance`). Of its other hosts GitHub's documentation
+    ("Network details for GHE.com") says that they are below its own name, or github.com's; not which serve assets.
+    """
+    if web == GITHUB.web:
+        return GITHUB
+    if web.port != HTTPS_PORT or not _TENANT.fullmatch(web.name):
+        return None
+    assets = tuple(Host(f"{asset.name.partition('.')[0]}.{web.name}") for asset in GITHUB.assets)
+    return Forge(web, f"https://api.{web.name}", (*assets, *GITHUB.assets))
+
+
+def enterprise_server(web: Host) -> Forge:
+    """A GitHub Enterprise Server at that host, with its API where GitHub puts it (REST docs, "Getting started")."""
+    return Forge(web, f"https://{web}/api/v3")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
 
-    from gatepass.credentials import Secret
     from gatepass.explain.exchanges import Hooks
     from gatepass.forges import Forge
+    from gatepass.secret import Secret
     from gatepass.urls import AssetRef
 
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
@@ -205,7 +205,7 @@ class GitHub:
         """
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
-            async with self._get(api_url, headers, forge.api_host) as response:
+            async with self._open("GET", api_url, headers, forge.api_host) as response:
                 if response.status_code in (200, 206):
                     return None
                 if response.status_code == 404:
@@ -231,12 +231,19 @@ class GitHub:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
-            async with self._get(url, sent, forge.api_host) as response:
+            async with self._open("GET", url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
                     return Reply(response.status_code, response.headers, await _bounded(response), url)
                 location = response.headers["location"]
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
+
+    async def post(self, forge: Forge, url: str, secret: Secret, body: object) -> Reply:
+        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed."""
+        sent = self._api_headers(forge, url, secret)
+        sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
+        async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
+            return Reply(response.status_code, response.headers, await _bounded(response), url)
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
         """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
@@ -276,7 +283,7 @@ class GitHub:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
             try:
-                async with self._get(url, {"User-Agent": USER_AGENT}, forge.web) as response:
+                async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
                     status, location = response.status_code, response.headers.get("location")
             except Unresolvable as fault:
                 raise UnclearError from fault
@@ -303,7 +310,7 @@ class GitHub:
 
     async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        async with self._get(url, sent, host) as response:
+        async with self._open("GET", url, sent, host) as response:
             content = bytearray()
             # anything but a part may be of any size: it is left where it is
             if response.status_code == 206:
@@ -316,9 +323,13 @@ class GitHub:
     # ------------------------------------------------------------------- both
 
     @asynccontextmanager
-    async def _get(self, url: str, headers: dict[str, str], host: Host) -> AsyncIterator[httpx2.Response]:
+    async def _open(
+        self, method: str, url: str, headers: dict[str, str], host: Host, content: bytes | None = None
+    ) -> AsyncIterator[httpx2.Response]:
         try:
-            async with self._http.stream("GET", url, headers=headers, follow_redirects=False) as response:
+            async with self._http.stream(
+                method, url, headers=headers, content=content, follow_redirects=False
+            ) as response:
                 if "Authorization" in headers:
                     self._statistics.called(response.headers)
                 yield response

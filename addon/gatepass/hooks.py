@@ -9,10 +9,11 @@ import asyncio
 import ipaddress
 import logging
 import os
+import secrets
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions
@@ -21,7 +22,7 @@ from mitmproxy.proxy.layers import TCPLayer
 
 from gatepass import answers, config, delivery, errands, inherited, modes, problems, refusals, upstream
 from gatepass.cache import Cache
-from gatepass.credentials import Credentials
+from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
 from gatepass.delivery import Answer, Rewrite, Serve
 from gatepass.errors import GatepassError
@@ -30,6 +31,7 @@ from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, si
 from gatepass.problems import Problem, Unresolvable
 from gatepass.resolver import Resolver
 from gatepass.rules import ResolveRelease
+from gatepass.secret import Audience
 from gatepass.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -39,11 +41,12 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.layer import NextLayer
     from mitmproxy.tls import ClientHelloData, TlsData
 
-    from gatepass.credentials import Secret
     from gatepass.decision import Decision
     from gatepass.errands import Errand
     from gatepass.resolver import Source
-    from gatepass.rules import Rules, Template
+    from gatepass.rules import Rules
+    from gatepass.rules_values import Template
+    from gatepass.secret import Secret
     from gatepass.urls import AssetRef
 
 logger: Final = logging.getLogger("gatepass")
@@ -56,6 +59,14 @@ _REFUSED: Final = ":x:"
 _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
+class _Asking(NamedTuple):
+    """What asks the network, and remembers what it learnt."""
+
+    github: GitHub
+    credentials: Credentials
+    resolver: Resolver
+
+
 class Gatepass:
     """The addon."""
 
@@ -64,12 +75,13 @@ class Gatepass:
     def __init__(self) -> None:
         self.statistics = Statistics()
         self._rules: Rules | None = None
-        self._credentials = Credentials(os.environ)
-        self._asking: tuple[Resolver, GitHub] | None = None
+        self._asking: _Asking | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._errands: WeakKeyDictionary[HTTPFlow, Errand] = WeakKeyDictionary()
         self._noticed: Cache[str, bool] = Cache(100, time.monotonic)
         self._running = False
+        # so that the fingerprint of a secret is worth nothing outside this process
+        self._salt = secrets.token_bytes(32)
 
     # ------------------------------------------------------------------ life
 
@@ -124,11 +136,11 @@ class Gatepass:
         """Let go of what was learnt and of the connections that it was learnt over."""
         asking, self._asking = self._asking, None
         if asking is not None:
-            task = asyncio.get_running_loop().create_task(asking[1].close())
+            task = asyncio.get_running_loop().create_task(asking.github.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def _resolver(self) -> Resolver:
+    def _ask(self) -> _Asking:
         """What asks and remembers; made when it is first needed, for the options of then.
 
         No property: mitmproxy reads every attribute of an addon when it looks for commands.
@@ -144,8 +156,9 @@ class Gatepass:
                 lambda host: inherited.exempting(os.environ, host) is not None,
                 self.statistics,
             )
-            self._asking = (Resolver(self._credentials, github, self._rules), github)
-        return self._asking[0]
+            credentials = Credentials(os.environ, github, notice=self._notice, seen=self._log_secret)
+            self._asking = _Asking(github, credentials, Resolver(credentials, github, self._rules))
+        return self._asking
 
     # ----------------------------------------------------------- connections
 
@@ -192,7 +205,12 @@ class Gatepass:
             return
         host = _destination(flow.client_conn, (flow.request.host, flow.request.port))
         request = Request(
-            flow.request.scheme, host, flow.request.method, flow.request.path, not ctx.options.ssl_insecure
+            flow.request.scheme,
+            host,
+            flow.request.method,
+            flow.request.path,
+            not ctx.options.ssl_insecure,
+            flow.request.headers,
         )
         settled = False
         try:
@@ -201,9 +219,14 @@ class Gatepass:
         except Unresolvable as unresolvable:
             flow.response = self._refusal(flow, unresolvable.problem)
             settled = True
+        except GatepassError as error:  # a file of CAs that has gone since the start
+            flow.response = self._refusal(flow, problems.misconfigured(error.message, error.hint))
+            settled = True
         finally:
             if not settled:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
                 flow.response = answers.refusal(problems.internal(), flow.request.method)
+            if flow.response is not None and not errands.is_short(flow.request):
+                flow.kill()  # mitmproxy would hold all of the body before it looks at the answer
 
     async def _settle(self, flow: HTTPFlow, decision: Decision) -> Response | None:
         """Do to the flow what was decided; the response, where it is known already."""
@@ -214,11 +237,9 @@ class Gatepass:
             case Refuse(problem):
                 return self._refusal(flow, problem)
             case Inject():
-                self._errands[flow] = self._inject(flow, decision)
+                self._errands[flow] = await self._inject(flow, decision)
                 return None
             case Resolve() if errands.has_body(flow.request):
-                if not errands.is_short(flow.request):
-                    flow.kill()  # mitmproxy would hold all of it before it looks at the answer
                 return self._refusal(flow, problems.unexpected_body())
             case Resolve():
                 try:
@@ -244,18 +265,27 @@ class Gatepass:
         patterns = (str(rule.match) for rule in self._rules.rules if isinstance(rule.action, ResolveRelease))
         raise Unresolvable(problems.not_in_rules(ref, patterns))
 
-    def _inject(self, flow: HTTPFlow, decision: Inject) -> Errand:
-        secret = self._credentials.secret(decision.credential)
+    async def _inject(self, flow: HTTPFlow, decision: Inject) -> Errand:
+        """Set the headers; a secret that the server refuses is asked for anew the next time."""
+        host, secret = decision.rule.match.host, None
+        credentials = self._ask().credentials
+        if decision.credential is not None:
+            secret = await credentials.secret(decision.credential, Audience(host, decision.forge))
         flow.comment = f"gatepass: {decision.rule.name}"
         flow.marked = _DONE
-        return errands.seal(
-            flow,
-            decision.rule.match.host,
-            {name: partial(_rendered, template, secret) for name, template in decision.action.headers},
-        )
+
+        def finish(response: Response) -> Response:
+            if response.status_code == 401 and secret is not None:
+                credentials.reject(secret)
+            for name in decision.dropped:
+                response.headers.pop(name, None)
+            return errands.streamed(response)
+
+        sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
+        return errands.seal(flow, host, sealed, finish)
 
     async def _resolve(self, flow: HTTPFlow, decision: Resolve) -> Response | None:
-        resolver = self._resolver()
+        resolver = self._ask().resolver
         source = await resolver.resolve(decision)
         if source is None:
             self._errands[flow] = errands.pass_on(flow)
@@ -275,6 +305,11 @@ class Gatepass:
             case Rewrite(source):
                 self._errands[flow] = _rewrite(flow, resolver, source)
         return None
+
+    def _log_secret(self, name: str, secret: Secret) -> None:
+        """Which secret a credential has now: by a keyed hash, so that a rotation can be followed in the log."""
+        shown = f"{secret.kind}, fingerprint {secret.fingerprint(self._salt)}"
+        logger.info("gatepass: credential `%s` from %s: %s", name, secret.source, shown)
 
     def _notice(self, text: str) -> None:
         """Say it once an hour: it is true for every request."""
@@ -358,7 +393,7 @@ def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
         if response.status_code in answers.ASSET_STATUS:
             return answers.from_asset_host(response, forge.api_host)
         resolver.forget(source)
-        if response.status_code == 404 and source.reused:
+        if (response.status_code == 404 and source.reused) or (response.status_code == 401 and resolver.reject(source)):
             return answers.again(url)
         location = response.headers.get("location")
         if location is None or not 300 <= response.status_code < 400:
@@ -391,8 +426,8 @@ def _shown(flow: HTTPFlow) -> str:
     return _url(flow).partition("?")[0]
 
 
-def _rendered(template: Template, secret: Secret) -> str:
-    return template.render(secret.reveal())
+def _rendered(template: Template, secret: Secret | None) -> str:
+    return template.render("" if secret is None else secret.reveal())
 
 
 def _destination(client: Client, address: tuple[str, int]) -> Host:
@@ -421,7 +456,7 @@ def _summary(rules: Rules, defaults: dict[str, str]) -> str:
     hosts = ", ".join(str(host) for host in sorted(rules.hosts))
     named = "1 rule" if len(rules.rules) == 1 else f"{len(rules.rules)} rules"
     credentials = "; ".join(
-        f"credential `{credential.name}` from {', '.join(credential.sources)} serves "
+        f"credential `{credential.name}` from {', '.join(map(str, credential.sources))} serves "
         f"{', '.join(str(host) for host in sorted(credential.hosts))}"
         for credential in rules.credentials
     )

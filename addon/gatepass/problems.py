@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+from gatepass.sources import Gh
 
-    from gatepass.credentials import Secret
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
     from gatepass.forges import Forge, Host
+    from gatepass.secret import Secret
+    from gatepass.sources import GitHubApp, Source
     from gatepass.urls import AssetRef, Repository
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -31,7 +35,8 @@ class Problem:
     """One failure. `kind` is stable and for machines; title, detail and hint are for people.
 
     `status` is what a GET is answered with. `retry_after` is in seconds. `members` are the extension members of
-    RFC 9457, section 3.2: owner, repo, tag, asset, credential-source, request-id, candidates, where they are known.
+    RFC 9457, section 3.2: owner, repo, tag, asset, credential, credential-source, request-id, candidates, and what else
+    is known.
     """
 
     kind: str
@@ -121,6 +126,16 @@ def unexpected_body() -> Problem:
     )
 
 
+def header_present(rule: str, names: Iterable[str]) -> Problem:
+    return Problem(
+        "header-present",
+        403,
+        "the request brings a header of its own",
+        f"rule `{rule}` sets {_listed(names)}, and refuses requests that have it already",
+        "send it without, or let the rule say `on_existing: replace`",
+    )
+
+
 def not_in_rules(ref: AssetRef, patterns: Iterable[str]) -> Problem:
     named = ", ".join(f"`{pattern}`" for pattern in patterns)
     return Problem(
@@ -135,25 +150,102 @@ def not_in_rules(ref: AssetRef, patterns: Iterable[str]) -> Problem:
 # ---------------------------------------------------------------- credential
 
 
-def no_credential(name: str, tried: Iterable[str]) -> Problem:
-    sources = ", ".join(f"`{source}`" for source in tried)
-    return Problem(
-        "no-credential",
-        401,
-        "no credential found",
-        f"credential `{name}` has no value: tried {sources}",
-        "set one of them where the proxy runs, then start it again",
-    )
+def no_credential(name: str, tried: Iterable[tuple[Source, str]]) -> Problem:
+    """`tried` are the sources, each with the reason why it has none."""
+    asked = list(tried)
+    reasons = ", ".join(f"`{source}` {reason}" for source, reason in asked)
+    hint = "set one of them where the proxy runs; a variable is read when it starts"
+    if any(isinstance(source, Gh) for source, _ in asked):
+        hint = "`gh auth login` where the proxy runs, or set a variable there, and start it again"
+    return Problem("no-credential", 401, "no credential found", f"credential `{name}` has no value: {reasons}", hint)
 
 
-def unusable_secret(name: str, source: str) -> Problem:
+def unusable_secret(source: Source, what: str) -> Problem:
     return Problem(
         "unusable-secret",
         401,
         "unusable credential",
-        f"what `{source}` holds for credential `{name}` is no token: it has characters that no header may hold",
-        "set it again, without line breaks, quotes or non-ASCII characters",
+        f"what `{source}` gives is no token: {what}",
+        "let it be the token alone, without line breaks, quotes or non-ASCII characters",
     )
+
+
+def exposed_secret(source: Source, path: Path, mode: int) -> Problem:
+    return Problem(
+        "exposed-secret",
+        401,
+        "the credential's file is open to others",
+        f"`{source}` has the mode {mode:04o}: other users of the machine may read it",
+        f"`chmod 600 {path}`, and make a new token if others may have read this one",
+    )
+
+
+# ---------------------------------------------------------------- GitHub Apps
+
+
+def unusable_key(app: GitHubApp) -> Problem:
+    return Problem(
+        "unusable-key",
+        401,
+        "unusable private key",
+        f"what `{app.key}` holds for `{app}` is no RSA private key in PEM",
+        "generate a private key in the App's settings, and set the whole file",
+    )
+
+
+def app_without_installation(app: GitHubApp) -> Problem:
+    return Problem(
+        "app-without-installation",
+        401,
+        "which installation of the App is not said",
+        f"`{app}` is wanted for no repository, so its installation cannot be found",
+        "name it under `github-app:` as `installation: NUMBER`, or its account as `owner: NAME`",
+    )
+
+
+def app_not_accepted(app: GitHubApp, forge: Forge, message: str) -> Problem:
+    return Problem(
+        "app-not-accepted",
+        401,
+        "the GitHub App is not accepted",
+        f"{forge.api_host} does not accept `{app}` with the key from `{app.key}`: {message or 'it gives no reason'}",
+        "see that id and private key are of the same App, and that the clock of the proxy's machine is right",
+    )
+
+
+def app_suspended(app: GitHubApp, forge: Forge) -> Problem:
+    return Problem(
+        "app-suspended",
+        403,
+        "the GitHub App is suspended",
+        f"the installation of `{app}` on {forge.web} is suspended",
+        "let an owner of the account unsuspend it, in its settings under GitHub Apps",
+    )
+
+
+def app_not_installed(app: GitHubApp, forge: Forge, repository: Repository | None) -> Problem:
+    where = str(repository) if repository and not (app.owner or app.installation) else app.owner
+    what = f"`{app}` has no installation for {where}" if where else f"`{app}` has no installation {app.installation}"
+    return Problem(
+        "app-not-installed",
+        404,
+        "the GitHub App is not installed there",
+        f"{what} on {forge.web}, or the repository does not exist",
+        "check the spelling; if it exists, install the App there, or select the repository in its installation",
+    )
+
+
+def app_lacks_permission(app: GitHubApp, forge: Forge, message: str) -> Problem:
+    return Problem(
+        "app-lacks-permission",
+        403,
+        "the GitHub App lacks a permission",
+        f"{forge.api_host} gives `{app}` no token that may read contents: {message or 'it gives no reason'}",
+        "give the App the permission `Contents: read`, and let the account's owner accept it",
+    )
+
+
+# --------------------------------------------------------------------- tokens
 
 
 def bad_credential(forge: Forge, secret: Secret) -> Problem:
@@ -240,6 +332,30 @@ def slowed_down(forge: Forge, secret: Secret, retry_after: int) -> Problem:
         "wait, and ask for less at once",
         retry_after,
     )
+
+
+_LEAST_TELLING: Final = ("app-not-installed", "repository-not-visible", "release-not-found", "no-credential")
+"""What a credential that is simply not for a repository gets, the more telling first."""
+
+
+def most_telling(tried: Sequence[tuple[str, Problem]]) -> Problem:
+    """Of the problems that a rule's credentials met, each under its name, the one to go by; the others are added."""
+
+    def rank(named: tuple[str, Problem]) -> int:
+        kind = named[1].kind
+        return 1 + _LEAST_TELLING.index(kind) if kind in _LEAST_TELLING else 0
+
+    name, problem = min(tried, key=rank)
+    if len(tried) == 1:
+        return problem
+    others = ", ".join(f"`{other}`: {its.title}" for other, its in tried if other != name)
+    detail = f"{problem.detail} (credential `{name}`; {others})"
+    return replace(problem, detail=detail).about(credential=name, credentials=[other for other, _ in tried])
+
+
+def passed_over(tried: Iterable[tuple[str, Problem]]) -> Iterator[str]:
+    """What is amiss with credentials in whose place another was used; that one is not for a repository is nothing."""
+    return (f"credential `{name}` was passed over: {its}" for name, its in tried if its.kind not in _LEAST_TELLING)
 
 
 # --------------------------------------------------------------------- asset

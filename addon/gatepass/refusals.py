@@ -19,9 +19,9 @@ from gatepass import problems
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gatepass.credentials import Secret
     from gatepass.forges import Forge, Host
     from gatepass.problems import Problem
+    from gatepass.secret import Secret
 
 _SSO: Final = re.compile(r"required; url=(https://[!-~]{1,2000})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|([+-]\d{4}))", re.ASCII)
@@ -43,13 +43,13 @@ def refusal(
 
     `expires` is the secret's end, if an earlier answer told it: the refusal itself does not.
     """
-    message = _message(content)
+    said = message(content)
     request_id = headers.get("x-github-request-id")
-    return _refusal(forge, secret, status, headers, message, expires).about(request_id=request_id)
+    return _refusal(forge, secret, status, headers, said, expires).about(request_id=request_id)
 
 
 def _refusal(
-    forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], message: str, expires: datetime | None
+    forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], said: str, expires: datetime | None
 ) -> Problem:
     if status == 401:
         if expires is not None and expires <= datetime.now(UTC):
@@ -65,14 +65,14 @@ def _refusal(
     if headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset"))
         return problems.rate_limited(forge, secret, 60 if reset is None else max(1, reset - int(time.time())))
-    folded = message.casefold()
+    folded = said.casefold()
     if "ip allow list" in folded:
         return problems.address_not_allowed(forge, secret)
     if "login attempts" in folded:
         return problems.locked_out(forge, secret)
     if status == 429 or "rate limit" in folded:
         return problems.slowed_down(forge, secret, 60)
-    return problems.forbidden(forge, secret, message or "it gives no reason")
+    return problems.forbidden(forge, secret, said or "it gives no reason")
 
 
 def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Problem:
@@ -122,10 +122,10 @@ def _seconds(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
-def _message(content: bytes) -> str:
+def message(content: bytes) -> str:
     """GitHub's own words in an error answer, for people: one printable line, cut short."""
     try:
-        message = msgspec.json.decode(content, type=_Message).message
+        said = msgspec.json.decode(content, type=_Message).message
     except msgspec.DecodeError:
         return ""
-    return "".join(c if c.isprintable() else " " for c in message)[:300]
+    return "".join(c if c.isprintable() else " " for c in said)[:300]

@@ -1,12 +1,14 @@
 """From a decision to the asset: asked for once, however many want it, and remembered while it holds.
 
 Knows credentials, the API client and the caches; knows neither flows nor mitmproxy. What was learnt with one
-credential is kept under it, so that no other profits from its rights.
+credential is kept under it, so that no other profits from its rights; of several that a rule names, that which may see
+a repository is remembered for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -17,22 +19,28 @@ from gatepass import diagnosis, problems
 from gatepass.cache import Cache, Flights
 from gatepass.github import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
 from gatepass.problems import Unresolvable
+from gatepass.secret import Audience
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
     from datetime import datetime
 
-    from gatepass.credentials import Credentials, Secret
+    from gatepass.credentials.store import Credentials
     from gatepass.decision import Resolve
     from gatepass.forges import Forge, Host
     from gatepass.github import Asset, Excerpt, Found, GitHub
     from gatepass.problems import Problem
-    from gatepass.rules import Rules
+    from gatepass.rules import Credential, Rules
+    from gatepass.secret import Secret
     from gatepass.signed import SignedUrl
     from gatepass.urls import AssetRef
 
 # Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
 _LASTING: Final = frozenset({401, 403, 404, 429})
+# What another credential may help against: to be refused, to see nothing, to have no budget left.
+_REFUSED: Final = frozenset({401, 403, 404, 429})
+# The repository was seen, so that no other credential would find more in it.
+_SEEN: Final = frozenset({"asset-not-found", "asset-not-uploaded"})
 # Answers that are the same whatever is asked for with that secret.
 _OF_THE_ACCOUNT: Final = frozenset(
     {"bad-credential", "expired-credential", "locked-out", "rate-limited", "secondary-rate-limited"}
@@ -65,6 +73,7 @@ class Source:
     asset: Asset | None = None
     api_url: str = ""
     secret: Secret | None = None
+    credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
 
@@ -104,6 +113,7 @@ class _Query:
 
     forge: Forge
     ref: AssetRef
+    credential: Credential
     secret: Secret
     holder: Hashable
 
@@ -138,6 +148,7 @@ class Resolver:
         self._public: Cache[Hashable, bool] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
+        self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
@@ -151,13 +162,7 @@ class Resolver:
                 return None
             if source is not None:
                 return source
-        secret = self._credentials.secret(request.credential)
-        holder = (request.credential.name, secret.fingerprint(self._salt))
-        query = _Query(request.forge, request.ref, secret, holder)
-        try:
-            source = await self._privately(query)
-        except Unresolvable as unresolvable:
-            raise Unresolvable(unresolvable.problem.about(credential_source=secret.source)) from None
+        source = await self._with_any(request)
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
@@ -241,9 +246,60 @@ class Resolver:
 
     # --------------------------------------------------------------- private
 
+    async def _with_any(self, request: Resolve) -> Source:
+        """With the first of the credentials that may see the repository; that which could the last time goes first."""
+        key = (request.forge.web, request.ref.repository, request.credentials)
+        known = self._chosen.get(key)
+        refused: list[tuple[str, Problem]] = []
+        turn = sorted(request.credentials, key=lambda each: each != known)
+        for credential in turn:
+            try:
+                source = await self._with(request, credential)
+            except Unresolvable as unresolvable:
+                problem = unresolvable.problem
+                if problem.status not in _REFUSED or problem.kind in _SEEN:
+                    raise
+                refused.append((credential.name, problem))
+                continue
+            if credential != known:
+                self._chosen.put(key, credential, _KEPT_SECONDS)
+            return replace(source, notices=(*source.notices, *problems.passed_over(refused))) if refused else source
+        pairs = zip(turn, refused, strict=True)
+        told = [(each.name, await self._diagnosed(request, each, problem)) for each, (_, problem) in pairs]
+        raise Unresolvable(problems.most_telling(told))
+
+    async def _with(self, request: Resolve, credential: Credential) -> Source:
+        """With one credential; one that is refused is asked for anew at its source, once."""
+        query = await self._query(request, credential)
+        try:
+            try:
+                return await self._privately(query)
+            except Unresolvable as unresolvable:
+                if unresolvable.problem.status != 401:
+                    raise
+                secret = await self._credentials.replacement(query.secret, credential, _audience(request))
+                if secret is None:
+                    raise
+                query = self._asked_with(request, credential, secret)
+                return await self._privately(query)
+        except Unresolvable as unresolvable:
+            raise Unresolvable(unresolvable.problem.about(credential_source=query.secret.source)) from None
+
+    async def _query(self, request: Resolve, credential: Credential) -> _Query:
+        return self._asked_with(request, credential, await self._credentials.secret(credential, _audience(request)))
+
+    def _asked_with(self, request: Resolve, credential: Credential, secret: Secret) -> _Query:
+        holder = (credential.name, secret.identity(self._salt))
+        return _Query(request.forge, request.ref, credential, secret, holder)
+
+    def reject(self, source: Source) -> bool:
+        """Take note that the credential was refused at the source. Whether asking again may bring another."""
+        return source.secret is not None and self._credentials.reject(source.secret)
+
     async def _privately(self, query: _Query) -> Source:
         if known := self._sources.get(query.asset_key):
-            return known
+            # what is remembered may have outlived the token that it was learnt with
+            return known if known.secret is query.secret else replace(known, secret=query.secret)
         account = ("account", query.holder, query.forge.web)
         if failure := self._failures.get(account):
             raise Unresolvable(failure)
@@ -268,6 +324,7 @@ class Resolver:
                 asset=asset,
                 api_url=api_url,
                 secret=query.secret,
+                credential=query.credential.name,
                 notices=tuple(self._notices(query, known.found)),
             )
             try:
@@ -338,7 +395,7 @@ class Resolver:
         try:
             found = await self._github.release(query.forge, query.ref, query.secret, etag)
         except Unresolvable as unresolvable:
-            raise Unresolvable(await self._explained(query, unresolvable.problem)) from None
+            raise Unresolvable(self._dated(query, unresolvable.problem)) from None
         now = self._clock()
         fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
         if found is not None:
@@ -352,23 +409,31 @@ class Resolver:
             known = replace(known, fresh_until=fresh_until, next_page=1 if is_old else known.next_page)
         return self._keep(query, known)
 
-    async def _explained(self, query: _Query, problem: Problem) -> Problem:
-        """What is behind a failure, as far as a few more questions tell: they are asked once a minute at the most."""
-        if problem.kind == "bad-credential":
-            expires = self._expiries.get(query.holder)
-            if expires is not None and expires.timestamp() <= self._clock():
-                return problems.expired_credential(query.forge, query.secret, expires)
+    def _dated(self, query: _Query, problem: Problem) -> Problem:
+        """A refused token whose end an earlier answer told is known to have come to it."""
+        expires = self._expiries.get(query.holder)
+        if problem.kind == "bad-credential" and expires is not None and expires.timestamp() <= self._clock():
+            return problems.expired_credential(query.forge, query.secret, expires)
+        return problem
+
+    async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem) -> Problem:
+        """What is behind a 404, as far as a few more questions tell: they are asked once a minute at the most."""
         if problem.kind != "release-not-found":
             return problem
-        if known := self._diagnoses.get(query.release_key):
-            return known
-        try:
-            async with asyncio.timeout(diagnosis.SECONDS):
-                problem = await diagnosis.missing_release(self._github, query.forge, query.ref, query.secret)
-        except (Unresolvable, TimeoutError):
-            pass  # what was known before is true, too
-        self._diagnoses.put(query.release_key, problem, _DIAGNOSIS_SECONDS)
-        return problem
+        query = await self._query(request, credential)
+
+        async def ask() -> Problem:
+            told = problem
+            with contextlib.suppress(Unresolvable, TimeoutError):  # what was known before is true, too
+                async with asyncio.timeout(diagnosis.SECONDS):
+                    told = await diagnosis.missing_release(self._github, query.forge, query.ref, query.secret)
+            self._diagnoses.put(query.release_key, told, _DIAGNOSIS_SECONDS)
+            return told
+
+        found = self._diagnoses.get(query.release_key)
+        if found is None:
+            found = await self._share(("diagnosis", query.release_key), ask)
+        return found.about(**problem.members)
 
     async def _page(self, query: _Query, known: _Known) -> _Known:
         """Read one more page of the release's assets."""
@@ -407,3 +472,7 @@ class Resolver:
                 return await call()
 
         return await self._flights.share(key, bounded)
+
+
+def _audience(request: Resolve) -> Audience:
+    return Audience(request.forge.api_host, request.forge, request.ref.repository)

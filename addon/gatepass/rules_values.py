@@ -5,16 +5,22 @@ Knows nothing about the file around a value; what reads one says what it expecte
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 from urllib.parse import urlsplit
 
 from gatepass.forges import Host
+from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
+from gatepass.yaml_source import nearest
 
-_PLACEHOLDER: Final = "{credential}"
+# the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
+_PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
-_VARIABLE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
@@ -26,6 +32,17 @@ _RESERVED_HEADERS: Final = frozenset({
     "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate",
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
+# Without it a body could not be read.
+_NEEDED_OF_RESPONSES: Final = _RESERVED_HEADERS | {"content-encoding"}
+# The one makes a tunnel; the other sends back what it was sent, the secret with it (RFC 9110, section 9.3.8).
+_REFUSED_METHODS: Final = {"CONNECT": "it opens a tunnel", "TRACE": "its answer repeats the request, and the secret"}
+
+_PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
+SOURCES: Final = (
+    "`default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
+    "or a mapping with `command` or `github-app`"
+)
+"""All kinds, for errors."""
 
 
 class UnfitError(ValueError):
@@ -72,7 +89,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The text of a header, in which `{credential}` stands for the secret."""
+    """The text of a header: `{credential}` in it stands for the secret, `{basic:USER}` for Basic of USER and it."""
 
     text: str
 
@@ -85,13 +102,27 @@ class Template:
         """
         if not _FIELD_VALUE.fullmatch(text):
             raise UnfitError("a header's value in printable ASCII, without spaces around it")
-        if re.search(r"[{}]", text.replace(_PLACEHOLDER, "")):
-            raise UnfitError(f"`{_PLACEHOLDER}` as the one placeholder, and no other brace")
+        if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
+            hint = None
+            if "{basic" in text:
+                hint = "USER has neither colon nor brace, and may be empty: `{basic:}`"
+            raise UnfitError("`{credential}` or `{basic:USER}` as the placeholder, and no other brace", hint)
         return cls(text)
 
+    @property
+    def needs_secret(self) -> bool:
+        """Whether there is a placeholder in it."""
+        return _PLACEHOLDER.search(self.text) is not None
+
     def render(self, secret: str) -> str:
-        """Put the secret in; what it holds itself is not read as a placeholder again."""
-        return self.text.replace(_PLACEHOLDER, secret)
+        """Put the secret in, which is ASCII; what it holds itself is not read as a placeholder again."""
+
+        def opened(placeholder: re.Match[str]) -> str:
+            user = placeholder["user"]
+            # RFC 7617, section 2
+            return secret if user is None else f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"
+
+        return _PLACEHOLDER.sub(opened, self.text)
 
 
 def read_host(text: str) -> Host:
@@ -141,15 +172,105 @@ def read_credential_name(text: str) -> str:
     return text
 
 
-def read_source(text: str) -> str:
+def read_source(text: str) -> Source:
     """Read where a secret comes from.
 
     Raises:
         UnfitError: no such kind of source, or not what that kind needs.
     """
-    if not _VARIABLE.fullmatch(text):
-        raise UnfitError("a source of the kind `env:NAME`", "`env:NAME` reads the environment variable NAME")
+    if text in _PLAIN_SOURCES:
+        return _PLAIN_SOURCES[text]
+    kind, colon, argument = text.partition(":")
+    match kind if colon else "":
+        case "env":
+            return _read_variable(argument)
+        case "file":
+            return _read_file(argument)
+        case "keyring":
+            service, slash, user = argument.rpartition("/")
+            if not (service and slash and user):
+                raise UnfitError("`keyring:SERVICE/USER`", "SERVICE and USER are what `keyring set SERVICE USER` got")
+            return Keyring(service, user)
+    if _VARIABLE.fullmatch(text) and text.isupper():
+        raise UnfitError(f"a source: {SOURCES}", "`env:NAME` reads the environment variable NAME")
+    kinds = ["env:", "file:", "keyring:"] if colon else list(_PLAIN_SOURCES)
+    raise UnfitError(f"a source: {SOURCES}", nearest(kind + colon, kinds))
+
+
+def read_key_source(text: str) -> Env | File:
+    """Read where a private key comes from.
+
+    Raises:
+        UnfitError: it is neither a variable nor a file.
+    """
+    kind, _, argument = text.partition(":")
+    match kind:
+        case "env":
+            return _read_variable(argument)
+        case "file":
+            return _read_file(argument)
+    raise UnfitError("`file:PATH` or `env:NAME`", "the App's settings page gives out its private key, a PEM file")
+
+
+def _read_variable(name: str) -> Env:
+    if not _VARIABLE.fullmatch(name):
+        raise UnfitError("`env:NAME`", "`env:NAME` reads the environment variable NAME: letters, digits and `_`")
+    return Env(name)
+
+
+def _read_file(path: str) -> File:
+    # the working folder is another one for each who starts the proxy
+    if not (path.startswith("~") or PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()):
+        raise UnfitError("`file:PATH` with an absolute path", "begin PATH with `/`, or with `~/` for your home")
+    return File(path)
+
+
+def read_app_id(text: str) -> str:
+    """Read the client id or the number of a GitHub App.
+
+    Raises:
+        UnfitError: it is neither.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text, re.ASCII) or text.startswith("-"):
+        raise UnfitError("the client id of a GitHub App, or its number", "the App's settings page shows both")
     return text
+
+
+def read_owner(text: str) -> str:
+    """Read the name of a user or an organisation.
+
+    Raises:
+        UnfitError: no account has such a name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text, re.ASCII) or set(text) <= {"."}:
+        raise UnfitError("the name of a user or an organisation", "as in `github.com/OWNER/REPO`")
+    return text
+
+
+def read_method(text: str) -> str:
+    """Read the name of a request's method.
+
+    Raises:
+        UnfitError: it is none, or one that no credential may go with.
+    """
+    if not _METHOD.fullmatch(text):
+        raise UnfitError("a method in capital letters", "as in `GET`")
+    if reason := _REFUSED_METHODS.get(text):
+        raise UnfitError("a method that a credential may go with", f"`{text}` is none: {reason}")
+    return text
+
+
+def read_dropped_header(text: str) -> str:
+    """Read the name of a response header that a rule may take away, in lower case.
+
+    Raises:
+        UnfitError: it is not a name, or a header without which the response cannot be read.
+    """
+    if not _TOKEN.fullmatch(text):
+        raise UnfitError("a header's name", "letters, digits and `-`, as in `Set-Cookie`")
+    if text.lower() in _NEEDED_OF_RESPONSES:
+        raise UnfitError("a header that a client can do without", f"`{text}` says how the response is to be read")
+    return text.lower()
 
 
 def read_header_name(text: str) -> str:

@@ -1,28 +1,138 @@
-"""`gatepass check`: says what the rules do, or all that is wrong with them. Presentation only."""
+"""`gatepass check`: says what the rules do, and whether their credentials work; or all that is wrong with them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import os
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+import httpx2
+import msgspec
 
-from gatepass import config
+from gatepass import config, inherited
+from gatepass.cli.printer import Printer
+from gatepass.credentials.store import Credentials
 from gatepass.errors import GatepassError
+from gatepass.explain.introspection import Introspection, of_credential
+from gatepass.explain.shell import upstream_trust
+from gatepass.github import GitHub
+from gatepass.rules import InjectHeaders, ResolveRelease
+from gatepass.rules_shape import schema
 from gatepass.rules_text import describe
+from gatepass.secret import Audience
+from gatepass.sources import GitHubApp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gatepass.forges import Host
+    from gatepass.rules import Credential, Rule, Rules
 
 
 @click.command("check")
 @click.argument("file", required=False)
-def check(file: str | None) -> None:
-    """Validate rules, and say what each of them does.
+@click.option("--offline", is_flag=True, help="Leave the network alone: ask no forge, and no source that may need one.")
+@click.option("--schema", "wants_schema", is_flag=True, help="Print the JSON Schema of rules files, and nothing else.")
+def check(file: str | None, offline: bool, wants_schema: bool) -> None:
+    """Validate rules, say what each of them does, and whether its credentials work.
 
-    Without FILE, the rules are those that every other command would use.
+    Without FILE, the rules are those that every other command would use. No secret is shown. The exit code is 1 when
+    something is wrong with the file, or a rule has no credential that works.
     """
+    if wants_schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
+        return
     try:
         rules = config.load(file, os.environ, Path.cwd())
     except GatepassError as error:
         click.echo(error, err=True)
         sys.exit(1)
     click.echo(describe(rules))
+    # these write URLs with their signatures at INFO, and headers at DEBUG
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    working = asyncio.run(_working(rules, offline=offline))
+    failing = [rule for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]
+    if failing:
+        names = ", ".join(f"`{rule.name}`" for rule in failing)
+        click.echo(f"\nno credential works for {names}", err=True)
+        sys.exit(1)
+
+
+class _Use(NamedTuple):
+    """A credential, and whom it is for: each is looked at once, however many rules have it."""
+
+    credential: Credential
+    audience: Audience
+
+
+async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
+    """Look at every credential, and say what is found. Those that work, or may, as far as was looked."""
+    printer, working = Printer(quiet=False), set()
+    async with contextlib.AsyncExitStack() as stack:
+        github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
+        stack.push_async_callback(github.close)
+        credentials = Credentials(os.environ, github, notice=lambda text: click.echo(f"note: {text}", err=True))
+        introspection = Introspection(github, time.time)
+        for use in _all_uses(rules):
+            audience = use.audience
+            host = audience.forge.web if audience.forge else audience.host
+            printer.title(f"\ncredential `{use.credential.name}` at {host}")
+            steps = of_credential(introspection, credentials, use.credential, audience, offline=offline)
+            states = [printer.step(step).state async for step in steps]
+            if "fail" not in states:
+                working.add(use)
+    return working
+
+
+def _all_uses(rules: Rules) -> Iterable[_Use]:
+    """By the rules, in their order; then what no rule names."""
+    uses = [use for rule in rules.rules for use in _uses(rule)]
+    used = {use.credential.name for use in uses}
+    for credential in rules.credentials:
+        if credential.name not in used:
+            uses += [_Use(credential, Audience(host, rules.forge_of(host))) for host in sorted(credential.hosts)]
+    return dict.fromkeys(uses)
+
+
+def _uses(rule: Rule) -> list[_Use]:
+    match rule.action:
+        case ResolveRelease(forge):
+            audience = Audience(forge.api_host, forge)
+        case InjectHeaders(forge=forge):
+            audience = Audience(rule.match.host, forge)
+    return [_Use(_with_owner(credential, rule), audience) for credential in rule.credentials]
+
+
+def _with_owner(credential: Credential, rule: Rule) -> Credential:
+    """The credential, with an App's installation of the account that the rule's pattern names."""
+    owner = rule.match.path.split("/")[1]
+    if not isinstance(rule.action, ResolveRelease) or "*" in owner:
+        return credential
+    sources = (
+        replace(source, owner=owner)
+        if isinstance(source, GitHubApp) and source.installation is None and source.owner is None
+        else source
+        for source in credential.sources
+    )
+    return replace(credential, sources=tuple(sources))
+
+
+def _proxy() -> httpx2.Proxy | None:
+    """The way out that this shell names: what `gatepass run` would go through."""
+    upstream = inherited.upstream(os.environ)
+    if upstream is None:
+        return None
+    user, _, password = (upstream.auth or "").partition(":")
+    return httpx2.Proxy(upstream.url, auth=(user, password) if upstream.auth else None)
+
+
+def _is_direct(host: Host) -> bool:
+    return inherited.exempting(os.environ, host) is not None

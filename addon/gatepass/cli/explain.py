@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from gatepass import config
+from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
 from gatepass.explain import lockfiles, report
 from gatepass.explain.exchanges import Recorder
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
     from gatepass.rules import Rules
 
-_WORDS: Final = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "skip"}
-_SYMBOLS: Final = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–"}
-_COLORS: Final = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 _AT_ONCE: Final = 4
 _EXPECTED: Final = "expected https://HOST/OWNER/REPO/releases/download/TAG/FILE"
 
@@ -73,7 +71,7 @@ def explain(
         sys.stdout.reconfigure(errors="replace")  # a name may hold what the terminal cannot show
 
     rules, fault = _rules(rules_file)
-    session = _Session(_Printer(quiet=as_json), rules, fault, through_proxy, _recorder(rules, proxy))
+    session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, _recorder(rules, proxy))
     if url is not None:
         explanations = asyncio.run(session.one(target) if target else session.refuse(url))
         document: dict[str, Any] = _json(explanations[0])
@@ -138,14 +136,14 @@ def _rules(file: str | None) -> tuple[Rules | None, Step]:
 
 
 def _recorder(rules: Rules | None, proxy: str | None) -> Recorder:
-    return Recorder((*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")))
+    return Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
 
 
 @dataclass
 class _Session:
     """One call of the command."""
 
-    printer: _Printer
+    printer: Printer
     rules: Rules | None
     rules_step: Step
     proxy: httpx2.Proxy | None
@@ -203,7 +201,7 @@ class _Session:
         """What this shell's variables make of the URLs, looked at once for all."""
         assert self.rules is not None
         self.printer.title("\nthis shell")
-        inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks)
+        inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
         async with contextlib.aclosing(inquiry):
             steps = [self.printer.step(bundle(os.environ))]
             steps += [self.printer.step(step) async for step in inquiry.shell(target)]
@@ -221,7 +219,7 @@ class _Session:
         elif self.rules is None:
             yield lambda _target, _whole: _only(self.rules_step)
         else:
-            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks)
+            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
             async with contextlib.aclosing(inquiry):
                 yield lambda target, whole: inquiry.look(target) if whole else inquiry.asset(target)
 
@@ -236,55 +234,6 @@ class _Session:
 
 async def _only(step: Step) -> AsyncIterator[Step]:
     yield step
-
-
-class _Printer:
-    """Lines for people. Words carry the meaning; symbols and colours come on a terminal."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._on_terminal = sys.stdout.isatty()
-        self._colored = self._on_terminal and not os.environ.get("NO_COLOR")
-
-    def title(self, text: str) -> None:
-        start = "\n" * (len(text) - len(text.lstrip("\n")))
-        self._print(start + self._style(_printable(text.lstrip("\n")), bold=True))
-
-    def step(self, step: Step) -> Step:
-        self._print(f"{self._mark(step.state)}  {step.name:<12}{_printable(step.finding)}")
-        if step.hint and step.state != "ok":
-            self._print(f"{'':{20 if self._on_terminal else 18}}hint: {_printable(step.hint)}")
-        return step
-
-    def line(self, explanation: Explanation) -> Explanation:
-        """One URL of many."""
-        warned = any(step.state == "warn" for step in explanation.steps)
-        state = "fail" if not explanation.ok else "warn" if warned else "ok"
-        why = "" if explanation.ok else f": {next(s.finding for s in explanation.steps if s.state == 'fail')}"
-        self._print(f"{self._mark(state)}  {_printable(explanation.url + why)}")
-        return explanation
-
-    def verdict(self, explanation: Explanation) -> None:
-        self._print("")
-        self._print(self._style(_printable(explanation.verdict), fg="green" if explanation.ok else "red", bold=True))
-        if explanation.advice:
-            self._print(f"to do: {_printable(explanation.advice)}")
-
-    def _mark(self, state: str) -> str:
-        symbol = f"{_SYMBOLS[state]} " if self._on_terminal else ""
-        return self._style(f"{symbol}{_WORDS[state]:<4}", fg=_COLORS[state])
-
-    def _style(self, text: str, **style: Any) -> str:
-        return click.style(text, **style) if self._colored else text
-
-    def _print(self, text: str) -> None:
-        if not self._quiet:
-            click.echo(text, color=self._colored)
-
-
-def _printable(text: str) -> str:
-    """What came from a server or a file must not steer the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _is_ok(explanations: Sequence[Explanation]) -> bool:

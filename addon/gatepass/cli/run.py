@@ -145,8 +145,7 @@ class _Live(logging.Handler):
 
 def _token_variables(rules: Rules) -> list[str]:
     """The environment variables that the rules read secrets from."""
-    sources = (source for credential in rules.credentials for source in credential.sources)
-    return list(dict.fromkeys(name for kind, _, name in (s.partition(":") for s in sources) if kind == "env"))
+    return sorted({name for credential in rules.credentials for name in rules.variables(credential)})
 
 
 def _wgetrc(folder: Path, bundle: Path) -> Path:

@@ -11,6 +11,7 @@ The map; a module imports only from above itself:
     probe         asking as a client does, through a proxy
     shell         whether a shell's variables lead to the proxy
     attempts      what clients get, tried with a few bytes
+    introspection where a credential's secret comes from, and what its forge says of it
     api_inquiry   what the API tells on the way to an asset
     walk          the whole way
     lockfiles     the release downloads of a project

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass import refusals
 from gatepass.explain.explanation import Step
+from gatepass.secret import UNKNOWN_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gatepass.credentials import Secret
+    from gatepass.secret import Secret
 
 # What has an installation behind it, and no account.
 _WITHOUT_ACCOUNT: Final = "App or Actions token"
@@ -28,6 +29,12 @@ _LITTLE: Final = 100
 def fingerprint(secret: Secret) -> str:
     """Tells secrets apart, and holds no character of one."""
     return secret.fingerprint(_SALT)[:8]
+
+
+def credential(name: str, secret: Secret) -> Step:
+    """Where it came from. A password is no long random text: from a hash of it with a known key it could be guessed."""
+    shown = "" if secret.kind == UNKNOWN_KIND else f", fingerprint {fingerprint(secret)}"
+    return Step("credential", "ok", f"`{name}` from {secret.source}: {secret.kind}{shown}")
 
 
 def has_account(token_kind: str) -> bool:

@@ -5,8 +5,7 @@ Asks with a credential; what an answer means for the credential is in `account`.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,12 @@ from gatepass.github import GitHub, decode
 from gatepass.problems import Problem, Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    from gatepass.credentials import Secret
     from gatepass.decision import Resolve
-    from gatepass.forges import Forge
-    from gatepass.github import Reply
+    from gatepass.explain.introspection import Introspection
     from gatepass.resolver import Resolver, Source
-
-
-class _User(msgspec.Struct, frozen=True):
-    login: str
+    from gatepass.secret import Secret
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -47,13 +41,12 @@ class _Asset(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ApiInquiry:
-    """Looks into private assets; what is the same for many of them is asked for once."""
+    """Looks into private assets."""
 
     resolver: Resolver
     github: GitHub
-    clock: Callable[[], float]
+    introspection: Introspection
     attempts: Attempts
-    replies: dict[tuple[str, str], asyncio.Task[Reply]] = field(default_factory=dict)
 
     async def all(self, decision: Resolve, secret: Secret) -> AsyncIterator[Step]:
         for look in (self._account, self._repository, self._contents):
@@ -77,35 +70,17 @@ class ApiInquiry:
             yield step
 
     async def _account(self, decision: Resolve, secret: Secret) -> tuple[list[Step], Problem | None]:
-        forge, kind = decision.forge, secret.kind
-        try:
-            reply = await self._ask(forge, f"{forge.api}/user", secret)
-            if reply.status == 200:
-                return [Step("account", "ok", f"{decode(reply, _User, forge).login}, says {forge.api_host}")], None
-        except Unresolvable as unresolvable:
-            return [client_view.failed("account", unresolvable.problem)], unresolvable.problem
-        if reply.status == 404 or (reply.status == 403 and b"not accessible" in reply.content):
-            if reply.status == 403 or not account.has_account(kind):
-                return [Step("account", "skip", f"a {kind} belongs to no account that may be asked for")], None
-            problem = problems.malformed(forge.api_host, "no `/user` there")
-        else:
-            problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
-        return [client_view.failed("budget" if problem.status == 429 else "account", problem)], problem
+        step, reply = await self.introspection.account(decision.forge, secret)
+        return [step], reply if isinstance(reply, Problem) else None
 
     async def _repository(self, decision: Resolve, secret: Secret) -> tuple[list[Step], Problem | None]:
-        forge, name, kind = decision.forge, str(decision.ref.repository), secret.kind
+        forge, name = decision.forge, str(decision.ref.repository)
         try:
-            reply = await self._ask(forge, f"{forge.api}/repos/{name}", secret)
+            reply = await self.introspection.ask(forge, f"{forge.api}/repos/{name}", secret)
             seen = decode(reply, _Repository, forge) if reply.status == 200 else None
         except Unresolvable as unresolvable:
             return [client_view.failed("repository", unresolvable.problem)], unresolvable.problem
-        now = datetime.fromtimestamp(self.clock(), UTC)
-        steps = [
-            account.rights(reply.headers, kind, private=seen.private if seen else None),
-            account.expiry(reply.headers, now),
-            account.sso(reply.headers),
-            account.budget(reply.headers, now),
-        ]
+        steps = self.introspection.standing(reply, secret, private=seen.private if seen else None)
         if seen is not None:
             return [*steps, _seen(seen, name)], None
         if reply.status == 404:
@@ -142,19 +117,12 @@ class ApiInquiry:
         assert secret is not None
         parts = [f"`{asset.name}`", f"id {asset.id}", f"{asset.size} bytes"]
         try:
-            reply = await self._ask(source.forge, source.api_url, secret)
+            reply = await self.introspection.ask(source.forge, source.api_url, secret)
             known = decode(reply, _Asset, source.forge)
             parts += [known.digest or "no digest", account.age(known.updated_at, datetime.now(UTC))]
         except Unresolvable:
             parts.append("the API tells no more")  # it could be found, which is what counts
         return Step("asset", "ok", ", ".join(filter(None, parts)))
-
-    async def _ask(self, forge: Forge, url: str, secret: Secret) -> Reply:
-        """An answer of the API, asked for once by all URLs with the same secret."""
-        key = (url, account.fingerprint(secret))
-        if key not in self.replies:
-            self.replies[key] = asyncio.ensure_future(within(self.github.ask(forge, url, secret), forge.api_host))
-        return await self.replies[key]
 
 
 def _seen(repository: _Repository, asked: str) -> Step:

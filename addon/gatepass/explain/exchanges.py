@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from gatepass.secret import Secret
+
 type Hooks = dict[str, list[Callable[..., Any]]]
 """Event hooks of an HTTP client."""
 
@@ -35,10 +37,14 @@ class Exchange:
 class Recorder:
     """Notes the first exchanges of the clients that get its `hooks`."""
 
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: list[str] = field(repr=False)
     exchanges: list[Exchange] = field(default_factory=list)
     left_out: int = 0
     _open: dict[int, Exchange] = field(default_factory=dict, repr=False)
+
+    def learn(self, _name: str, secret: Secret) -> None:
+        """Note a credential's secret that was got on the way, to be removed wherever it appears."""
+        self.secrets.append(secret.reveal())
 
     @property
     def hooks(self) -> Hooks:

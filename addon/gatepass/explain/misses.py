@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 from gatepass.forges import Host
-from gatepass.rules import Pattern
+from gatepass.rules_values import Pattern
 
 if TYPE_CHECKING:
     from gatepass.rules import Rule, Rules

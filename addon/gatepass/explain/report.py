@@ -32,8 +32,8 @@ _PACKAGES: Final = ("gatepass", "mitmproxy", "httpx2")
 
 def secrets(rules: Rules | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret that this shell is known to hold: what the rules' credentials name, and the proxies' passwords."""
-    sources = [source for credential in rules.credentials for source in credential.sources] if rules else []
-    values = {environ.get(source.partition(":")[2], "").strip() for source in sources}
+    names = {name for each in rules.credentials for name in rules.variables(each)} if rules else ()
+    values = {environ.get(name, "").strip() for name in names}
     for name in shell.PROXIES:
         values |= proxy_secrets(environ.get(name, ""))
     return tuple(sorted(filter(None, values)))

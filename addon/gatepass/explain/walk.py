@@ -7,29 +7,31 @@ how findings are shown.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gatepass import urls
-from gatepass.credentials import Credentials
+from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
 from gatepass.explain import account, client_view, shell
 from gatepass.explain.api_inquiry import ApiInquiry
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import Step
+from gatepass.explain.introspection import Introspection
 from gatepass.explain.misses import nearest_miss
 from gatepass.forges import HTTPS_PORT, Host
 from gatepass.github import GitHub, UnclearError
 from gatepass.problems import Unresolvable
 from gatepass.resolver import Resolver, Source
+from gatepass.secret import Audience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from gatepass.credentials import Secret
     from gatepass.explain.exchanges import Hooks
-    from gatepass.rules import Rules
+    from gatepass.rules import Credential, Rules
+    from gatepass.secret import Secret
     from gatepass.urls import AssetRef
 
 _FORM: Final = "/OWNER/REPO/releases/download/TAG/FILE"
@@ -61,7 +63,7 @@ def read_url(text: str) -> Target | None:
 class Inquiry:
     """Looks into URLs; what one taught is not asked for again by the next.
 
-    `environ` is the shell's, for credentials, trust and proxy; `hooks` see every HTTP exchange.
+    `environ` is the shell's, for credentials, trust and proxy; `hooks` see every HTTP exchange, `seen` every secret.
     """
 
     def __init__(
@@ -69,16 +71,17 @@ class Inquiry:
         rules: Rules,
         environ: Mapping[str, str],
         hooks: Hooks | None = None,
+        seen: Callable[[str, Secret], None] = lambda _name, _secret: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rules = rules
         self._environ = environ
         self._hooks = hooks
         self._github = GitHub(shell.upstream_trust(environ), hooks=hooks)
-        self._credentials = Credentials(environ)
-        resolver = Resolver(self._credentials, self._github, rules, clock)
-        self._attempts = Attempts(resolver, self._github, clock)
-        self._api = ApiInquiry(resolver, self._github, clock, self._attempts)
+        self._credentials = Credentials(environ, self._github, clock, seen=seen)
+        self._resolver = Resolver(self._credentials, self._github, rules, clock)
+        self._attempts = Attempts(self._resolver, self._github, clock)
+        self._api = ApiInquiry(self._resolver, self._github, Introspection(self._github, clock), self._attempts)
 
     async def aclose(self) -> None:
         await self._github.close()
@@ -157,14 +160,18 @@ class Inquiry:
             yield step
 
     async def _injection(self, decision: Inject) -> AsyncIterator[Step]:
-        try:
-            secret = self._credentials.secret(decision.credential)
-        except Unresolvable as lacking:
-            yield client_view.failed("credential", lacking.problem)
-            yield client_view.problem(lacking.problem)
-            return
-        yield _credential(decision.credential.name, secret)
-        names = ", ".join(name for name, _ in decision.action.headers)
+        if decision.credential is None:
+            yield Step("credential", "skip", "no header needs one")
+        else:
+            audience = Audience(decision.rule.match.host, decision.forge)
+            try:
+                secret = await self._credentials.secret(decision.credential, audience)
+            except Unresolvable as lacking:
+                yield client_view.failed("credential", lacking.problem)
+                yield client_view.problem(lacking.problem)
+                return
+            yield account.credential(decision.credential.name, secret)
+        names = ", ".join(name for name, _ in decision.headers)
         yield Step("headers", "ok", f"sets {names} on the request, which goes where it was going")
         yield Step("get", "skip", "not tried from here", "`gatepass explain --proxy PROXY URL` asks through a proxy")
 
@@ -182,30 +189,44 @@ class Inquiry:
                 found = "needs a credential: nobody may have it without" if signed is None else "anybody may have it"
                 yield Step("public", "ok", found)
             if signed is not None:
-                yield Step("credential", "skip", f"`{decision.credential.name}` is not needed for a public asset")
+                yield Step("credential", "skip", "none is needed for a public asset")
                 async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
                     yield step
                 return
+        credential = decision.credentials[0]
+        if len(decision.credentials) > 1:
+            credential, step = await self._choice(decision)
+            yield step
+        decision = replace(decision, credentials=(credential,))
         try:
-            secret = self._credentials.secret(decision.credential)
+            secret = await self._credentials.secret(credential, Audience(forge.api_host, forge, ref.repository))
         except Unresolvable as lacking:
             if await self._is_served(target):
-                found = f"`{decision.credential.name}` has no value in this shell; the proxy has its own"
+                found = f"`{credential.name}` has no value in this shell; the proxy has its own"
                 yield Step("credential", "skip", found)
                 return
             yield client_view.failed("credential", lacking.problem)
             yield client_view.problem(lacking.problem)
             return
-        yield _credential(decision.credential.name, secret)
+        yield account.credential(credential.name, secret)
         async for step in self._api.all(decision, secret):
             yield step
+
+    async def _choice(self, decision: Resolve) -> tuple[Credential, Step]:
+        """Which of several credentials the way is walked with: that which works, else that whose failure tells most."""
+        by_name = {credential.name: credential for credential in decision.credentials}
+        named = ", then ".join(f"`{name}`" for name in by_name)
+        try:
+            source = await within(self._resolver.resolve(decision), decision.forge.api_host)
+        except Unresolvable as unresolvable:
+            name = str(unresolvable.problem.members.get("credential"))
+            step = Step("credentials", "warn", f"{named}: none may have it, as follows for `{name}`")
+        else:
+            name = source.credential if source else ""
+            step = Step("credentials", "ok", f"{named}: `{name}` may see the repository")
+        return by_name.get(name, decision.credentials[0]), step
 
     async def _is_served(self, target: Target) -> bool:
         """Whether the proxy of this shell serves it, with whatever credential it has."""
         steps = [step async for step in self.shell(target)]
         return any(s.name == "through" and s.state == "ok" for s in steps) and all(s.state != "fail" for s in steps)
-
-
-def _credential(name: str, secret: Secret) -> Step:
-    kind, print_ = secret.kind, account.fingerprint(secret)
-    return Step("credential", "ok", f"`{name}` from {secret.source}: {kind}, fingerprint {print_}")

@@ -77,7 +77,8 @@ class StandIn(World):
         context.load_cert_chain(key_file)
         context.set_alpn_protocols(["http/1.1"])
         key_file.unlink()
-        self._listeners = [Listener(role, context, self.answer) for role in ("web", "asset")]
+        # not `self.clock` itself, which a test may replace
+        self._listeners = [Listener(role, context, self.answer, lambda: self.clock()) for role in ("web", "asset")]
         self.web, self.asset_host = (f"localhost:{listener.port}" for listener in self._listeners)
         for listener in self._listeners:
             listener.start()

@@ -16,7 +16,7 @@ from .model import blocks, size_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Seconds that a client may be silent, also in its handshake.
 _PATIENCE = 60
@@ -36,8 +36,10 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, role: Role, context: ssl.SSLContext, origin: Origin) -> None:
+    def __init__(self, role: Role, context: ssl.SSLContext, origin: Origin, clock: Callable[[], float]) -> None:
+        """`clock` gives epoch seconds, for the `Date` of answers."""
         self.role: Role = role
+        self.clock = clock
         self.context = context
         self.origin = origin
         self._open: set[socket.socket] = set()
@@ -157,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             except OSError:
                 request.bytes_sent -= len(block)
                 raise
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.clock() if timestamp is None else timestamp)
 
     def version_string(self) -> str:
         return "github.com"

@@ -1,0 +1,104 @@
+"""What a file holds: a secret alone, or a netrc's password for a host.
+
+A file that others of the machine may read holds no secret, and is refused; but for a read-only mount of secrets, as
+Kubernetes, Docker and systemd make them: its modes are not the user's to choose. All here blocks: it is for a thread.
+"""
+
+from __future__ import annotations
+
+import netrc as netrc_format
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from gatepass import problems
+from gatepass.credentials.absence import AbsentError
+from gatepass.problems import Unresolvable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gatepass.sources import Source
+
+_MOST: Final = 64 * 1024
+
+
+def secret(source: Source, path: str) -> str:
+    """The text of a file, with whatever space is around it; `path` may begin with `~`.
+
+    Raises:
+        AbsentError: there is none, or it cannot be read.
+        Unresolvable: others may read it, or it is too large to be a secret.
+    """
+    with _opened(source, Path(os.path.expanduser(path))) as file:  # noqa: PTH111 — Path's own raises for an unknown user
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise Unresolvable(problems.unusable_secret(source, f"more than {_MOST} bytes"))
+    return content.decode(errors="surrogateescape")
+
+
+def netrc(source: Source, names: Iterable[str], environ: Mapping[str, str]) -> str:
+    """The password of the first of these machines that the user's netrc names.
+
+    Its `default` is left aside: it is for whoever asks, and no forge's.
+
+    Raises:
+        AbsentError: there is none, or it cannot be read.
+        Unresolvable: others may read it.
+    """
+    path = _netrc_path(environ)
+    _opened(source, path).close()
+    try:
+        entries = netrc_format.netrc(str(path)).hosts
+    except (netrc_format.NetrcParseError, UnicodeDecodeError, OSError) as error:
+        line = getattr(error, "lineno", None)
+        raise AbsentError(f"cannot be read{f', line {line}' if line else ''}", failed=True) from None
+    found = next((entries[name][2] for name in names if name in entries and name != "default"), None)
+    if not found:
+        raise AbsentError(f"has no password for {', '.join(names)}")
+    return found
+
+
+def _netrc_path(environ: Mapping[str, str]) -> Path:
+    """$NETRC, as curl, git and uv read it, else the file in the home, which has another name on Windows."""
+    if named := environ.get("NETRC"):
+        return Path(named)
+    names = (".netrc", "_netrc") if sys.platform == "win32" else (".netrc",)
+    paths = [Path.home() / name for name in names]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def _opened(source: Source, path: Path) -> BinaryIO:
+    """The file, open for reading, and nobody else's to read."""
+    try:
+        # what is no file could keep us waiting for whoever writes to it
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise AbsentError("does not exist") from None
+    except OSError as error:
+        raise AbsentError(f"cannot be read: {(error.strerror or 'an error').lower()}", failed=True) from None
+    try:
+        _check(source, path, descriptor)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check(source: Source, path: Path, descriptor: int) -> None:
+    """On the open file, so that it cannot be swapped afterwards."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise AbsentError("is no file", failed=True)
+    if sys.platform != "win32" and status.st_mode & 0o077 and not _is_secrets_mount(descriptor, status):
+        raise Unresolvable(problems.exposed_secret(source, path, stat.S_IMODE(status.st_mode)))
+
+
+def _is_secrets_mount(descriptor: int, status: os.stat_result) -> bool:
+    """Whether the file lies on a mount that is read-only, and apart from the system's own files.
+
+    A system whose root is read-only has its files for everybody: on NixOS a secret in the store is everybody's.
+    """
+    return bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY) and status.st_dev != Path("/").stat().st_dev

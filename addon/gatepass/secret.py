@@ -1,0 +1,98 @@
+"""The type that holds a secret, and whom a secret is for.
+
+Does not know where secrets come from. A `Secret` is opened in three places alone: where the API client writes its
+header, where the hooks fill an injected one, and where a report is cleared of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from gatepass.forges import Forge, Host
+    from gatepass.sources import Source
+    from gatepass.urls import Repository
+
+# The prefixes that GitHub gives tokens ("About authentication to GitHub", token formats).
+_KINDS: Final = {
+    "ghp_": "classic token",
+    "github_pat_": "fine-grained token",
+    "gho_": "OAuth token",
+    "ghu_": "App user token",
+    "ghs_": "App or Actions token",
+}
+UNKNOWN_KIND: Final = "token"
+
+type Origin = tuple[Source, Hashable]
+"""Under what a secret is kept: its source, and what of the audience made a difference to it."""
+
+
+class Secret:
+    """A secret that cannot be printed, formatted, compared or pickled by accident."""
+
+    __slots__ = ("_identity", "_value", "origin", "source")
+
+    def __init__(self, value: str, source: str, origin: Origin | None = None, identity: Hashable | None = None) -> None:
+        """`identity` stands for the secret where its fingerprint would: tokens that follow each other share one."""
+        self._value = value
+        self._identity = identity
+        self.source = source
+        """The source it came from, such as `env:GH_TOKEN`: this may be shown."""
+        self.origin = origin
+        """Under what it is kept, to be asked for anew when it is refused; None for what is read afresh each time."""
+
+    def reveal(self) -> str:
+        """The secret itself, for the header that it is meant for."""
+        return self._value
+
+    def is_same(self, other: Secret) -> bool:
+        """Whether the other one is the same text; takes the same time wherever they differ."""
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def anew(self) -> Secret:
+        """The same text as a secret with which nothing has been learnt yet."""
+        return Secret(self._value, self.source, self.origin, secrets.token_hex(8))
+
+    @property
+    def kind(self) -> str:
+        """What sort of token it is, as far as its prefix tells."""
+        return next((kind for prefix, kind in _KINDS.items() if self._value.startswith(prefix)), UNKNOWN_KIND)
+
+    def fingerprint(self, salt: bytes) -> str:
+        """A short keyed hash (`salt` up to 64 bytes): tells secrets apart, and is of no use to guess one."""
+        return hashlib.blake2b(self._value.encode(), key=salt, digest_size=6).hexdigest()
+
+    def identity(self, salt: bytes) -> Hashable:
+        """Under what is remembered what was learnt with it."""
+        return self.fingerprint(salt) if self._identity is None else self._identity
+
+    def __repr__(self) -> str:
+        return f"<Secret from {self.source}>"
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise TypeError("a secret has no text form")
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a secret is for: the host that a rule names, its forge if it is one's, and what is wanted there."""
+
+    host: Host
+    forge: Forge | None = None
+    repository: Repository | None = None
