@@ -17,6 +17,7 @@ The map, from what knows least to what knows most; a module imports only from ab
     statistics    what was done, and what it cost
     refusals      what an API's refusal or a fault of the network means
     github        the one client of a forge: API, web and asset hosts
+    fields        header fields, as who sends a request on has to read them
     conditions    conditional and range requests, as far as they are answered here
     decision      request + rules -> Pass | Refuse | Inject | Resolve; and what a client wants of an asset
     diagnosis     why a release was not found: asked on failure alone

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass import problems, urls
 from gatepass.conditions import CONDITIONS, span
+from gatepass.fields import folded
 from gatepass.rules import DOWNLOADS, InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
 
     from gatepass.forges import Forge, Host
     from gatepass.rules import Credential, Rule, Rules
@@ -26,7 +27,7 @@ class Request:
     """The facts of a request that a decision rests on.
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
-    `verified` tells whether upstream certificates are checked. `headers` finds the client's own, whatever their case.
+    `verified` tells whether upstream certificates are checked. `headers` are the names of the client's own.
     """
 
     scheme: str
@@ -34,7 +35,7 @@ class Request:
     method: str
     path: str
     verified: bool = True
-    headers: Container[str] = ()
+    headers: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def decide(request: Request, rules: Rules) -> Decision:
 def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Refuse:
     headers = action.headers
     if action.on_existing != "replace":
-        present = [name for name, _ in headers if name in request.headers]
+        sent = {folded(name) for name in request.headers}
+        present = [name for name, _ in headers if folded(name) in sent]
         if present and action.on_existing == "refuse":
             return Refuse(problems.header_present(rule.name, present))
         headers = tuple((name, template) for name, template in headers if name not in present)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mitmproxy.http import Headers, Response
 
+from gatepass import fields
 from gatepass.conditions import PARTIAL
 from gatepass.github import USER_AGENT
 from gatepass.sealed import SealedHeaders, SealedRequest
@@ -54,6 +55,8 @@ class Errand:
 
 
 _SMALL: Final = 64 * 1024
+# The methods for which RFC 9110, section 9.3, gives content no meaning.
+_WITHOUT_CONTENT: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
 
 def streamed(response: Response) -> Response:
@@ -65,7 +68,18 @@ def streamed(response: Response) -> Response:
 def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
     """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
     flow.request.stream = not is_short(flow.request)
+    _end_with(flow.request)
     return Errand(None, finish or streamed)
+
+
+def _end_with(request: Request) -> None:
+    """Let no other request follow one whose body nobody may read, on the connection to the server.
+
+    To a server that leaves it unread the body is the next request, and what follows belongs to that one: a secret, too.
+    RFC 9110, section 9.3.1, warns of it.
+    """
+    if request.method in _WITHOUT_CONTENT and has_body(request):
+        request.headers["Connection"] = "close"
 
 
 def has_body(request: Request) -> bool:
@@ -88,11 +102,15 @@ def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], fi
     """Set these headers on the request, which goes to `host`, as it was going."""
     request = flow.request
     errand = Errand(_shown(request, sealed), finish)
+    request.headers = SealedHeaders(fields.forwarded(request.headers.fields, sealed), sealed)
     # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
     request.headers["Host"] = str(host)
     request.authority = ""
+    # of a request that says HTTP/2 in a line of HTTP/1 mitmproxy sends a copy, in which nothing is unsealed
+    if not request.is_http10:
+        request.http_version = "HTTP/1.1"
     request.stream = not is_short(request)
-    request.headers = SealedHeaders(request.headers.fields, sealed)
+    _end_with(request)
     return errand
 
 
@@ -112,9 +130,9 @@ def send(
     assert not has_body(flow.request)
     request = flow.request
     errand = Errand(_shown(request, ("authorization", "cookie")), finish)
-    fields = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-    fields |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
-    sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in fields.items()), sealed or {})
+    ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+    ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
+    sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in ours.items()), sealed or {})
     data = request.data
     flow.request = SealedRequest(
         host.name,

@@ -1,0 +1,54 @@
+"""Header fields of a request, as they have to be read by who sends it on (RFC 9110, RFC 9112).
+
+Pure; knows neither flows nor rules.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+type Field = tuple[bytes, bytes]
+
+# To some servers the line, or the header, ends here: whatever stands behind it would be a header of its own.
+_BREAK: Final = re.compile(rb"[\r\n\0]+[ \t]*")
+
+
+def folded(name: str) -> str:
+    """A header's name as servers compare it: whatever its case, and `_` as `-`, for CGI makes one name of both."""
+    # RFC 3875, section 4.1.18; WSGI and PHP do as CGI does
+    return name.lower().replace("_", "-")
+
+
+def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
+    """What goes on of a request's fields when `ours` are to be set on it, and Host.
+
+    A header of such a name is left out. No other may add one, have one taken away by the next proxy, or lead to a
+    connection on which no response is looked at.
+    """
+    fields, replaced = list(fields), {folded(name) for name in ours}
+    websocket = any(b"websocket" in _listed(value) for name, value in fields if name.lower() == b"upgrade")
+    for name, value in fields:
+        match folded(name.decode("latin-1")):
+            case key if key in replaced:
+                continue
+            case "connection":
+                # the next proxy takes away each header that is named here (RFC 9110, section 7.6.1)
+                protected = replaced | {"host"} | (set() if websocket else {"upgrade"})
+                kept = [option for option in _listed(value) if folded(option.decode("latin-1")) not in protected]
+            case "upgrade":
+                # any other protocol makes a tunnel (RFC 9110, section 7.8), and HTTP/2 in it has responses again
+                kept = [b"websocket"] if websocket else []
+            case _:
+                # RFC 9110, section 5.5, and RFC 9112, section 5.2: a space in its place, or no request
+                yield name, _BREAK.sub(b" ", value).strip()
+                continue
+        if kept:
+            yield name, b", ".join(kept)
+
+
+def _listed(value: bytes) -> list[bytes]:
+    return [item for part in _BREAK.sub(b" ", value).lower().split(b",") if (item := part.strip())]
