@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gatepass.sources import Source
 
 # A server that resolves dot segments takes `/mine/../theirs` to a path that no pattern was meant to allow.
-_DOT_SEGMENT: Final = re.compile(r"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:/|\\|;|%2f|%5c|$)", re.ASCII | re.IGNORECASE)
+# A server that takes a fragment off, which no request has (RFC 9112, section 3.2), serves another path, too.
+_CROOKED: Final = re.compile(r"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:/|\\|;|%2f|%5c|$)|#", re.ASCII | re.IGNORECASE)
 
 
 DOWNLOADS: Final = frozenset({"GET", "HEAD"})
@@ -117,8 +118,8 @@ class Rules:
     def match(self, host: Host, path: str, method: str = "GET") -> Rule | None:
         """The first rule that a request falls under; `path` is raw, as it was sent, without its query.
 
-        A path with dot segments falls under none.
+        A path with dot segments, or a fragment, falls under none.
         """
-        if _DOT_SEGMENT.search(path):
+        if _CROOKED.search(path):
             return None
         return next((rule for rule in self.rules if rule.matches(host, path, method)), None)

@@ -34,8 +34,13 @@ _RESERVED_HEADERS: Final = frozenset({
 })  # fmt: skip
 # Without it a body could not be read.
 _NEEDED_OF_RESPONSES: Final = _RESERVED_HEADERS | {"content-encoding"}
-# The one makes a tunnel; the other sends back what it was sent, the secret with it (RFC 9110, section 9.3.8).
-_REFUSED_METHODS: Final = {"CONNECT": "it opens a tunnel", "TRACE": "its answer repeats the request, and the secret"}
+# The one makes a tunnel; the others send back what they were sent, the secret with it (RFC 9110, section 9.3.8; TRACK
+# is what IIS calls it, https://www.kb.cert.org/vuls/id/867593).
+_REFUSED_METHODS: Final = {
+    "CONNECT": "it opens a tunnel",
+    "TRACE": "its answer repeats the request, and the secret",
+    "TRACK": "its answer repeats the request, and the secret",
+}
 
 _PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
 SOURCES: Final = (
