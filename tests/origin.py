@@ -9,15 +9,20 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import pypiserver  # type: ignore[import-untyped]  # carries no types
 
 from gatepass.demo.standin import certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
     from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 class Trust:
@@ -193,3 +198,44 @@ def switch(asked: Asked) -> Answer:
 def basic(user: str, password: str) -> str:
     """The credentials of RFC 7617, section 2."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+@dataclass
+class Index:
+    """A private package index: pypiserver behind Basic auth, and what came to it."""
+
+    host: str = ""
+    logins: list[tuple[str, str]] = field(default_factory=list)
+    """The path and the Authorization of each request."""
+
+
+@contextmanager
+def index(trust: Trust, packages: Path, user: str, password: str) -> Iterator[Index]:
+    """The index of the distributions in a folder, for as long as the block."""
+    found = Index()
+    app = pypiserver.app(
+        roots=[packages],
+        authenticate=["list", "download", "update"],
+        auther=lambda *login: login == (user, password),
+        disable_fallback=True,
+    )
+
+    def logged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        found.logins.append((environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")))
+        # whole, so that pypiserver has let go of the file before the client goes on
+        return [b"".join(app(environ, start_response))]
+
+    httpd = _ThreadingWSGIServer(("127.0.0.1", 0), _QuietRequestHandler)
+    httpd.set_app(logged)
+    with trust.serve(httpd) as port:
+        found.host = f"localhost:{port}"
+        yield found
+
+
+class _ThreadingWSGIServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietRequestHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the base class names it
+        pass
