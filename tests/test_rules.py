@@ -159,13 +159,16 @@ def test_repository_rules_are_the_documented_defaults() -> None:
 def test_examples_in_the_comments_are_valid() -> None:
     """What the repository's rules.yaml has commented out works when the comment marks are taken away."""
     text = (Path(__file__).parent.parent / "rules.yaml").read_text(encoding="utf-8")
-    keys = r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:"
+    keys = (
+        r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:|  on_existing:"
+    )
     text = re.sub(rf"^# ?(?=(?:{keys}))", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^(- match|  headers|  credential)", r"  \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(- match|  headers|  credential|  on_existing)", r"  \1", text, flags=re.MULTILINE)
     rules = parse(text)
     assert len(rules.forges) == 2
     assert len(rules.credentials) == 2
     assert isinstance(rules.rules[-1].action, InjectHeaders)
+    assert rules.rules[-1].action.on_existing == "keep"
 
 
 def test_first_match_wins() -> None:
