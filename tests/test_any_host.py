@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 # pypiserver leaves the file of a range request to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-SECRETS = {"INDEX_PASSWORD": "p@ss:word/1", "STORE_TOKEN": "AKC-store", "GITLAB_TOKEN": "glpat-1", "BUILDS_TOKEN": "b1"}
+SECRETS = {
+    "INDEX_PASSWORD": "p@ss:word/1",
+    "STORE_TOKEN": "AKC-store",
+    "GITLAB_TOKEN": "glpat-1",
+    "BUILDS_TOKEN": "builds-1",
+}
 WHEEL, LIBRARY = package.wheel("acme_tool", "1.0"), package.wheel("acme_lib", "1.0")
 ARCHIVE = b"an archive"
 
@@ -108,7 +113,7 @@ def proxy(_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with mitmdump(folder, rules, _services.trust.ca, script=SCRIPT, **SECRETS) as proxy:
         yield proxy
     for secret in (*SECRETS.values(), basic("reader", SECRETS["INDEX_PASSWORD"]).removeprefix("Basic ")):
-        assert f" {secret}" not in proxy.log
+        assert secret not in proxy.log
 
 
 @pytest.fixture

@@ -194,6 +194,8 @@ def test_first_match_wins() -> None:
         "/private/..%2fpublic",
         "/private/x%5c..%5cpublic",
         "/private/..;/public",
+        "/private/..#",
+        "/private/x#y",
     ],
 )
 def test_dot_segments_match_nothing(path: str) -> None:

@@ -55,8 +55,8 @@ class Errand:
 
 
 _SMALL: Final = 64 * 1024
-# The methods for which RFC 9110, section 9.3, gives content no meaning.
-_WITHOUT_CONTENT: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+# The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
+_SENDING: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 def streamed(response: Response) -> Response:
@@ -78,7 +78,7 @@ def _end_with(request: Request) -> None:
     To a server that leaves it unread the body is the next request, and what follows belongs to that one: a secret, too.
     RFC 9110, section 9.3.1, warns of it.
     """
-    if request.method in _WITHOUT_CONTENT and has_body(request):
+    if request.method not in _SENDING and has_body(request):
         request.headers["Connection"] = "close"
 
 
