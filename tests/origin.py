@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._respond()
 
-    do_HEAD = do_TRACE = do_DELETE = do_GET  # noqa: N815 — the base class names them
+    do_HEAD = do_TRACE = do_DELETE = do_REPORT = do_GET  # noqa: N815 — the base class names them
 
     def do_POST(self) -> None:
         size, digest, start = 0, hashlib.sha256(), b""
@@ -185,14 +185,14 @@ def guarded(name: str, value: str, status: int, content: bytes) -> Callable[[Ask
 
 
 def switch(asked: Asked) -> Answer:
-    """Agrees to whatever protocol the client would rather speak; in a WebSocket it says `hi`."""
+    """Agrees to whatever protocol the client would rather speak; in a WebSocket it says `hi` and `ho`."""
     protocol = asked.headers.get("upgrade")
     if protocol is None:
         return echo(asked)
     key = asked.headers.get("sec-websocket-key", "")
     accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())  # noqa: S324 — RFC 6455 says so
     headers = (("Upgrade", protocol), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept.decode()))
-    return Answer(101, (*headers, ("Set-Cookie", "a=1")), b"\x81\x02hi\x88\x02\x03\xe8")
+    return Answer(101, (*headers, ("Set-Cookie", "a=1")), b"\x81\x02hi\x81\x02ho\x88\x02\x03\xe8")
 
 
 def basic(user: str, password: str) -> str:

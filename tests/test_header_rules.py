@@ -434,7 +434,7 @@ def under_way(own: Proxy, server: Origin, folder: Path) -> Iterator[None]:
 
 
 def test_nothing_is_saved(client: Client, server: Origin, rules: Path) -> None:
-    """Neither the secret nor Basic of it stands in flow files, HAR exports or the log, nor while it is under way."""
+    """Neither the secret nor Basic of it stands in flow files, HAR export or log; of a WebSocket its last message."""
     flowfile, har = client.home / "flows", client.home / "flows.har"
     (client.home / "proxy").mkdir()
     options = (
@@ -462,6 +462,7 @@ def test_nothing_is_saved(client: Client, server: Origin, rules: Path) -> None:
         flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
     assert [flow.response is None for flow in flows] == [*[False] * 7, *[True] * len(WAITING)]
     assert leaks([flow.get_state() for flow in flows]) == []
+    assert [message.text for flow in flows if flow.websocket for message in flow.websocket.messages] == ["ho"]
     assert leaks(har.read_text()) == []
     assert leaks(own.log) == []
 
@@ -553,6 +554,16 @@ def test_host_header(proxy: Proxy, server: Origin) -> None:
             assert (asked.target, asked.values("Host")) == ("/several/x", [server.host])
 
 
+@pytest.mark.parametrize(("scheme", "values"), [("https", ["literal"]), ("http", [])])
+def test_without_connect(proxy: Proxy, server: Origin, scheme: str, values: list[str]) -> None:
+    """A client that asks the proxy itself for an https URL is served over TLS; one of plain HTTP gets no header."""
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=20) as plain:
+        plain.sendall(request(server, f"{scheme}://{server.host}/several/x"))
+        while plain.recv(10_000):
+            pass
+    assert [value for asked in server.asked for value in asked.values("X-Kind")] == values
+
+
 def test_the_next_request_on_a_connection(proxy: Proxy, server: Origin) -> None:
     """A header is set on the request that a rule names, and not on the next one on the same connection."""
     received = exchange(proxy, server, request(server, "/several/x", last=False), request(server, "/other"))
@@ -560,11 +571,11 @@ def test_the_next_request_on_a_connection(proxy: Proxy, server: Origin) -> None:
     assert [asked.values("X-Kind") for asked in server.asked] == [["literal"], []]
 
 
-@pytest.mark.parametrize("first", ["/other", "/several/x"])
-def test_a_body_is_no_request(proxy: Proxy, server: Origin, first: str) -> None:
-    """A server that reads no body of a GET takes it for a request: no secret follows it into what that one asks for."""
+@pytest.mark.parametrize(("method", "first"), [("GET", "/several/x"), ("GET", "/other"), ("REPORT", "/several/x")])
+def test_a_body_is_no_request(proxy: Proxy, server: Origin, method: str, first: str) -> None:
+    """A body that a server leaves unread is a request to it: the next one, with the secret, is no body of that."""
     smuggled = request(server, "/notes", "Content-Length: 120", method="POST", last=False)
-    begun = request(server, first, f"Content-Length: {len(smuggled)}", last=False) + smuggled
+    begun = request(server, first, f"Content-Length: {len(smuggled)}", method=method, last=False) + smuggled
     exchange(proxy, server, begun, request(server, "/several/y"))
     assert server.asked[0].target == first
     assert leaks([asked.start for asked in server.asked]) == []
@@ -589,7 +600,7 @@ def test_websocket(proxy: Proxy, server: Origin) -> None:
     head, _, frames = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"set-cookie" not in head.lower()
-    assert b"hi" in frames
+    assert re.search(b"hi.*ho", frames)
     assert server.last().values("X-Token") == [f"token {SECRET}!"]
 
 

@@ -360,6 +360,11 @@ class Gatepass:
             # for the record, and for an upstream answer that had no body to replace
             flow.response.content = errand.body
 
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        """Forget what has gone through a WebSocket: mitmproxy would hold all of it until its end."""
+        assert flow.websocket is not None
+        del flow.websocket.messages[:-1]  # the last is what other addons look at
+
     def error(self, flow: HTTPFlow) -> None:
         errand = self._errands.pop(flow, None)
         if errand is None:
