@@ -107,11 +107,16 @@ def origin(trust: Trust, name: str = "localhost") -> Iterator[Origin]:
     class Handler(_Handler):
         origin = server
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = _Server(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     with trust.serve(httpd) as port:
         server.host = f"{name}:{port}"
         yield server
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has gone is no news; what else fails, its client sees."""
 
 
 class _Handler(BaseHTTPRequestHandler):

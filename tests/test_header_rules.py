@@ -370,7 +370,7 @@ def test_a_large_body_that_is_refused(client: Client, proxy: Proxy, server: Orig
     said = proxy.log.count("/refuse/big: the request brings a header of its own")
     before = peak(proxy.running.process.pid)
     arguments = ("-X", "POST", "-H", expect, "-H", "X-Token: mine", "-T", str(sparse(client)), "-o", "out")
-    assert client.curl(*arguments, server.url("/refuse/big")).code != 0
+    assert client.curl(*arguments, server.url("/refuse/big")).code not in (0, 28)  # 28: curl's own time was up
     assert peak(proxy.running.process.pid) - before < 30_000_000
     assert server.asked == []
     assert proxy.log.count("/refuse/big: the request brings a header of its own") == said + 1

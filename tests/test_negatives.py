@@ -454,7 +454,8 @@ def test_a_body_is_not_held(client: Client, proxy: Proxy, github: StandIn, url: 
     client.fetch(url)
     before = peak(proxy.running.process.pid)
     for address in (url, f"https://{github.web}/injected/x"):
-        client.curl("-X", "GET", "-H", "Expect:", "-T", str(big), "-o", "out", address)
+        result = client.curl("-X", "GET", "-H", "Expect:", "-T", str(big), "-o", "out", address)
+        assert result.code != 28, "its connection was not ended"
     assert peak(proxy.running.process.pid) - before < 30_000_000
 
 
