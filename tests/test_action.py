@@ -169,6 +169,7 @@ def files_with(text: str, *places: Path) -> list[Path]:
 # ------------------------------------------------------------------- the job
 
 
+@pytest.mark.slow
 def test_a_job(job: Job, github: StandIn, wheel_url: str, tmp_path: Path) -> None:
     """The action's steps give the next step's uv a private wheel; it holds no token, and nothing lies about.
 
@@ -234,6 +235,7 @@ def test_windows(job: Job) -> None:
 # --------------------------------------------------------------- what may fail
 
 
+@pytest.mark.slow
 def test_without_rules(installed: Job) -> None:
     """Without `rules` they are those of the action's checkout, whatever lies in the workspace."""
     assert installed.use(STEPS[1:], {"token": DEFAULT_TOKEN}) == 0, installed.log

@@ -676,6 +676,7 @@ def test_an_unknown_platform() -> None:
         stores.detect("linux", ["arch"])
 
 
+@pytest.mark.slow
 def test_java_trusts_and_forgets(shell: Shell) -> None:
     """Java's commands work as printed, here on a store of the test's own."""
     if shutil.which("keytool") is None:
@@ -718,6 +719,7 @@ def _private_store(script: str) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", mounts + script]
 
 
+@pytest.mark.slow
 @root
 def test_debian_trusts_and_forgets(shell: Shell, tmp_path: Path) -> None:
     """`--install` lets curl trust the CA with no variable set, `--uninstall` leaves the store as it was before."""
