@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, latency, programs, rate, start
+from benchmarks import bulk, calls, latency, programs, rate, sources, start
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.report import Comparison, Figure, Report
 
@@ -37,6 +37,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "connections": latency.connections,
     "handshakes": rate.handshakes,
     "clone": bulk.clone,
+    "secrets": sources.secrets,
 }
 
 

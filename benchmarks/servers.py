@@ -23,7 +23,7 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived
 
 from gatepass.demo import package
-from gatepass.demo.standin import Asset, Fault, Release, Repository, StandIn, Zeros
+from gatepass.demo.standin import App, Asset, Fault, Installation, Release, Repository, StandIn, Zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,6 +142,14 @@ def publish_wheel(standin: StandIn, repository: str, project: str, *, padding: i
 def publish_zeros(standin: StandIn, repository: str, names: Sequence[str], size: int, *, private: bool = True) -> None:
     """Upload files of so many zero bytes, all to one release."""
     _publish(standin, repository, [Asset(name, Zeros(size)) for name in names], private=private)
+
+
+def install_app(standin: StandIn, public_key: str) -> str:
+    """Install a GitHub App of that key on `acme`; its client id."""
+    app = App(public_key, installations=[Installation("acme")])
+    standin.apps.append(app)
+    _publish(standin, "acme/wheel", [], private=True)
+    return app.client_id
 
 
 def _publish(standin: StandIn, repository: str, assets: list[Asset], *, private: bool) -> None:

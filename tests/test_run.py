@@ -112,6 +112,24 @@ def test_tokens_are_kept_from_the_child(shell: Shell) -> None:
     assert changed - {*environment.NAMES, "WGETRC", "GATEPASS_RUN", "LC_CTYPE"} == set()
 
 
+def test_all_that_default_and_an_app_read_is_kept_from_the_child(shell: Shell, github: StandIn) -> None:
+    """`default` stands for the variables of its kind of forge, and an App's key is a secret, too."""
+    web = github.web
+    app = "{github-app: {id: 1, key: env:APP_KEY}}"
+    (shell.home / "more.yaml").write_text(
+        f"version: 1\nforges: [{{web: '{web}'}}]\n"
+        f"credentials:\n  cloud: {{from: [default], hosts: [github.com]}}\n"
+        f"  server: {{from: [{app}, default], hosts: ['{web}']}}\n"
+        f"rules:\n  - {{match: 'github.com/*', resolve: github-release, credential: cloud}}\n"
+        f"  - {{match: '{web}/*', resolve: github-release, credential: server}}\n"
+    )
+    read = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "APP_KEY")
+    mine = within(replace(shell, rules=Path("more.yaml")), **dict.fromkeys(read, "1"), GITLAB_TOKEN="2")
+    given = environment_of(mine.run(*SHOW_ENVIRONMENT))
+    assert not set(read) & given.keys()
+    assert given["GITLAB_TOKEN"] == "2"
+
+
 def test_keep_token(shell: Shell) -> None:
     """`--keep-token` leaves them."""
     given = environment_of(shell.gatepass("run", "--keep-token", "--rules", shell.rules, "--", *SHOW_ENVIRONMENT))

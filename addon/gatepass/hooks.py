@@ -304,10 +304,11 @@ class Gatepass:
             self._errands[flow] = errands.pass_on(flow)
             return None
         asset = f"asset {source.asset.id}" if source.asset else "public asset"
-        flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}"
+        by = f", with `{source.credential}`" if source.credential and len(decision.credentials) > 1 else ""
+        flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}{by}"
         flow.marked = _DONE
         self.statistics.served += flow.request.method == "GET"
-        logger.debug("gatepass: %s %s: %s", flow.request.method, _shown(flow), asset)
+        logger.debug("gatepass: %s %s: %s%s", flow.request.method, _shown(flow), asset, by)
         for notice in source.notices:
             self._notice(notice)
         match await delivery.plan(resolver, source, flow.request.method, flow.request.headers):
