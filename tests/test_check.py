@@ -87,6 +87,8 @@ ok    credential  `work` from env:WORK: token
 
 credential `work` at store.example.com
 ok    credential  `work` from env:WORK: token
+
+every rule has a credential that may work
 """
     )
 
@@ -129,12 +131,12 @@ def test_one_of_several_that_works_is_enough(folder: Path, monkeypatch: pytest.M
     assert "  then        spare: env:SPARE\n" in result.stdout
 
 
-def test_offline_runs_nothing_that_may_need_a_network(folder: Path) -> None:
+def test_offline_runs_nothing_that_may_need_a_network(folder: Path, app_key_file: Path) -> None:
     """Commands, git's helpers and Apps may go out: `--offline` asks none of them, and no source after them."""
     sources = {
         "command": f"{{command: [touch, '{folder}/ran']}}",
         "git": "git",
-        "github-app": "{github-app: {id: 1, key: 'env:KEY'}}",
+        "github-app": f"{{github-app: {{id: 1, key: 'file:{app_key_file}'}}}}",
     }
     for name, source in sources.items():
         text = RULES.replace("from: [env:WORK, env:OTHER]", f"from: [env:NONE, {source}]")
@@ -167,7 +169,7 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
             "rules.yaml:5:27: credentials.work.from[1]: expected a source: `default`, `gh`, `git`, `netrc`, "
             "`env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, or a mapping with `command` or `github-app`, got `OTHER`"
         ),
-        "hint: `env:NAME` reads the environment variable NAME",
+        "hint: `env:OTHER` reads the environment variable",
         (
             "rules.yaml:7:5: rules[0].nme: "
             "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
@@ -183,6 +185,16 @@ def test_a_missing_file_is_an_error() -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("missing.yaml: expected a rules file, got no such file\nhint: ")
+
+
+def test_offline_looks_at_an_apps_key(folder: Path) -> None:
+    """What is wrong with an App's private key is told without a network, too."""
+    text = RULES.replace("from: [env:WORK, env:OTHER]", "from: [{github-app: {id: 1, key: 'env:KEY'}}]")
+    text = text.replace("hosts: [store.example.com, ghe", "hosts: [ghe").partition("  - match: store")[0]
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(check, ["mine.yaml", "--offline"], env={"KEY": "nonsense"})
+    assert result.exit_code == 1
+    assert "unusable private key" in result.stdout
 
 
 # ----------------------------------------------------------------- at the forge
@@ -227,7 +239,7 @@ def test_a_users_token(checking: Checking, github: StandIn) -> None:
         "ok    account     monalisa, says localhost:",
         "ok    rights      scopes: repo",
         "warn  expiry      expires in 2 days, on ",
-        "ok    sso         no authorisation is missing",
+        "skip  sso         told when a repository is asked for: `gatepass explain URL`",
         "ok    budget      4999 of 5000 API calls left",
     ):
         assert f"\n{line}" in result.output, line

@@ -148,26 +148,48 @@ class TestTrust:
         assert config.load(None, {"GATEPASS_RULES": "./rules.yaml"}, cwd).rules[0].name == "mine"
 
     @pytest.mark.parametrize(
-        "source",
+        ("source", "hosts"),
         [
-            "{command: [touch, sprung]}",
-            "file:~/.netrc",
-            "keyring:team/me",
-            "{github-app: {id: 1, key: 'file:~/app.pem'}}",
+            ("{command: [touch, sprung]}", "github.com"),
+            ("file:~/.netrc", "github.com"),
+            ("keyring:team/me", "github.com"),
+            ("git", "github.com"),
+            ("netrc", "github.com"),
+            ("{github-app: {id: 1, key: 'file:~/app.pem'}}", "github.com"),
+            ("env:AWS_SECRET_ACCESS_KEY", "github.com, evil.test"),
+            ("default", "github.com, ghe.evil.test"),
+            ("gh", "github.com, ghe.evil.test"),
         ],
     )
-    def test_what_it_may_reach(self, cwd: Path, source: str) -> None:
-        """A file that came with a repository runs nothing and opens nothing of the user's, until the user names it."""
-        text = f"version: 1\ncredentials: {{a: {{from: [env:A, {source}], hosts: [github.com]}}}}\n"
+    def test_what_it_may_reach(self, cwd: Path, source: str, hosts: str) -> None:
+        """A file that came with a repository runs nothing, opens nothing of the user's, and sends no secret to a host
+        of its own choice, until the user names it.
+        """
+        text = "version: 1\nforges: [{web: ghe.evil.test}]\n"
+        text += f"credentials: {{a: {{from: [env:A, {source}], hosts: [{hosts}]}}}}\n"
         text += "rules: [{match: github.com/*, resolve: github-release, credential: a}]\n"
         (cwd / "rules.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(GatepassError, match="expected a source that runs and opens nothing of yours") as caught:
+        with pytest.raises(GatepassError, match=r"^rules.yaml: credentials.a: expected ") as caught:
             config.load(None, {}, cwd)
         assert caught.value.hint is not None
         assert "GATEPASS_RULES=./rules.yaml" in caught.value.hint
+        assert "`--rules ./rules.yaml`" in caught.value.hint
         assert config.load("rules.yaml", {}, cwd).credentials
-        (cwd / "rules.yaml").write_text(text.replace(source, "default"), encoding="utf-8")
+        assert config.load(None, {"GATEPASS_RULES": "rules.yaml"}, cwd).credentials
+
+    @pytest.mark.parametrize("source", ["default", "gh", "env:A", "{github-app: {id: 1, key: 'env:KEY'}}"])
+    def test_what_it_may_use(self, cwd: Path, source: str) -> None:
+        """What leads to GitHub itself needs no more than to be found."""
+        text = f"version: 1\ncredentials: {{a: {{from: [{source}], hosts: [github.com]}}}}\n"
+        text += "rules: [{match: github.com/*, resolve: github-release, credential: a}]\n"
+        (cwd / "rules.yaml").write_text(text, encoding="utf-8")
         assert config.load(None, {}, cwd).credentials
+
+    def test_a_pipe(self, cwd: Path) -> None:
+        """A pipe of that name, which nobody writes to, holds up no command."""
+        os.mkfifo(cwd / "rules.yaml", 0o600)
+        with pytest.raises(GatepassError, match="expected a file, got something else"):
+            config.load(None, {}, cwd)
 
 
 def test_another_programs_rules(tmp_path: Path) -> None:

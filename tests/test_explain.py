@@ -96,7 +96,8 @@ def _assert_no_secret(said: str, extra: Mapping[str, str]) -> None:
 @pytest.fixture
 def desk(github: StandIn, rules: Path, tmp_path: Path) -> Iterator[Desk]:
     (tmp_path / "rules.yaml").write_text(rules.read_text())
-    yield Desk(tmp_path, Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}).env)
+    variables = {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN, "GATEPASS_RULES": "rules.yaml"}
+    yield Desk(tmp_path, Client(tmp_path, variables).env)
     assert strays(github, DEFAULT_TOKEN) == []
 
 

@@ -454,3 +454,17 @@ def test_run_repeats_the_causes(github: StandIn, rules: Path, repository: Reposi
     child, _, causes = running.output.partition("the child is done\n")
     assert child == ""
     assert causes.count("has no release with the tag `v9`") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_an_answer_that_repeats_the_token(
+    lone_proxy: Proxy, tmp_path: Path, github: StandIn, wheel_url: str, status: int
+) -> None:
+    """A server that says what it was sent does not say it to the client; nor is it in the log (see `lone_proxy`)."""
+    said = f"Bearer {DEFAULT_TOKEN}"
+    body = json.dumps({"message": f"no: you sent {said}"}).encode()
+    headers = {"x-github-request-id": DEFAULT_TOKEN, "x-github-sso": f"required; url=https://x.test/?{DEFAULT_TOKEN}"}
+    github.faults.append(Fault("api", status=status, body=body, headers=headers, times=99))
+    reply = Client(tmp_path, lone_proxy.variables()).fetch(wheel_url)
+    assert reply.status >= 400
+    assert DEFAULT_TOKEN not in f"{reply.headers}{reply.body!r}{reply.reason}"

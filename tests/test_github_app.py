@@ -105,7 +105,9 @@ async def client(github: StandIn, app: App, app_key_file: Path) -> AsyncIterator
         Repository("acme", name, releases=[Release("v1.0", [Asset("tool.bin", b"tool")])]) for name in ("tool", "lib")
     ]
     api = GitHub(ssl.create_default_context(cafile=github.ca_file))
-    yield Client(github, api, GitHubApp(app.client_id, File(str(app_key_file))))
+    client = Client(github, api, GitHubApp(app.client_id, File(str(app_key_file))))
+    yield client
+    client.credentials.close()
     await api.close()
 
 
@@ -193,11 +195,32 @@ async def test_an_app_on_several_accounts(client: Client, app: App) -> None:
 
 
 async def test_a_renamed_repository(client: Client) -> None:
-    """Where the old name cannot be named for a token, the token is for the installation, and the asset is found."""
+    """A repository that is asked for by an old name is named by its number: the token is for it alone all the same."""
     client.github.repositories[0].rename("acme/hammer")
     source = await client.resolve("acme/tool")
     assert source.asset is not None
-    assert client.made[-1] == {"permissions": {"contents": "read"}}
+    number = client.github.repositories[0].id
+    assert client.made[-1] == {"permissions": {"contents": "read"}, "repository_ids": [number]}
+    assert source.secret is not None
+    assert sees(client, source.secret) == {"acme/hammer"}
+
+
+async def test_no_token_is_for_more_than_was_asked_for(client: Client, app: App, app_key_file: Path) -> None:
+    """A repository that the installation does not hold makes no token for those that it does."""
+    source = GitHubApp(app.client_id, File(str(app_key_file)), installation=app.installations[0].id)
+    assert (await client.problem("acme/none", source)).kind == "app-not-installed"
+    app.installations[0].repositories = {"acme/tool"}
+    assert (await client.problem("acme/lib", source)).kind == "app-not-installed"
+    assert all(isinstance(made, dict) and made.get("repositories") for made in client.made)
+    assert [token for token in client.github.tokens if token.kind == "installation"] == []
+
+
+async def test_a_repository_called_releases(client: Client) -> None:
+    """A name that is a word of the API's paths, too, is a name."""
+    client.github.repositories.append(
+        Repository("acme", "releases", releases=[Release("v1/releases/x", [Asset("tool.bin", b"tool")])])
+    )
+    assert (await client.resolve("acme/releases", "v1/releases/x")).asset
 
 
 async def test_installed_anew(client: Client, app: App) -> None:
@@ -358,6 +381,33 @@ async def test_what_is_refused_is_not_asked_again_at_once(client: Client) -> Non
     assert len(client.github.calls("api")) == 2
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("api", "/installation", status=401, body=b'{"message": "Bad credentials"}', times=99),
+        Fault.secondary_limit("/installation", times=99),
+    ],
+    ids=["refused", "slowed down"],
+)
+async def test_what_the_app_is_told_is_not_asked_for_each_repository(client: Client, fault: Fault) -> None:
+    """A key that is refused, or has asked too much, is not tried for one repository after another."""
+    client.github.faults.append(fault)
+    for number in range(30):
+        await client.problem(f"acme/repository-{number}")
+    assert len(client.github.calls("api")) == 1
+
+
+async def test_an_installations_budget_is_one(client: Client, app: App) -> None:
+    """A budget that is used up is so for all repositories: their tokens are the installation's."""
+    app.installations[0].limit = app.installations[0].used = 10
+    app.installations[0].reset = int(client.now) + 3000
+    for repository in ("acme/tool", "acme/lib"):
+        with pytest.raises(Unresolvable) as caught:
+            await client.resolve(repository)
+        assert caught.value.problem.kind == "rate-limited"
+    assert len(client.calls("/releases/")) == 1
+
+
 async def test_not_selected(client: Client, app: App) -> None:
     """So is one that the installation, known from another repository, does not hold."""
     app.installations[0].repositories = {"acme/tool"}
@@ -450,8 +500,33 @@ async def test_a_forge_that_fails(client: Client, fault: Fault, kind: str) -> No
     assert await client.secret()
 
 
-async def test_the_token_that_came_is_no_header(client: Client) -> None:
-    """A forge that gives a token which could end a header is refused."""
-    body = b'{"token": "ghs_a\\r\\nX: y", "expires_at": "2099-01-01T00:00:00Z"}'
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"token": "ghs_a\\r\\nX: y", "expires_at": "2099-01-01T00:00:00Z"}',
+        b'{"token": "ghs_a\\u00a0b", "expires_at": "2099-01-01T00:00:00Z"}',
+        b'{"token": "", "expires_at": "2099-01-01T00:00:00Z"}',
+        b'{"token": "ghs_a", "expires_at": "2001-01-01T00:00:00Z"}',
+        b'{"token": "ghs_a", "expires_at": "0001-01-01T00:00:00"}',
+    ],
+)
+async def test_a_token_that_is_none(client: Client, body: bytes) -> None:
+    """A forge that gives a token which could end a header, or has ended itself, is refused."""
     client.github.faults.append(Fault("api", "access_tokens", status=201, body=body))
-    assert (await client.problem()).kind == "unusable-secret"
+    problem = await client.problem()
+    assert problem.kind in ("unusable-secret", "no-credential", "malformed-answer")
+    assert "ghs_a" not in str(problem)
+
+
+async def test_a_token_with_a_line_end(client: Client) -> None:
+    """What stands around a token is no part of it: the header ends where the token does."""
+    body = b'{"token": "ghs_a\\r\\n", "expires_at": "2099-01-01T00:00:00Z"}'
+    date = {"date": "Fri, 31 Dec 99999999999999999999 00:00:00 GMT"}
+    client.github.faults.append(Fault("api", "access_tokens", status=201, body=body, headers=date))
+    assert (await client.secret()).reveal() == "ghs_a"
+
+
+async def test_a_public_key(client: Client, app: App) -> None:
+    """The public half of the key, taken by mistake, is told as no private key."""
+    client.environ["KEY"] = app.public_key
+    assert (await client.problem(source=GitHubApp(app.client_id, Env("KEY")))).kind == "unusable-key"

@@ -149,7 +149,8 @@ def home(tmp_path: Path, rules: Path) -> Path:
 def explain(
     home: Path, github: StandIn, *arguments: str, token: str = DEFAULT_TOKEN, **extra: str
 ) -> subprocess.CompletedProcess[str]:
-    env = Client(home, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": token}).env | extra
+    variables = {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": token, "GATEPASS_RULES": "rules.yaml"}
+    env = Client(home, variables).env | extra
     return subprocess.run(
         [BIN / "gatepass", "explain", *arguments], env=env, cwd=home, capture_output=True, text=True, check=False
     )
@@ -211,8 +212,7 @@ def test_report_knows_the_secrets_that_were_got(home: Path, github: StandIn, whe
     (home / "secret").write_text(OPAQUE)
     mirror = f"{OPAQUE} {quote(OPAQUE, safe='')} {base64.b64encode(OPAQUE.encode()).decode()}"
     github.faults.append(Fault("api", status=500, headers={"x-mirror": mirror}, times=99))
-    arguments = ("--rules", "rules.yaml", "--report", "report.md", wheel_url)
-    done = explain(home, github, *arguments, token="")
+    done = explain(home, github, "--report", "report.md", wheel_url, token="")
     assert done.returncode == 1, done.stderr
     text = (home / "report.md").read_text(encoding="utf-8")
     assert "x-mirror: [removed] [removed] [removed]" in text

@@ -355,6 +355,41 @@ hint: did you mean `command`?
 
 from: [env:OURS] → from: [{command: op read}]
 10:13: credentials.ours.from[0].command: expected a list, got `op read`
+hint: put it in brackets: `[…]`
+
+from: [env:OURS] → from: [{command: [op read x]}]
+10:23: credentials.ours.from[0].command[0]: expected the name of a program, got `op read x`
+hint: one word an entry, as no shell takes them apart: `[op, read, …]`
+
+from: [env:OURS] → from: [$OURS, "${OURS}", ENV:X, file:///x]
+10:12: credentials.ours.from[0]: expected SOURCE, got `$OURS`
+hint: `env:OURS` reads the environment variable
+10:19: credentials.ours.from[1]: expected SOURCE, got `${OURS}`
+hint: `env:OURS` reads the environment variable
+10:30: credentials.ours.from[2]: expected SOURCE, got `ENV:X`
+hint: did you mean `env:`?
+10:37: credentials.ours.from[3]: expected `file:PATH` with an absolute path, got `file:///x`
+hint: it is no URL: PATH begins with one `/`
+
+- web: ghe → - {web: x.github.com}⏎  - {web: "github.com:8443"}⏎  - {web: a.b.ghe.com}⏎  - web: ghe
+3:6: forges[0].web: expected a GitHub of your own, got `x.github.com`
+hint: github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same
+4:6: forges[1].web: expected a GitHub of your own, got `github.com:8443`
+hint: github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same
+5:6: forges[2].web: expected a GitHub of your own, got `a.b.ghe.com`
+hint: github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same
+
+Bearer {credential} → "Basic {basic:me}"
+22:7: rules[2].headers.Authorization: expected `{basic:USER}` alone, got `Basic {basic:me}`
+hint: it is the whole value, the word `Basic` included
+
+Bearer {credential} → "${credential}"
+22:7: rules[2].headers.Authorization: expected PLACEHOLDER, got `${credential}`
+hint: there is no `$` before it
+
+Bearer {credential} → {credential}
+22:7: rules[2].headers.Authorization: expected text, got a mapping
+hint: put it in quotes
 
 from: [env:OURS] → from: [{command: []}]
 10:13: credentials.ours.from[0].command: expected at least one entry, got none
@@ -409,10 +444,11 @@ from: [env:OURS] → from: {}
 
 from: [env:OURS] → from: env:OURS
 10:5: credentials.ours.from: expected a list, got `env:OURS`
+hint: put it in brackets: `[…]`
 
 from: [env:OURS] → from: [OURS]
 10:12: credentials.ours.from[0]: expected SOURCE, got `OURS`
-hint: `env:NAME` reads the environment variable NAME
+hint: `env:OURS` reads the environment variable
 
 from: [env:OURS] → from: [env:1X, vault:x]
 10:12: credentials.ours.from[0]: expected `env:NAME`, got `env:1X`
@@ -711,6 +747,24 @@ def test_a_pasted_token_is_refused_and_not_shown() -> None:
         assert "env:GH_TOKEN" in problem.hint
         assert "Zq7" not in str(problem)
         assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("env:OURS", "hunter2-password"),
+        ("env:OURS", "AKIAIOSFODNN7EXAMPLE"),
+        ("env:OURS", "0123456789abcdef0123456789abcdef01234567"),
+        ("env:OURS", "{github-app: {id: 1, key: hunter2secret}}"),
+        ("match: github.com/", "match: reader:hunter2@github.com/"),
+        ("hosts: [github.com]", "hosts: ['reader:hunter2@github.com']"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown(old: str, new: str) -> None:
+    """A secret without a form of its own, in a place for the name of where it is, is not repeated."""
+    shown = str(problems(with_change(old, new)))
+    for secret in ("hunter2", "AKIA", "abcdef"):
+        assert secret not in shown
 
 
 def test_long_values_are_not_shown() -> None:

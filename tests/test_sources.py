@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -71,6 +72,7 @@ async def _asked() -> AsyncIterator[Asked]:
     github = GitHub(ssl.create_default_context())
     asked.credentials = Credentials(asked.environ, github, lambda: asked.now, asked.notices.append)
     yield asked
+    asked.credentials.close()
     await github.close()
 
 
@@ -149,6 +151,25 @@ async def test_what_no_header_may_hold(asked: Asked, tmp_path: Path, value: str)
         assert problem.kind == "unusable-secret"
         assert str(source) in problem.detail
         assert value not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f'"{TOKEN}"', "quotes"),
+        (f"Bearer {TOKEN}", "a word of the header"),
+        (f"GH_TOKEN={TOKEN}", "the name of a variable"),
+        (f"export GH_TOKEN={TOKEN}", "the name of a variable"),
+        ("two words", "spaces"),
+    ],
+)
+async def test_what_is_pasted_with_a_token(asked: Asked, tmp_path: Path, value: str, said: str) -> None:
+    """A token with something around it is told as such, and not sent; a password of another host may look like it."""
+    asked.environ["FIRST"] = value
+    for source in (Env("FIRST"), private(tmp_path / "file", value)):
+        problem = await asked.problem(source)
+        assert (problem.kind, said in problem.detail) == ("unusable-secret", True)
+        assert await asked.text(source, audience=INDEX) == value
 
 
 # ---------------------------------------------------------------------- files
@@ -245,6 +266,35 @@ async def test_what_is_no_file(asked: Asked, tmp_path: Path) -> None:
     assert "65536 bytes" in (await asked.problem(big)).detail
     assert (await asked.problem(private(tmp_path / "binary", b"\xff\xfe\x00"))).kind == "unusable-secret"
     assert "is empty" in (await asked.problem(private(tmp_path / "empty", "\n"))).detail
+
+
+async def test_file_that_cannot_be_read_to_its_end(asked: Asked) -> None:
+    """A file that opens and then fails is a source that failed, and the next is asked."""
+    asked.environ["NEXT"] = TOKEN
+    assert await asked.text(File("/proc/self/mem"), Env("NEXT")) == TOKEN
+    assert "cannot be read" in asked.notices[0]
+
+
+async def test_file_that_hangs(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that does not answer holds up its own source alone: no other, and no look-up of a name."""
+    monkeypatch.setattr(store_module, "_SOURCE_SECONDS", 0.1)
+    release = threading.Event()
+
+    def hang(*_: object) -> str:
+        release.wait(30)
+        return TOKEN
+
+    monkeypatch.setattr("gatepass.credentials.files.secret", hang)
+    try:
+        for _ in range(20):
+            assert "no answer" in (await asked.problem(File("/hung"))).detail
+            asked.now += 31
+        async with asyncio.timeout(5):
+            await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+        monkeypatch.setattr("gatepass.credentials.files.secret", lambda *_: OTHER)
+        assert await asked.text(File("/other")) == OTHER
+    finally:
+        release.set()
 
 
 # ------------------------------------------------------------------- commands
@@ -350,9 +400,9 @@ async def test_command_has_nobody_to_ask(asked: Asked) -> None:
         try:
             os.open("/dev/tty", os.O_RDWR)
         except OSError:
-            print("nobody", len(sys.stdin.read()))
+            print(f"nobody-{len(sys.stdin.read())}")
     """
-    assert await asked.text(python(program)) == "nobody 0"
+    assert await asked.text(python(program)) == "nobody-0"
 
 
 async def test_command_that_cannot_be_run(asked: Asked, tmp_path: Path) -> None:
@@ -427,6 +477,7 @@ def test_default_by_forge() -> None:
         assert variables([Default()], forge) == ("GH_TOKEN", "GITHUB_TOKEN")
         assert expanded([Env("A"), Default()], forge) == (Env("A"), Env("GH_TOKEN"), Env("GITHUB_TOKEN"), Gh())
     assert variables([Default()], GHE) == ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    assert variables([Gh()], GITHUB) == ("GH_TOKEN", "GITHUB_TOKEN"), "gh prints what they hold"
 
 
 @pytest.fixture
@@ -452,17 +503,37 @@ async def test_git(with_git: Asked) -> None:
 
 
 async def test_programs_at_once(with_git: Asked, tmp_path: Path) -> None:
-    """A client that asks for very many repositories does not start as many programs at once."""
-    helper = f"!f() {{ echo + >> {tmp_path}/log; sleep .1; echo - >> {tmp_path}/log; echo password={TOKEN}; }}; f"
+    """A client that asks for very many repositories does not start as many programs at once, nor holds up another
+    source.
+    """
+    helper = f"!f() {{ echo + >> {tmp_path}/log; sleep .2; echo - >> {tmp_path}/log; echo password={TOKEN}; }}; f"
     (tmp_path / ".gitconfig").write_text(f'[credential]\n\tusername = me\n\thelper = "{helper}"\n')
     audiences = [Audience(GITHUB.api_host, GITHUB, Repository("acme", f"tool-{number}")) for number in range(20)]
-    assert set(await asyncio.gather(*(with_git.text(Git(), audience=each) for each in audiences))) == {TOKEN}
+    crowd = asyncio.gather(*(with_git.text(Git(), audience=each) for each in audiences))
+    await asyncio.sleep(0.05)
+    assert await with_git.text(says(OTHER)) == OTHER
+    assert not crowd.done()
+    assert set(await crowd) == {TOKEN}
     running = most = 0
     for line in (tmp_path / "log").read_text().split():
         running += 1 if line == "+" else -1
         most = max(most, running)
-    assert most <= 8
+    assert most <= 4
     assert running == 0
+
+
+async def test_a_source_that_is_busy_is_asked_again(
+    with_git: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could not be served because of a crowd is told so, and is not refused any longer than the crowd lasts."""
+    (tmp_path / ".gitconfig").write_text('[credential]\n\tusername = me\n\thelper = "!sleep 1; echo password=x; :"\n')
+    monkeypatch.setattr(store_module, "_SOURCE_SECONDS", 0.2)
+    audiences = [Audience(GITHUB.api_host, GITHUB, Repository("acme", f"tool-{number}")) for number in range(5)]
+    crowd = [asyncio.ensure_future(with_git.text(Git(), audience=each)) for each in audiences[:4]]
+    await asyncio.sleep(0.1)
+    assert "is busy" in (await with_git.problem(Git(), audience=audiences[4])).detail
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert await with_git.text(Git(), audience=audiences[4]) == "x"
 
 
 async def test_git_asks_nobody(with_git: Asked, tmp_path: Path) -> None:
@@ -515,6 +586,13 @@ async def test_netrc_at_home(asked: Asked, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     private(tmp_path / ".netrc", f"machine github.com login me password {TOKEN}")
     assert await asked.text(Netrc()) == TOKEN
+
+
+async def test_netrc_without_a_home(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no home, as in a container of nobody's, there is no netrc, and the next source is asked."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    asked.environ["NEXT"] = TOKEN
+    assert await asked.text(Netrc(), Env("NEXT")) == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -619,6 +697,37 @@ async def test_a_refused_secret_is_asked_for_anew(asked: Asked, tmp_path: Path) 
     assert given[0] is not None
     path.write_text("third")
     assert await asked.credentials.replacement(given[0], credential, RELEASE) is None
+
+
+async def test_a_replacement_is_for_who_asked(asked: Asked, tmp_path: Path) -> None:
+    """Two credentials that begin with the same file get what stands in its place from sources of their own."""
+    shared = private(tmp_path / "token", TOKEN)
+    asked.environ |= {"OF_A": "secret-of-a", "OF_B": "secret-of-b"}
+    uses = [
+        (Credential(name, (shared, Env(f"OF_{name}")), frozenset()), Audience(Host(f"{name.lower()}.example")))
+        for name in ("A", "B")
+    ]
+    refused = [await asked.credentials.secret(*use) for use in uses]
+    (tmp_path / "token").unlink()
+    given = await asyncio.gather(
+        *(asked.credentials.replacement(secret, *use) for secret, use in zip(refused, uses, strict=True))
+    )
+    for new, expected in zip(given, ("secret-of-a", "secret-of-b"), strict=True):
+        assert new is None or new.reveal() == expected
+
+
+async def test_the_same_text_is_no_replacement(asked: Asked, tmp_path: Path) -> None:
+    """A file that is read again, and still holds what was refused, does not make anybody try once more."""
+    source = private(tmp_path / "token", TOKEN)
+    allowed = 0
+    for _ in range(12):
+        secret = await asked(source)
+        asked.now += 0.5
+        await asked(source)
+        asked.now += 0.6
+        await asked(source)
+        allowed += asked.credentials.reject(secret)
+    assert allowed <= 2
 
 
 async def test_a_variable_cannot_be_replaced(asked: Asked) -> None:

@@ -15,7 +15,7 @@ import click
 
 from gatepass.errors import GatepassError
 from gatepass.rules_parser import parse
-from gatepass.sources import Command, File, GitHubApp, Keyring
+from gatepass.sources import Default, Env, Gh, GitHubApp
 from gatepass.yaml_source import MAX_SIZE, RulesError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _shipped(name: str, in_source_tree: Path) -> Path:
 def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | None:
     """The text of a file, or None if there is nothing of that name; `found` if nobody asked for this file by name."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened_at_once if found else None) as file:
             if found:
                 _refuse_foreign(os.fstat(file.fileno()), name)
             content = file.read(MAX_SIZE + 1)
@@ -95,18 +95,32 @@ def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | Non
         raise GatepassError(f"{name}:{line}: expected text in UTF-8, got {got}", "save the file as UTF-8") from None
 
 
+def _opened_at_once(path: str, flags: int) -> int:
+    """A pipe under that name would keep us waiting for whoever writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _confined(rules: Rules) -> Rules:
-    """Rules that merely lie in the working folder may have come with somebody's repository: they run no program and
-    open no file or keyring of the user's, until the user names them.
+    """Rules that merely lie in the working folder may have come with somebody's repository.
+
+    Until the user names them they run no program, open nothing of the user's, and send a secret to github.com or a
+    tenant of ghe.com alone.
     """
     for credential in rules.credentials:
+        where = f"{_FILE}: credentials.{credential.name}"
+        hint = (
+            "the file was only found in this folder; if you trust it, name it: "
+            f"`--rules ./{_FILE}`, or `export {_VARIABLE}=./{_FILE}`"
+        )
+        for host in sorted(credential.hosts):
+            forge = rules.forge_of(host)
+            if forge is None or not forge.is_cloud:
+                raise GatepassError(f"{where}: expected github.com or a tenant of ghe.com as host, got `{host}`", hint)
         for source in credential.sources:
-            opened = source.key if isinstance(source, GitHubApp) else source
-            if isinstance(opened, Command | File | Keyring):
-                where = f"{_FILE}: credentials.{credential.name}"
+            asked = source.key if isinstance(source, GitHubApp) else source
+            if not isinstance(asked, Env | Default | Gh):
                 raise GatepassError(
-                    f"{where}: expected a source that runs and opens nothing of yours, got `{source}`",
-                    f"the file was only found in this folder; if you trust it, name it: `{_VARIABLE}=./{_FILE}`",
+                    f"{where}: expected a source that runs and opens nothing of yours, got `{source}`", hint
                 )
     return rules
 
@@ -119,6 +133,8 @@ def _refuse_foreign(status: os.stat_result, name: str) -> None:
     if sys.platform == "win32":  # where the owner is no number, and st_mode does not tell who may write
         return
     hint = f"if you trust it, name it: `{_VARIABLE}=./{_FILE}`"
+    if not stat.S_ISREG(status.st_mode):
+        raise GatepassError(f"{name}: expected a file, got something else", hint)
     if status.st_uid not in {0, os.geteuid()}:
         raise GatepassError(f"{name}: expected a file of your own, got one of user {status.st_uid}", hint)
     if status.st_mode & stat.S_IWOTH:

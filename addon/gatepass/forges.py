@@ -91,6 +91,11 @@ def known(web: Host) -> Forge | None:
     return Forge(web, f"https://api.{web.name}", (*assets, *GITHUB.assets))
 
 
+def is_githubs_own(host: Host) -> bool:
+    """Whether the name is one of GitHub's: gh takes what is below github.com for github.com, whose token it gives."""
+    return host.name in ("github.com", "ghe.com") or host.name.endswith((".github.com", ".ghe.com"))
+
+
 def enterprise_server(web: Host) -> Forge:
     """A GitHub Enterprise Server at that host, with its API where GitHub puts it (REST docs, "Getting started")."""
     return Forge(web, f"https://{web}/api/v3")

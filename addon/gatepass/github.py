@@ -184,7 +184,7 @@ class GitHub:
         self.expect_ok(forge, secret, reply)
         release = decode(reply, Release, forge)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
-        releases_url = reply.url.partition("/releases/")[0] + "/releases"
+        releases_url = reply.url.removesuffix(f"/{which}")
         renamed = None if reply.url == url else _repository(release.html_url)
         return Found(release, releases_url, reply.headers.get("etag"), renamed, refusals.token_expiry(reply.headers))
 
@@ -211,9 +211,8 @@ class GitHub:
                 if response.status_code == 404:
                     raise AssetGoneError
                 if not response.has_redirect_location:
-                    content = await _bounded(response)
-                    status = response.status_code
-                    raise Unresolvable(refusals.refusal(forge, secret, status, response.headers, content))
+                    reply = await _reply(response, api_url, secret)
+                    raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
                 location = response.headers["location"]
             if signed := signed_url(location, api_url, forge):
                 return signed
@@ -233,7 +232,7 @@ class GitHub:
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
-                    return Reply(response.status_code, response.headers, await _bounded(response), url)
+                    return await _reply(response, url, secret)
                 location = response.headers["location"]
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
@@ -243,7 +242,7 @@ class GitHub:
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
         async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
-            return Reply(response.status_code, response.headers, await _bounded(response), url)
+            return await _reply(response, url, secret)
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
         """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
@@ -381,6 +380,16 @@ def _joined(base: str, location: str) -> str:
         return urljoin(base, location)
     except ValueError:
         return ""
+
+
+async def _reply(response: httpx2.Response, url: str, secret: Secret) -> Reply:
+    """The answer, in which the secret that asked does not stand: some servers say what they were sent."""
+    said, removed = secret.reveal(), "[removed]"
+    headers = response.headers
+    if any(said in value for value in headers.values()):
+        headers = httpx2.Headers([(name, value.replace(said, removed)) for name, value in headers.multi_items()])
+    content = (await _bounded(response)).replace(said.encode(), removed.encode())
+    return Reply(response.status_code, headers, content, url)
 
 
 async def _bounded(response: httpx2.Response) -> bytes:

@@ -137,6 +137,7 @@ class Gatepass:
         """Let go of what was learnt and of the connections that it was learnt over."""
         asking, self._asking = self._asking, None
         if asking is not None:
+            asking.credentials.close()
             task = asyncio.get_running_loop().create_task(asking.github.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

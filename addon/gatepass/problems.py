@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
-from gatepass.sources import Gh
+from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gatepass.forges import Forge, Host
     from gatepass.secret import Secret
-    from gatepass.sources import GitHubApp, Source
+    from gatepass.sources import Source
     from gatepass.urls import AssetRef, Repository
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -154,10 +154,37 @@ def no_credential(name: str, tried: Iterable[tuple[Source, str]]) -> Problem:
     """`tried` are the sources, each with the reason why it has none."""
     asked = list(tried)
     reasons = ", ".join(f"`{source}` {reason}" for source, reason in asked)
-    hint = "set one of them where the proxy runs; a variable is read when it starts"
-    if any(isinstance(source, Gh) for source, _ in asked):
-        hint = "`gh auth login` where the proxy runs, or set a variable there, and start it again"
-    return Problem("no-credential", 401, "no credential found", f"credential `{name}` has no value: {reasons}", hint)
+    remedies = list(dict.fromkeys(_remedy(source) for source, _ in asked))
+    return Problem(
+        "no-credential",
+        401,
+        "no credential found",
+        f"credential `{name}` has no value: {reasons}",
+        f"where the proxy runs: {', or '.join(remedies[:3])}",
+    )
+
+
+def _remedy(source: Source) -> str:
+    match source:
+        case Env():
+            return "set the variable, and start it again"
+        case Gh():
+            return "`gh auth login`"
+        case File():
+            return "write the file, with the mode 0600"
+        case Command():
+            return "run the command by hand, and see what it says"
+        case Git():
+            return "ask by hand, with `git credential fill`"
+        case Netrc():
+            return "add the machine to the netrc"
+        case Keyring(service, user):
+            return f"`keyring set {service} {user}`"
+        case GitHubApp():
+            return "see to the App's private key"
+        case Default():
+            return "`gh auth login`, or set a variable"
+    assert_never(source)
 
 
 def unusable_secret(source: Source, what: str) -> Problem:
@@ -188,8 +215,8 @@ def unusable_key(app: GitHubApp) -> Problem:
         "unusable-key",
         401,
         "unusable private key",
-        f"what `{app.key}` holds for `{app}` is no RSA private key in PEM",
-        "generate a private key in the App's settings, and set the whole file",
+        f"what `{app.key}` holds for `{app}` is no RSA private key in PEM, without a passphrase",
+        "set the whole file that the App's settings gave out, or generate another key there",
     )
 
 

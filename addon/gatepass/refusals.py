@@ -87,9 +87,9 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
         if isinstance(cause, socket.gaierror):
             return problems.name_not_resolved(host, cause.strerror or "unknown name")
     texts = [cause.strerror or str(cause) for cause in chain if isinstance(cause, OSError)]
-    text = next(filter(None, (*reversed(texts), str(error))), type(error).__name__)
-    # a text with a URL in it may hold a signature
-    return problems.unreachable(host, type(error).__name__ if "://" in text else text)
+    # what the libraries say of a request may quote its headers, and a text with a URL in it may hold a signature
+    text = next((text for text in reversed(texts) if text and "://" not in text), type(error).__name__)
+    return problems.unreachable(host, text)
 
 
 def is_untrusted(error: Exception) -> bool:

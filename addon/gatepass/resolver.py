@@ -42,14 +42,14 @@ _REFUSED: Final = frozenset({401, 403, 404, 429})
 # The repository was seen, so that no other credential would find more in it.
 _SEEN: Final = frozenset({"asset-not-found", "asset-not-uploaded"})
 # Answers that are the same whatever is asked for with that secret.
-_OF_THE_ACCOUNT: Final = frozenset(
-    {"bad-credential", "expired-credential", "locked-out", "rate-limited", "secondary-rate-limited"}
-)
+_OF_THE_ACCOUNT: Final = frozenset({"bad-credential", "expired-credential", "locked-out"})
+_OF_THE_BUDGET: Final = frozenset({"rate-limited", "secondary-rate-limited"})
 # A release is kept past its lifetime, for asking whether it changed is free.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
 _EXCERPT_BYTES: Final = 8 * 1024 * 1024
 _DIAGNOSIS_SECONDS: Final = 60.0
+_UNMENDED_SECONDS: Final = 300.0
 _EXPIRY_SECONDS: Final = 400 * 86_400.0
 _EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
@@ -262,7 +262,9 @@ class Resolver:
                 refused.append((credential.name, problem))
                 continue
             if credential != known:
-                self._chosen.put(key, credential, _KEPT_SECONDS)
+                self._chosen.put(
+                    key, credential, min((_settled(problem) for _, problem in refused), default=_KEPT_SECONDS)
+                )
             return replace(source, notices=(*source.notices, *problems.passed_over(refused))) if refused else source
         pairs = zip(turn, refused, strict=True)
         told = [(each.name, await self._diagnosed(request, each, problem)) for each, (_, problem) in pairs]
@@ -301,15 +303,17 @@ class Resolver:
             # what is remembered may have outlived the token that it was learnt with
             return known if known.secret is query.secret else replace(known, secret=query.secret)
         account = ("account", query.holder, query.forge.web)
-        if failure := self._failures.get(account):
+        budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
+        if failure := self._failures.get(account) or self._failures.get(budget):
             raise Unresolvable(failure)
         try:
             return await self._once(query.asset_key, partial(self._ask, query))
         except Unresolvable as unresolvable:
             problem = unresolvable.problem
-            if problem.kind in _OF_THE_ACCOUNT and self._failures.get(account) is None:
+            of = account if problem.kind in _OF_THE_ACCOUNT else budget if problem.kind in _OF_THE_BUDGET else None
+            if of is not None and self._failures.get(of) is None:
                 # asking on, for other assets, is what makes a forge lock out or slow down who asks
-                self._failures.put(account, problem, min(problem.retry_after or self._lifetimes.missing, 60))
+                self._failures.put(of, problem, min(problem.retry_after or self._lifetimes.missing, 60))
             raise
 
     async def _ask(self, query: _Query) -> Source:
@@ -476,3 +480,11 @@ class Resolver:
 
 def _audience(request: Resolve) -> Audience:
     return Audience(request.forge.api_host, request.forge, request.ref.repository)
+
+
+def _settled(problem: Problem) -> float:
+    """For how many seconds a credential that met that problem need not be tried again first."""
+    if problem.status == 429:
+        return min(problem.retry_after or 60, 3600)
+    # a right that is missing stays so; a token, or a source, may be mended
+    return _KEPT_SECONDS if problem.status in (403, 404) else _UNMENDED_SECONDS

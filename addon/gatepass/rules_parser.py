@@ -104,6 +104,10 @@ class _Parser:
         if web is None or assets is None or (api is None and entry.api is not UNSET):
             return None
         known = forges.known(web)
+        if known is None and forges.is_githubs_own(web):
+            hint = "github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same"
+            self._wrong((*path, "web"), "a GitHub of your own", entry.web, hint)
+            return None
         if known is not None and entry.api is not UNSET:
             hint = f"the API of `{web}` is known: leave `api` out, and the entry too unless it names `assets`"
             self._wrong((*path, "api"), "no `api` of a built-in forge", entry.api, hint)
@@ -155,8 +159,12 @@ class _Parser:
             self._report(path, "either `command` or `github-app`", "neither" if entry.command is UNSET else "both")
             return None
         if entry.command is not UNSET:
-            if not entry.command[0]:
-                self._wrong((*path, "command", 0), "the name of a program", entry.command[0])
+            first = entry.command[0]
+            if not first:
+                self._wrong((*path, "command", 0), "the name of a program", first)
+            elif " " in first and len(entry.command) == 1 and not first.startswith(("/", "~")):
+                hint = "one word an entry, as no shell takes them apart: `[op, read, …]`"
+                self._wrong((*path, "command", 0), "the name of a program", first, hint)
             return Command(tuple(entry.command), DEFAULT_TTL if entry.ttl is UNSET else entry.ttl)
         if entry.ttl is not UNSET:
             hint = "the App's tokens say themselves when they end"

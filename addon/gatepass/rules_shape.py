@@ -273,7 +273,8 @@ def _faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> 
         try:
             reader(str(value))
         except UnfitError as unfit:
-            yield Fault(path, document.wrong(path, unfit.expected, value, unfit.hint), is_of_shape=False)
+            wrong = document.hidden if unfit.is_secret else document.wrong
+            yield Fault(path, wrong(path, unfit.expected, value, unfit.hint), is_of_shape=False)
 
 
 def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> Iterator[Fault]:
@@ -312,8 +313,7 @@ def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Pat
                     hint = "leave the quotes out" if value in texts else nearest(value, texts)
                 yield Fault(path, document.wrong(path, _expected(kind), value, hint))
         case _:
-            quotable = isinstance(kind, inspect.StrType) and isinstance(value, bool | int | float)
-            yield Fault(path, document.wrong(path, _expected(kind), value, "put it in quotes" if quotable else None))
+            yield Fault(path, document.wrong(path, _expected(kind), value, _slip(kind, value)))
 
 
 def _struct_faults(document: Document, kind: inspect.StructType, value: dict[str, Data], path: Path) -> Iterator[Fault]:
@@ -330,6 +330,18 @@ def _struct_faults(document: Document, kind: inspect.StructType, value: dict[str
     for name, field in fields.items():
         if field.required and name not in value:
             yield Fault((*path, name), document.problem((*path, name), _expected(_plain(field.type)), "nothing"))
+
+
+def _slip(kind: inspect.Type, value: Data) -> str | None:
+    """What makes of the value what it should be."""
+    match kind, value:
+        case inspect.StrType(), bool() | int() | float() | dict():
+            return "put it in quotes"  # to YAML `{credential}` is a mapping
+        case inspect.StrType(), list():
+            return "one text, without the brackets"
+        case inspect.ListType(), str() | int():
+            return "put it in brackets: `[…]`"
+    return None
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:

@@ -20,6 +20,7 @@ from gatepass.yaml_source import nearest
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
@@ -51,12 +52,16 @@ SOURCES: Final = (
 
 
 class UnfitError(ValueError):
-    """A text that is not what it should be: what was expected, and what to do."""
+    """A text that is not what it should be: what was expected, and what to do.
 
-    def __init__(self, expected: str, hint: str | None = None) -> None:
+    `is_secret` tells that the text may be a secret that was put in the wrong place.
+    """
+
+    def __init__(self, expected: str, hint: str | None = None, *, is_secret: bool = False) -> None:
         super().__init__(expected)
         self.expected = expected
         self.hint = hint
+        self.is_secret = is_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ class Template:
         """
         if not _FIELD_VALUE.fullmatch(text):
             raise UnfitError("a header's value in printable ASCII, without spaces around it")
-        if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
-            hint = None
+        if re.search(r"[{}]", _PLACEHOLDER.sub("", text)) or "${" in text:
+            hint = "there is no `$` before it" if "${" in text else None
             if "{basic" in text:
                 hint = "USER has neither colon nor brace, and may be empty: `{basic:}`"
             raise UnfitError("`{credential}` or `{basic:USER}` as the placeholder, and no other brace", hint)
+        if "{basic:" in text and not _PLACEHOLDER.fullmatch(text):
+            raise UnfitError("`{basic:USER}` alone", "it is the whole value, the word `Basic` included")
         return cls(text)
 
     @property
@@ -196,10 +203,11 @@ def read_source(text: str) -> Source:
             if not (service and slash and user):
                 raise UnfitError("`keyring:SERVICE/USER`", "SERVICE and USER are what `keyring set SERVICE USER` got")
             return Keyring(service, user)
-    if _VARIABLE.fullmatch(text) and text.isupper():
-        raise UnfitError(f"a source: {SOURCES}", "`env:NAME` reads the environment variable NAME")
+    if variable := re.fullmatch(r"\$\{?([A-Z_][A-Z_0-9]{0,40})\}?|([A-Z_]{1,40})", text, re.ASCII):
+        raise UnfitError(f"a source: {SOURCES}", f"`env:{variable[1] or variable[2]}` reads the environment variable")
     kinds = ["env:", "file:", "keyring:"] if colon else list(_PLAIN_SOURCES)
-    raise UnfitError(f"a source: {SOURCES}", nearest(kind + colon, kinds))
+    is_secret = not (_KIND.fullmatch(kind) if colon else re.fullmatch(r"[a-z-]{1,12}", text, re.ASCII))
+    raise UnfitError(f"a source: {SOURCES}", nearest(kind.lower() + colon, kinds), is_secret=is_secret)
 
 
 def read_key_source(text: str) -> Env | File:
@@ -214,7 +222,8 @@ def read_key_source(text: str) -> Env | File:
             return _read_variable(argument)
         case "file":
             return _read_file(argument)
-    raise UnfitError("`file:PATH` or `env:NAME`", "the App's settings page gives out its private key, a PEM file")
+    hint = "the App's settings page gives out its private key, a PEM file"
+    raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
 
 
 def _read_variable(name: str) -> Env:
@@ -224,6 +233,8 @@ def _read_variable(name: str) -> Env:
 
 
 def _read_file(path: str) -> File:
+    if path.startswith("//"):
+        raise UnfitError("`file:PATH` with an absolute path", "it is no URL: PATH begins with one `/`")
     # the working folder is another one for each who starts the proxy
     if not (path.startswith("~") or PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()):
         raise UnfitError("`file:PATH` with an absolute path", "begin PATH with `/`, or with `~/` for your home")

@@ -36,12 +36,23 @@ type Origin = tuple[Source, Hashable]
 class Secret:
     """A secret that cannot be printed, formatted, compared or pickled by accident."""
 
-    __slots__ = ("_identity", "_value", "origin", "source")
+    __slots__ = ("_identity", "_payer", "_value", "origin", "source")
 
-    def __init__(self, value: str, source: str, origin: Origin | None = None, identity: Hashable | None = None) -> None:
-        """`identity` stands for the secret where its fingerprint would: tokens that follow each other share one."""
+    def __init__(
+        self,
+        value: str,
+        source: str,
+        origin: Origin | None = None,
+        identity: Hashable | None = None,
+        payer: Hashable | None = None,
+    ) -> None:
+        """`identity` stands for the secret where its fingerprint would: tokens that follow each other share one.
+
+        `payer` has the budget that it spends, when that is not its own alone.
+        """
         self._value = value
         self._identity = identity
+        self._payer = payer
         self.source = source
         """The source it came from, such as `env:GH_TOKEN`: this may be shown."""
         self.origin = origin
@@ -57,7 +68,7 @@ class Secret:
 
     def anew(self) -> Secret:
         """The same text as a secret with which nothing has been learnt yet."""
-        return Secret(self._value, self.source, self.origin, secrets.token_hex(8))
+        return Secret(self._value, self.source, self.origin, secrets.token_hex(8), self._payer)
 
     @property
     def kind(self) -> str:
@@ -71,6 +82,10 @@ class Secret:
     def identity(self, salt: bytes) -> Hashable:
         """Under what is remembered what was learnt with it."""
         return self.fingerprint(salt) if self._identity is None else self._identity
+
+    def payer(self, salt: bytes) -> Hashable:
+        """Whose budget at its forge it spends."""
+        return self.identity(salt) if self._payer is None else self._payer
 
     def __repr__(self) -> str:
         return f"<Secret from {self.source}>"

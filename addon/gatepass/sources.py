@@ -131,6 +131,7 @@ def is_local(source: Source) -> bool:
 
 
 def variables(sources: Iterable[Source], forge: Forge | None) -> tuple[str, ...]:
-    """The environment variables that hold a secret for these sources."""
-    keys = (source.key if isinstance(source, GitHubApp) else source for source in expanded(sources, forge))
+    """The environment variables that hold a secret for these sources; gh reads those of `default`, too."""
+    asked = (Default() if isinstance(source, Gh) else source for source in sources)
+    keys = (source.key if isinstance(source, GitHubApp) else source for source in expanded(asked, forge))
     return tuple(key.name for key in keys if isinstance(key, Env))

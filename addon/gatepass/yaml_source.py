@@ -42,7 +42,7 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]{1,18}|[0-9]{1,18}(?:\.[0-9]{0,18})?
 _LONGEST_SHOWN: Final = 80
 _HIDDEN: Final = "a text that is not shown"
 _HIDDEN_HINT: Final = "a secret does not belong in this file: name the variable that holds it, as in `env:GH_TOKEN`"
-_SECRET: Final = re.compile(r"gh[pousr]_|github_pat_|glpat-|//[^/]*@", re.IGNORECASE)
+_SECRET: Final = re.compile(r"gh[pousr]_|github_pat_|glpat-|//[^/]*@|[^\s/:]:[^\s/@]+@", re.IGNORECASE)
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -89,6 +89,10 @@ class Document:
         """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why."""
         shown = show(value)
         return self.problem(path, expected, shown, _HIDDEN_HINT if shown == _HIDDEN else hint)
+
+    def hidden(self, path: Path, expected: str, _value: Data, _hint: str | None = None) -> RuleProblem:
+        """`wrong`, of a value that may be a secret though it does not look like one."""
+        return self.problem(path, expected, _HIDDEN, _HIDDEN_HINT)
 
 
 def show(value: Data) -> str:

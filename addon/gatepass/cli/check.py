@@ -64,6 +64,7 @@ def check(file: str | None, offline: bool, wants_schema: bool) -> None:
         names = ", ".join(f"`{rule.name}`" for rule in failing)
         click.echo(f"\nno credential works for {names}", err=True)
         sys.exit(1)
+    click.echo(f"\nevery rule has a credential that {'may work' if offline else 'works'}")
 
 
 class _Use(NamedTuple):
@@ -80,6 +81,7 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
         github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
         stack.push_async_callback(github.close)
         credentials = Credentials(os.environ, github, notice=lambda text: click.echo(f"note: {text}", err=True))
+        stack.callback(credentials.close)
         introspection = Introspection(github, time.time)
         for use in _all_uses(rules):
             audience = use.audience

@@ -16,3 +16,10 @@ class AbsentError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.failed = failed
+
+
+class BusyError(AbsentError):
+    """The source could not be asked: too many ask it for other things."""
+
+    def __init__(self) -> None:
+        super().__init__("is busy with other questions", failed=True)

@@ -9,6 +9,7 @@ https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-githu
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +21,19 @@ import msgspec
 
 from gatepass import problems, refusals
 from gatepass.cache import Cache
+from gatepass.credentials.fitness import fit
 from gatepass.github import decode
-from gatepass.problems import Unresolvable
-from gatepass.secret import Secret
+from gatepass.problems import Problem, Unresolvable
+from gatepass.secret import Audience, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from gatepass.forges import Forge
     from gatepass.github import GitHub, Reply
-    from gatepass.secret import Audience, Origin
+    from gatepass.secret import Origin
     from gatepass.sources import GitHubApp
+    from gatepass.urls import Repository
 
 # GitHub refuses a JWT of the future, and one for more than ten minutes: our clocks may differ by one.
 _JWT_PAST: Final = 60
@@ -39,6 +42,9 @@ _MARGIN: Final = 300.0
 """Seconds before its end at which a token is made anew."""
 _INSTALLATION_SECONDS: Final = 3600
 _MOST_INSTALLATIONS: Final = 1000
+_REFUSED_SECONDS: Final = 10
+# What the App is told whatever it asks for.
+_OF_THE_APP: Final = frozenset({"app-not-accepted", "locked-out", "rate-limited", "secondary-rate-limited"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +73,77 @@ class Apps:
         self._github = github
         self._clock = clock
         self._installations: Cache[Hashable, int] = Cache(_MOST_INSTALLATIONS, clock)
+        self._refusals: Cache[Hashable, Problem] = Cache(_MOST_INSTALLATIONS, clock)
 
     async def token(self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None) -> Token:
         """A new token, which takes the place of `old` if there is one."""
         forge, repository = audience.forge, audience.repository
         assert forge is not None  # the rules see to it
         jwt = await self.jwt(app, key)
-        installation, is_sure = await self._installation(app, jwt, audience)
-        asked = _url(forge, f"app/installations/{installation}/access_tokens")
         wanted: dict[str, object] = {"permissions": {"contents": "read"}}
-        narrowed = wanted | ({"repositories": [repository.name]} if repository else {})
-        reply = await self._github.post(forge, asked, jwt, narrowed)
-        if reply.status in (404, 422) and not is_sure:
-            # it is another installation now, or one that does not hold this repository
+        if repository is not None:
+            wanted["repositories"] = [repository.name]
+        installation, is_known = await self._installation(app, jwt, audience)
+        reply = await self._made(app, forge, jwt, installation, wanted)
+        if reply.status == 404 and is_known:
+            # it was removed, and perhaps made again
             self._installations.drop(self._key(app, audience))
             installation, _ = await self._installation(app, jwt, audience)
-            asked = _url(forge, f"app/installations/{installation}/access_tokens")
-            reply = await self._github.post(forge, asked, jwt, narrowed)
+            reply = await self._made(app, forge, jwt, installation, wanted)
         if reply.status == 422 and repository is not None:
-            # an old name of it may not be known here; what the token may see is told by the lookup
-            reply = await self._github.post(forge, asked, jwt, wanted)
+            # it is not the installation's, or not by that name: a token for more than was asked for is none
+            number = await self._renamed(app, forge, jwt, repository)
+            if number is not None:
+                wanted = {"permissions": {"contents": "read"}, "repository_ids": [number]}
+                reply = await self._made(app, forge, jwt, installation, wanted)
         if reply.status != 201:
-            raise Unresolvable(_refusal(app, forge, audience, jwt, reply))
+            raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
         granted = decode(reply, _Granted, forge)
         now = self._clock()
-        # by the forge's own clock, where it tells it
-        seconds = granted.expires_at.timestamp() - (_date(reply) or now)
+        try:
+            # by the forge's own clock, where it tells it
+            seconds = granted.expires_at.timestamp() - (_date(reply) or now)
+        except (OverflowError, ValueError):
+            seconds = 0.0
+        if seconds <= 0:
+            raise Unresolvable(problems.malformed(forge.api_host, "a token that has ended already"))
         identity = old.identity(b"") if old else ("app", app.id, secrets.token_hex(8))
         return Token(
-            Secret(granted.token, str(app), origin, identity), now + max(seconds - _MARGIN, seconds / 2), now + seconds
+            Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation)),
+            now + max(seconds - _MARGIN, seconds / 2),
+            now + seconds,
         )
+
+    async def _made(
+        self, app: GitHubApp, forge: Forge, jwt: Secret, installation: int, wanted: Mapping[str, object]
+    ) -> Reply:
+        self._expect_accepted(app, forge)
+        return await self._github.post(
+            forge, _url(forge, f"app/installations/{installation}/access_tokens"), jwt, wanted
+        )
+
+    async def _renamed(self, app: GitHubApp, forge: Forge, jwt: Secret, repository: Repository) -> int | None:
+        """The number of a repository that is asked for by an old name: GitHub answers for that from another address.
+
+        Raises:
+            Unresolvable: the App has no installation there.
+        """
+        reply = await self._github.ask(forge, _url(forge, f"repos/{repository}/installation"), jwt)
+        if reply.status != 200:
+            raise Unresolvable(self._refused(app, forge, Audience(forge.api_host, forge, repository), jwt, reply))
+        number = re.fullmatch(r".*/repositories/([0-9]{1,18})/installation", reply.url, re.ASCII)
+        return int(number[1]) if number else None
+
+    def _expect_accepted(self, app: GitHubApp, forge: Forge) -> None:
+        """Ask no more with a key that was refused a moment ago: that is what makes a forge lock out who asks."""
+        if problem := self._refusals.get((app, forge.web)):
+            raise Unresolvable(problem)
+
+    def _refused(self, app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, reply: Reply) -> Problem:
+        problem = _refusal(app, forge, audience, jwt, reply)
+        if problem.kind in _OF_THE_APP:
+            self._refusals.put((app, forge.web), problem, min(problem.retry_after or _REFUSED_SECONDS, 60))
+        return problem
 
     async def jwt(self, app: GitHubApp, key: str) -> Secret:
         """The App's own credential, for minutes. To sign takes some milliseconds, which are a thread's."""
@@ -105,14 +152,15 @@ class Apps:
         return Secret(await asyncio.to_thread(_signed, app, key, claims), str(app))
 
     async def _installation(self, app: GitHubApp, jwt: Secret, audience: Audience) -> tuple[int, bool]:
-        """The installation, and whether it has just been told to be the repository's own."""
+        """The installation, and whether it was found before, so that it may be another now."""
         if app.installation is not None:
-            return app.installation, True
+            return app.installation, False
         key = self._key(app, audience)
         if known := self._installations.get(key):
-            return known, False
+            return known, True
         forge, repository = audience.forge, audience.repository
         assert forge is not None
+        self._expect_accepted(app, forge)
         if app.owner is not None:
             # for organisations, too (actions/create-github-app-token, `lib/main.js`)
             url = _url(forge, f"users/{quote(app.owner)}/installation")
@@ -122,10 +170,10 @@ class Apps:
             raise Unresolvable(problems.app_without_installation(app))
         reply = await self._github.ask(forge, url, jwt)
         if reply.status != 200:
-            raise Unresolvable(_refusal(app, forge, audience, jwt, reply))
+            raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
         found = decode(reply, _Installation, forge).id
         self._installations.put(key, found, _INSTALLATION_SECONDS)
-        return found, True
+        return found, False
 
     @staticmethod
     def _key(app: GitHubApp, audience: Audience) -> Hashable:
@@ -141,11 +189,11 @@ def _signed(app: GitHubApp, key: str, claims: Mapping[str, object]) -> str:
     try:
         # `jwt.encode` wants the issuer to be text, and GitHub an App's number to be one
         return jwt.PyJWS().encode(msgspec.json.encode(claims), key, algorithm="RS256")
-    except (jwt.exceptions.PyJWTError, ValueError, TypeError):
+    except (jwt.exceptions.PyJWTError, ValueError, TypeError, AttributeError):  # the last for a public key
         raise Unresolvable(problems.unusable_key(app)) from None
 
 
-def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, reply: Reply) -> problems.Problem:
+def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, reply: Reply) -> Problem:
     """What GitHub's answer to the App means (REST docs, apps)."""
     message = refusals.message(reply.content)
     match reply.status:
@@ -169,5 +217,5 @@ def _url(forge: Forge, path: str) -> str:
 def _date(reply: Reply) -> float | None:
     try:
         return parsedate_to_datetime(reply.headers.get("date", "")).replace(tzinfo=UTC).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -32,8 +32,11 @@ def secret(source: Source, path: str) -> str:
         AbsentError: there is none, or it cannot be read.
         Unresolvable: others may read it, or it is too large to be a secret.
     """
-    with _opened(source, Path(os.path.expanduser(path))) as file:  # noqa: PTH111 — Path's own raises for an unknown user
-        content = file.read(_MOST + 1)
+    with _opened(source, _at_home(path)) as file:
+        try:
+            content = file.read(_MOST + 1)
+        except OSError as error:
+            raise AbsentError(f"cannot be read: {(error.strerror or 'an error').lower()}", failed=True) from None
     if len(content) > _MOST:
         raise Unresolvable(problems.unusable_secret(source, f"more than {_MOST} bytes"))
     return content.decode(errors="surrogateescape")
@@ -49,16 +52,23 @@ def netrc(source: Source, names: Iterable[str], environ: Mapping[str, str]) -> s
         Unresolvable: others may read it.
     """
     path = _netrc_path(environ)
-    _opened(source, path).close()
-    try:
-        entries = netrc_format.netrc(str(path)).hosts
-    except (netrc_format.NetrcParseError, UnicodeDecodeError, OSError) as error:
-        line = getattr(error, "lineno", None)
-        raise AbsentError(f"cannot be read{f', line {line}' if line else ''}", failed=True) from None
+    with _opened(source, path) as file:
+        # the very file that was looked at, where its descriptor has a name
+        opened = Path(f"/dev/fd/{file.fileno()}")
+        try:
+            entries = netrc_format.netrc(str(opened if opened.exists() else path)).hosts
+        except (netrc_format.NetrcParseError, UnicodeDecodeError, OSError) as error:
+            line = getattr(error, "lineno", None)
+            raise AbsentError(f"({path}) cannot be read{f', line {line}' if line else ''}", failed=True) from None
     found = next((entries[name][2] for name in names if name in entries and name != "default"), None)
     if not found:
         raise AbsentError(f"has no password for {', '.join(names)}")
     return found
+
+
+def _at_home(path: str) -> Path:
+    """`path` with its `~` opened, if there is such a home: Path's own raises where there is none."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _netrc_path(environ: Mapping[str, str]) -> Path:
@@ -66,7 +76,7 @@ def _netrc_path(environ: Mapping[str, str]) -> Path:
     if named := environ.get("NETRC"):
         return Path(named)
     names = (".netrc", "_netrc") if sys.platform == "win32" else (".netrc",)
-    paths = [Path.home() / name for name in names]
+    paths = [_at_home(f"~/{name}") for name in names]
     return next((path for path in paths if path.exists()), paths[0])
 
 

@@ -7,9 +7,10 @@ many want the same secret, its source is asked once.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass import problems
 from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
-from gatepass.credentials.absence import AbsentError
+from gatepass.credentials.absence import AbsentError, BusyError
 from gatepass.credentials.app import Apps
+from gatepass.credentials.fitness import expect_token, fit
 from gatepass.problems import Problem, Unresolvable
 from gatepass.secret import Secret
 from gatepass.sources import (
@@ -36,7 +38,7 @@ from gatepass.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 
     from gatepass.github import GitHub
     from gatepass.rules import Credential
@@ -47,10 +49,10 @@ SECONDS: Final = 10.0
 """All sources of a credential must have answered by then."""
 _SOURCE_SECONDS: Final = 9.0
 
-# RFC 9110, section 5.5: what a field value may hold; anything else could end the header and begin another.
-_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*", re.ASCII)
 _SIZE: Final = 4096
-_MOST_PROGRAMS: Final = 8
+# Of each source: a client chooses the repositories that git's helpers are asked for.
+_MOST_PROGRAMS: Final = 4
+_MOST_THREADS: Final = 4
 # A file is read again after a second, so that a secret that is mounted anew is seen.
 _FILE_SECONDS: Final = 1.0
 _ABSENT_SECONDS: Final = 10.0
@@ -100,7 +102,9 @@ class Credentials:
         self._rejected: Cache[Origin, Secret] = Cache(_SIZE, clock)
         self._told: Cache[Hashable, str] = Cache(_SIZE, clock)
         self._flights: Flights[Hashable] = Flights()
-        self._gate = asyncio.Semaphore(_MOST_PROGRAMS)
+        self._gates: dict[Source, asyncio.Semaphore] = {}
+        self._executor = ThreadPoolExecutor(_MOST_THREADS, "gatepass-secrets")
+        self._threads: dict[Hashable, Future[str]] = {}
         self._salt = secrets.token_bytes(32)
 
     async def secret(self, credential: Credential, audience: Audience) -> Secret:
@@ -118,6 +122,8 @@ class Credentials:
                     except AbsentError as error:
                         absent.append((source, error))
                     else:
+                        if audience.forge is not None:
+                            expect_token(source, secret)
                         self._tell(credential, absent, source, secret)
                         return secret
         except TimeoutError:
@@ -143,11 +149,10 @@ class Credentials:
         if key is None:
             return False
         held = self._held.get(key)
-        if held is not None and held.given is not secret:
+        if held is not None and isinstance(held.given, Secret) and not held.given.is_same(secret):
             return True  # it has been replaced meanwhile
-        before = self._rejected.get(key)
-        if before is not None and before is not secret:
-            return False
+        if (before := self._rejected.get(key)) is not None:
+            return before is secret  # another one has been tried since, or the same text was got again
         self._held.drop(key)
         self._rejected.put(key, secret, _REJECTED_SECONDS)
         return True
@@ -162,7 +167,8 @@ class Credentials:
         if key is None:
             return None
         ask = partial(self._replaced, key, refused, credential, audience)
-        return await self._flights.share(("replacement", key), ask)
+        # what takes its place depends on the credential's other sources, and on whom it is for
+        return await self._flights.share(("replacement", key, credential, audience), ask)
 
     async def _replaced(
         self, key: Origin, refused: Secret, credential: Credential, audience: Audience
@@ -186,7 +192,7 @@ class Credentials:
 
     async def _from(self, source: Source, audience: Audience) -> Secret:
         if isinstance(source, Env):  # as cheap to ask as to remember
-            return Secret(_fit(source, self._variable(source)), str(source))
+            return Secret(fit(source, self._variable(source)), str(source))
         key = (source, _scope(source, audience))
         held = self._held.get(key)
         if held is None or held.until <= self._clock():
@@ -207,8 +213,7 @@ class Credentials:
         """What the source gives now, remembered; a token that is still good where no other is to be had."""
         old = held.given if held and isinstance(held.given, Secret) else None
         try:
-            async with asyncio.timeout(_SOURCE_SECONDS):
-                new = await self._asked(key, source, audience, old)
+            new = await self._asked(key, source, audience, old)
         except (AbsentError, TimeoutError, Unresolvable) as error:
             if held and old and self._clock() < held.expires:
                 self._notice(f"`{source}` could not be renewed, and is used till its end: {error}")
@@ -224,23 +229,25 @@ class Credentials:
     def _none(self, source: Source, error: AbsentError | TimeoutError | Unresolvable) -> _Held:
         """Why it has none, to be remembered for a while: to ask again would cost the same, and give as little."""
         seconds, given = _ABSENT_SECONDS, error.problem if isinstance(error, Unresolvable) else error
-        if isinstance(given, TimeoutError):
-            given = AbsentError(f"gave no answer in {_SOURCE_SECONDS:g} s", failed=True)
         if isinstance(given, AbsentError) and given.failed:
             seconds = _FAILED_SECONDS
         if isinstance(source, File | Netrc):
             seconds = _FILE_SECONDS
+        if isinstance(given, TimeoutError):
+            given, seconds = AbsentError(f"gave no answer in {_SOURCE_SECONDS:g} s", failed=True), _FAILED_SECONDS
+        if isinstance(given, BusyError):
+            seconds = 0.0  # it was not asked
         now = self._clock()
         return _Held(given, now, now + seconds, now + seconds)
 
     async def _asked(self, key: Origin, source: Source, audience: Audience, old: Secret | None) -> _Held:
         if isinstance(source, GitHubApp):
-            token = await self._apps.token(source, await self._private_key(source), audience, key, old)
+            async with asyncio.timeout(_SOURCE_SECONDS):
+                token = await self._apps.token(source, await self._private_key(source), audience, key, old)
             secret, until, expires = token.secret, token.renew_at, token.expires
-            _fit(source, secret.reveal())
         else:
             text, seconds = await self._text(source, audience)
-            secret = Secret(_fit(source, text), str(source), key)
+            secret = Secret(fit(source, text), str(source), key)
             until = expires = self._clock() + seconds
         return _Held(secret, self._clock(), until, expires)
 
@@ -251,7 +258,7 @@ class Credentials:
                     # `\\n` is what becomes of a line's end in a variable that can have but one line
                     return self._variable(app.key).replace("\\n", "\n")
                 case File(path):
-                    return await asyncio.to_thread(files.secret, app.key, path)
+                    return await self._in_thread(app.key, partial(files.secret, app.key, path))
         except AbsentError as absent:
             raise AbsentError(f"has no private key: `{app.key}` {absent.reason}", failed=absent.failed) from None
 
@@ -270,12 +277,16 @@ class Credentials:
         """What a source says, and for how many seconds it is to be believed."""
         match source:
             case File(path):
-                return await asyncio.to_thread(files.secret, source, path), _FILE_SECONDS
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    return await self._in_thread(source, partial(files.secret, source, path)), _FILE_SECONDS
             case Netrc():
-                return await asyncio.to_thread(files.netrc, source, _names(audience), self._environ), _FILE_SECONDS
+                names = _names(audience)
+                read = partial(files.netrc, source, names, self._environ)
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    return await self._in_thread((source, names), read), _FILE_SECONDS
             case Env() | GitHubApp() | Default():
                 raise AssertionError("asked elsewhere")
-        async with self._gate:
+        async with self._turn(source):
             match source:
                 case Command(argv, ttl):
                     return await programs.command(argv, self._environ), ttl
@@ -286,6 +297,35 @@ class Credentials:
                 case Keyring():
                     return await programs.keyring(source, self._environ), DEFAULT_TTL
         assert_never(source)
+
+    @asynccontextmanager
+    async def _turn(self, source: Source) -> AsyncIterator[None]:
+        """A few programs of a source may run at once, whatever clients ask for; none waits for another source's."""
+        gate = self._gates.setdefault(source, asyncio.Semaphore(_MOST_PROGRAMS))
+        try:
+            async with asyncio.timeout(_SOURCE_SECONDS):
+                await gate.acquire()
+        except TimeoutError:
+            raise BusyError from None
+        try:
+            yield
+        finally:
+            gate.release()
+
+    async def _in_thread(self, key: Hashable, read: Callable[[], str]) -> str:
+        """What blocks, in a thread of our own: those of the loop look up names. None joins one that hangs."""
+        if (former := self._threads.get(key)) is not None and not former.done():
+            raise AbsentError("gives no answer, and has not given up on the last question", failed=True)
+        self._threads[key] = self._executor.submit(read)
+        try:
+            return await asyncio.wrap_future(self._threads[key])
+        finally:
+            if self._threads[key].done():
+                del self._threads[key]
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _scope(source: Source, audience: Audience) -> Hashable:
@@ -307,15 +347,3 @@ def _names(audience: Audience) -> tuple[str, ...]:
     forge = audience.forge
     hosts = (audience.host, *((forge.web, forge.api_host) if forge else ()))
     return tuple(dict.fromkeys(host.name for host in hosts))
-
-
-def _fit(source: Source, text: str) -> str:
-    """The secret in what a source gave: without the space around it, and of nothing that a header may not hold."""
-    value = text.strip()
-    if not value:
-        raise AbsentError("is empty" if isinstance(source, Env | File) else "gave nothing")
-    if "\n" in value:
-        raise Unresolvable(problems.unusable_secret(source, "it has several lines"))
-    if not _HEADER_SAFE.fullmatch(value):
-        raise Unresolvable(problems.unusable_secret(source, "it has characters that no header may hold"))
-    return value

@@ -48,7 +48,7 @@ def rights(headers: Mapping[str, str], token_kind: str, *, private: bool | None)
     if scopes is None:
         asked = headers.get("x-accepted-github-permissions")
         wants = f"; this needs `{asked}`" if asked else ""
-        return Step("rights", "ok", f"GitHub does not tell the permissions of a {token_kind}{wants}")
+        return Step("rights", "ok", f"GitHub does not tell the permissions of this {token_kind}{wants}")
     held = {scope.strip() for scope in scopes.split(",") if scope.strip()}
     found = f"scopes: {', '.join(sorted(held)) or 'none'}"
     if "repo" in held or private is False:

@@ -71,6 +71,16 @@ class Introspection:
             account.budget(reply.headers, now),
         ]
 
+    def of_itself(self, reply: Reply, secret: Secret) -> list[Step]:
+        """`standing`, where no repository was asked for: of single sign-on GitHub tells only then."""
+        steps = self.standing(reply, secret, private=None)
+        return [
+            Step("sso", "skip", "told when a repository is asked for: `gatepass explain URL`")
+            if step.name == "sso" and step.state == "ok"
+            else step
+            for step in steps
+        ]
+
     async def account(self, forge: Forge, secret: Secret) -> tuple[Step, Reply | Problem]:
         """Who it is, and the answer that told; or why the forge does not say."""
         try:
@@ -126,11 +136,17 @@ async def of_credential(
             secret = await credentials.secret(replace(credential, sources=asked), audience)
             yield account.credential(credential.name, secret)
         except Unresolvable as lacking:
-            if lacking.problem.kind == "no-credential" and len(asked) < len(sources):
-                found = f"`{sources[len(asked)]}` may need the network, and was not asked"
-                yield Step("credential", "skip", found)
-            else:
+            if lacking.problem.kind != "no-credential" or len(asked) == len(sources):
                 yield client_view.failed("credential", lacking.problem)
+                return
+            following = sources[len(asked)]
+            if isinstance(following, GitHubApp):
+                try:
+                    await credentials.app_jwt(following)
+                except Unresolvable as unusable:
+                    yield client_view.failed("credential", unusable.problem)
+                    return
+            yield Step("credential", "skip", f"`{following}` may need the network, and was not asked")
         return
     apps = {str(source): source for source in sources if isinstance(source, GitHubApp)}
     try:
@@ -155,5 +171,5 @@ async def of_credential(
     step, reply = await introspection.account(forge, secret)
     yield step
     if not isinstance(reply, Problem):
-        for step in introspection.standing(reply, secret, private=None):
+        for step in introspection.of_itself(reply, secret):
             yield step

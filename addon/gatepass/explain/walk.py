@@ -84,6 +84,7 @@ class Inquiry:
         self._api = ApiInquiry(self._resolver, self._github, Introspection(self._github, clock), self._attempts)
 
     async def aclose(self) -> None:
+        self._credentials.close()
         await self._github.close()
 
     async def look(self, target: Target) -> AsyncIterator[Step]:
