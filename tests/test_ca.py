@@ -76,7 +76,9 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    env = clean_environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config"))
+    env = clean_environment(
+        HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config"), GATEPASS_RULES=str(tmp_path / "rules.yaml")
+    )
     shell = Shell(tmp_path, env)
     shell.rules("localhost")
     return shell

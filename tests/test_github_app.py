@@ -408,6 +408,23 @@ async def test_an_installations_budget_is_one(client: Client, app: App) -> None:
     assert len(client.calls("/releases/")) == 1
 
 
+async def test_a_passing_fault_does_not_decide_for_long(client: Client, app: App) -> None:
+    """While the first credential's budget is used up another serves, and the first again when it is full."""
+    client.environ["MINE"] = client.github.token
+    mine = Credential("mine", (Env("MINE"),), frozenset())
+    app.installations[0].limit = app.installations[0].used = 10
+    app.installations[0].reset = int(client.now) + 300
+    assert (await client.resolve("acme/tool", "v1.0", mine)).credential == "mine"
+    client.github.repositories[0].releases.append(Release("v2.0", [Asset("tool.bin", b"2")]))
+    client.now += 400
+    assert (await client.resolve("acme/tool", "v2.0", mine)).credential == "ours"
+    app.installations.clear()
+    client.github.tokens[1:] = []
+    client.now += 4000
+    client.github.repositories[0].releases.append(Release("v3.0", [Asset("tool.bin", b"3")]))
+    assert (await client.resolve("acme/tool", "v3.0", mine)).credential == "mine"
+
+
 async def test_not_selected(client: Client, app: App) -> None:
     """So is one that the installation, known from another repository, does not hold."""
     app.installations[0].repositories = {"acme/tool"}

@@ -1,7 +1,7 @@
 """What a program prints: the one way to ask gh, git's helpers, the keyring, and whatever else a user has.
 
 A program runs off the loop, without a shell, a terminal or standard input that could wait for somebody, and with a
-deadline, after which it and all that it started are killed. Nothing that it prints is repeated: its output is the
+deadline, after which it and its session are killed. Nothing that it prints is repeated: its output is the
 secret, and its errors may hold one.
 """
 
