@@ -194,6 +194,14 @@ async def test_an_app_on_several_accounts(client: Client, app: App) -> None:
     assert sees(client, await client.secret("initech/tool")) == {"initech/tool"}
 
 
+async def test_many_repositories_at_once(client: Client) -> None:
+    """However many repositories are asked for at once, each gets its token, and the key is no bottleneck."""
+    names = [f"acme/repository-{number}" for number in range(20)]
+    client.github.repositories += [Repository("acme", name.removeprefix("acme/")) for name in names]
+    secrets = await asyncio.gather(*(client.secret(name) for name in names))
+    assert [sees(client, secret) for secret in secrets] == [{name} for name in names]
+
+
 async def test_a_renamed_repository(client: Client) -> None:
     """A repository that is asked for by an old name is named by its number: the token is for it alone all the same."""
     client.github.repositories[0].rename("acme/hammer")

@@ -313,15 +313,18 @@ class Credentials:
             gate.release()
 
     async def _in_thread(self, key: Hashable, read: Callable[[], str]) -> str:
-        """What blocks, in a thread of our own: those of the loop look up names. None joins one that hangs."""
-        if (former := self._threads.get(key)) is not None and not former.done():
-            raise AbsentError("gives no answer, and has not given up on the last question", failed=True)
-        self._threads[key] = self._executor.submit(read)
+        """What blocks, in a thread of our own, for those of the loop look up names; one for all who want the same."""
+        thread = self._threads.get(key)
+        if thread is None or thread.done():
+            thread = self._threads[key] = self._executor.submit(read)
+        waiting = asyncio.wrap_future(thread)
+        # looked at, lest asyncio warn when all who asked have gone
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            return await asyncio.wrap_future(self._threads[key])
+            return await asyncio.shield(waiting)
         finally:
-            if self._threads[key].done():
-                del self._threads[key]
+            if thread.done():
+                self._threads.pop(key, None)
 
     def close(self) -> None:
         """Let the threads go."""
