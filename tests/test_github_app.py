@@ -223,6 +223,16 @@ async def test_no_token_is_for_more_than_was_asked_for(client: Client, app: App,
     assert [token for token in client.github.tokens if token.kind == "installation"] == []
 
 
+async def test_an_installation_that_is_not_the_repositorys(client: Client, app: App, app_key_file: Path) -> None:
+    """A repository of another account than the installation that was given is told as not held by it."""
+    app.installations.append(Installation("other"))
+    client.github.repositories.append(Repository("other", "else"))
+    source = GitHubApp(app.client_id, File(str(app_key_file)), installation=app.installations[0].id)
+    problem = await client.problem("other/else", source)
+    assert (problem.kind, problem.status) == ("app-not-installed", 404)
+    assert "has no installation for other/else" in problem.detail
+
+
 async def test_a_repository_called_releases(client: Client) -> None:
     """A name that is a word of the API's paths, too, is a name."""
     client.github.repositories.append(

@@ -251,7 +251,7 @@ def app_suspended(app: GitHubApp, forge: Forge) -> Problem:
 
 
 def app_not_installed(app: GitHubApp, forge: Forge, repository: Repository | None) -> Problem:
-    where = str(repository) if repository and not (app.owner or app.installation) else app.owner
+    where = str(repository) if repository else app.owner
     what = f"`{app}` has no installation for {where}" if where else f"`{app}` has no installation {app.installation}"
     return Problem(
         "app-not-installed",

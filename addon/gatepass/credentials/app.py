@@ -205,6 +205,8 @@ def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, repl
             return problems.app_not_accepted(app, forge, message)
         case 404:
             return problems.app_not_installed(app, forge, audience.repository)
+        case 422 if "repository" in message:
+            return problems.app_not_installed(app, forge, audience.repository)
         case 422:
             return problems.app_lacks_permission(app, forge, message)
     return refusals.refusal(forge, jwt, reply.status, reply.headers, reply.content)
