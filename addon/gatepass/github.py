@@ -9,6 +9,7 @@ Sources: GitHub's REST documentation (releases, release assets, best practices, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -107,6 +108,12 @@ class Reply:
     headers: httpx2.Headers
     content: bytes
     url: str
+
+
+def silence_libraries() -> None:
+    """Let the libraries only warn: they write URLs with their signatures at INFO, and headers at DEBUG."""
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:

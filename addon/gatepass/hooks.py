@@ -28,7 +28,7 @@ from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
 from gatepass.delivery import Answer, Rewrite, Serve
 from gatepass.errors import GatepassError
 from gatepass.forges import Host
-from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, signed_url
+from gatepass.github import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, signed_url, silence_libraries
 from gatepass.problems import Problem, Unresolvable
 from gatepass.resolver import Resolver
 from gatepass.rules import ResolveRelease
@@ -93,9 +93,7 @@ class Gatepass:
             "",
             "The rules file; else $GATEPASS_RULES, ./rules.yaml, the user's config folder, and the built-in rules.",
         )
-        # these write URLs with their signatures at INFO, and headers at DEBUG
-        for library in ("httpx2", "httpcore2"):
-            logging.getLogger(library).setLevel(logging.WARNING)
+        silence_libraries()
 
     def configure(self, updated: set[str]) -> None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from gatepass.credentials.store import Credentials
 from gatepass.errors import GatepassError
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import upstream_trust
-from gatepass.github import GitHub
+from gatepass.github import GitHub, silence_libraries
 from gatepass.rules import InjectHeaders, ResolveRelease
 from gatepass.rules_shape import schema
 from gatepass.rules_text import describe
@@ -55,9 +54,7 @@ def check(file: str | None, offline: bool, wants_schema: bool) -> None:
         click.echo(error, err=True)
         sys.exit(1)
     click.echo(describe(rules))
-    # these write URLs with their signatures at INFO, and headers at DEBUG
-    for library in ("httpx2", "httpcore2"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    silence_libraries()
     working = asyncio.run(_working(rules, offline=offline))
     failing = [rule for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]
     if failing:

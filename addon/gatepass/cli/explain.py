@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.shell import bundle, upstream_trust
 from gatepass.explain.walk import Inquiry, Target, read_url
+from gatepass.github import silence_libraries
 
 if TYPE_CHECKING:
     import ssl
@@ -64,9 +64,7 @@ def explain(
     target, through_proxy = _read(url, proxy, file)
     if report_file is not None:
         report.check(report_file)
-    # these write URLs with their signatures at INFO, and headers at DEBUG
-    for library in ("httpx2", "httpcore2"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    silence_libraries()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a name may hold what the terminal cannot show
 
