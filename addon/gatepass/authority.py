@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepass import trust
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -344,7 +344,7 @@ def _refuse_shared(path: Path, status: os.stat_result, mode: int) -> None:
 
 
 def _unusable(folder: Path, error: OSError) -> GatepassError:
-    reason = (error.strerror or "an error").lower()
+    reason = why(error)
     return GatepassError(
         f"{folder}: expected a folder for the CA, got `{reason}`",
         "let $HOME be a folder that you may write to, or serve with a CA of your own: `-- --set confdir=FOLDER`",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 from gatepass.rules_parser import parse
 from gatepass.sources import Default, Env, Gh, GitHubApp
 from gatepass.yaml_source import MAX_SIZE, RulesError
@@ -83,7 +83,7 @@ def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | Non
             raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None
         return None
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         raise GatepassError(f"{name}: expected a readable file, got `{reason}`", hint) from None
     if len(content) > MAX_SIZE:
         raise GatepassError(f"{name}: expected at most {MAX_SIZE} bytes, got more", hint)

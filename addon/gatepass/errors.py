@@ -1,4 +1,4 @@
-"""The one error that is meant for a person: what is wrong, and what to do about it."""
+"""The one error that is meant for a person: what is wrong, and what to do about it; and the system's own words."""
 
 
 class GatepassError(Exception):
@@ -14,3 +14,8 @@ class GatepassError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+
+def why(error: OSError) -> str:
+    """What the system says is wrong, as part of a sentence; without the file's name, which has been said."""
+    return (error.strerror or "an error").lower()

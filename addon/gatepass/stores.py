@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gatepass import trust
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,9 +166,7 @@ def install(platform: Platform, pem: str) -> Path:
     try:
         trust.write(store.path, pem)
     except OSError as error:
-        raise GatepassError(
-            f"{store.path}: expected to write it, got `{(error.strerror or 'an error').lower()}`"
-        ) from None
+        raise GatepassError(f"{store.path}: expected to write it, got `{why(error)}`") from None
     try:
         _call(store.added)
     except GatepassError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gatepass import authority, config, stores, trust
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 
 if TYPE_CHECKING:
     from gatepass.authority import Authority
@@ -162,5 +162,5 @@ def _save(path: Path, content: bytes) -> None:
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
         trust.update(target, content)
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gatepass import problems
 from gatepass.credentials.absence import AbsentError
+from gatepass.errors import why
 from gatepass.problems import Unresolvable
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def secret(source: Source, path: str) -> str:
         try:
             content = file.read(_MOST + 1)
         except OSError as error:
-            raise AbsentError(f"cannot be read: {(error.strerror or 'an error').lower()}", failed=True) from None
+            raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
     if len(content) > _MOST:
         raise Unresolvable(problems.unusable_secret(source, f"more than {_MOST} bytes"))
     return content.decode(errors="surrogateescape")
@@ -88,7 +89,7 @@ def _opened(source: Source, path: Path) -> BinaryIO:
     except (FileNotFoundError, NotADirectoryError):
         raise AbsentError("does not exist") from None
     except OSError as error:
-        raise AbsentError(f"cannot be read: {(error.strerror or 'an error').lower()}", failed=True) from None
+        raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
     try:
         _check(source, path, descriptor)
         return os.fdopen(descriptor, "rb")

@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from gatepass.credentials.absence import AbsentError
+from gatepass.errors import why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ async def _output(
             start_new_session=True,  # so that all of it can be killed, and a terminal's keys do not reach it
         )
     except OSError as error:
-        raise AbsentError(f"cannot be run: {(error.strerror or 'an error').lower()}", failed=True) from None
+        raise AbsentError(f"cannot be run: {why(error)}", failed=True) from None
     try:
         stdin = transport.get_pipe_transport(0)
         assert isinstance(stdin, asyncio.WriteTransport)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gatepass import urls
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 from gatepass.forges import HTTPS_PORT, Host
 
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError:
         raise GatepassError(f"{path}: expected text in UTF-8, got other bytes", "save the file as UTF-8") from None
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         raise GatepassError(f"{path}: expected a readable file, got `{reason}`", "name another with `--file`") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from gatepass import trust
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 from gatepass.explain import shell
 from gatepass.explain.redaction import redact
 from gatepass.rules_text import describe
@@ -64,7 +64,7 @@ def check(path: Path) -> None:
                 if not path.is_file() or path.is_symlink() or file.readline() != _TITLE:
                     raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", hint) from None
 
 
@@ -78,7 +78,7 @@ def write(path: Path, text: str) -> None:
     try:
         trust.write(path, text.encode(), 0o600)
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None
 
 

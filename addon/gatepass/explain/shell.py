@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import certifi
 
 from gatepass import environment, inherited, trust
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
 
@@ -43,7 +43,7 @@ def bundle(environ: Mapping[str, str]) -> Step:
     except FileNotFoundError:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which does not exist", _BUNDLE_HINT)
     except OSError as error:
-        reason = (error.strerror or "an error").lower()
+        reason = why(error)
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {reason}", _BUNDLE_HINT)
     certificates = trust.combine(text)
     if not certificates:
