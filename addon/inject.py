@@ -3,7 +3,7 @@
 import logging
 
 try:
-    from gatepass.hooks import Gatepass
+    from gatepass.proxy.addon import Gatepass
 except ModuleNotFoundError as error:
     if error.name is not None and error.name.partition(".")[0] in ("gatepass", "mitmproxy"):
         raise

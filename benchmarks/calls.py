@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import programs, servers
 from benchmarks.client import Request, at_once
 from benchmarks.report import Figure
-from gatepass import environment
+from gatepass.shell import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from benchmarks import servers
 from benchmarks.report import Comparison
 from gatepass.credentials.store import Credentials
-from gatepass.forges import Forge, Host
-from gatepass.github import GitHub
-from gatepass.rules import Credential
+from gatepass.forge.hosts import Forge, Host
+from gatepass.forge.urls import Repository
+from gatepass.github.client import GitHub
+from gatepass.rules.model import Credential
 from gatepass.secret import Audience
 from gatepass.sources import Command, Env, File, Gh, Git, GitHubApp, Keyring, Netrc
-from gatepass.urls import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

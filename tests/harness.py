@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gatepass import environment, trust
+from gatepass.shell import environment
+from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -157,7 +158,7 @@ def mitmdump(
 def client_bundle(confdir: Path, *others: Path) -> Path:
     """The proxy's CA, and these."""
     texts = [path.read_text() for path in (confdir / "mitmproxy-ca-cert.pem", *others)]
-    return trust.write(confdir / "client.pem", trust.combine(*texts))
+    return bundles.write(confdir / "client.pem", bundles.combine(*texts))
 
 
 @dataclass(frozen=True)

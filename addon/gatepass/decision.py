@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems, urls
-from gatepass.conditions import CONDITIONS, span
-from gatepass.fields import folded
-from gatepass.rules import DOWNLOADS, InjectHeaders, ResolveRelease
+from gatepass import problems
+from gatepass.forge import urls
+from gatepass.http.conditions import CONDITIONS, span
+from gatepass.http.fields import folded
+from gatepass.rules.model import DOWNLOADS, InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from gatepass.forges import Forge, Host
-    from gatepass.rules import Credential, Rule, Rules
-    from gatepass.rules_values import Template
+    from gatepass.forge.hosts import Forge, Host
+    from gatepass.rules.model import Credential, Rule, Rules
+    from gatepass.rules.values import Template
 
 
 @dataclass(frozen=True, slots=True)

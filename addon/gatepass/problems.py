@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gatepass.forges import Forge, Host
+    from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.urls import AssetRef, Repository
     from gatepass.secret import Secret
     from gatepass.sources import Source
-    from gatepass.urls import AssetRef, Repository
 
 CONTENT_TYPE: Final = "application/problem+json"
 """Without a charset: uv reads the details of exactly this type (FACTS.md, measured)."""

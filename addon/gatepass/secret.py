@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from gatepass.forges import Forge, Host
+    from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.urls import Repository
     from gatepass.sources import Source
-    from gatepass.urls import Repository
 
 # The prefixes that GitHub gives tokens ("About authentication to GitHub", token formats).
 _KINDS: Final = {

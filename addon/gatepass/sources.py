@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gatepass.forges import Forge
+    from gatepass.forge.hosts import Forge
 
 DEFAULT_TTL: Final = 300
 """Seconds for which what a program printed is kept, where nothing else is said."""

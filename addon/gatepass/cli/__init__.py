@@ -1,4 +1,7 @@
-"""The command line: launches, and never decides. One module a command, imported when it is asked for."""
+"""The command line: one module a command, imported when it is asked for.
+
+Launches, and never decides: what is said of rules, URLs and problems is made elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatepass import authority, config, stores, trust
 from gatepass.errors import GatepassError, why
+from gatepass.rules import locate
+from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
-    from gatepass.authority import Authority
-    from gatepass.rules import Rules
+    from gatepass.rules.model import Rules
+    from gatepass.trust.authority import Authority
 
 _rules_option = click.option(
     "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
@@ -57,11 +58,11 @@ def renew(rules: Path | None) -> None:
     folder = authority.default_folder()
     made = authority.renew(folder, sorted(_load(rules).hosts))
     click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
-    bundle = folder / trust.BUNDLE_FILE
+    bundle = folder / bundles.BUNDLE_FILE
     if bundle.exists():
         # the shell's own part may have come from another shell, and is kept
         own = {"SSL_CERT_FILE": str(bundle)}
-        trust.update(bundle, trust.client_bundle(own, made.pem))
+        bundles.update(bundle, bundles.client_bundle(own, made.pem))
         click.echo(f"rewrote {bundle}, which clients read when they start")
     click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
     click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
@@ -91,8 +92,8 @@ def bundle(rules: Path | None, output: Path | None) -> None:
     """
     folder = authority.default_folder()
     found = authority.load(folder) or authority.obtain(folder, sorted(_load(rules).hosts))
-    path = (output or folder / trust.BUNDLE_FILE).absolute()
-    _save(path, trust.client_bundle(os.environ, found.pem).encode("ascii"))
+    path = (output or folder / bundles.BUNDLE_FILE).absolute()
+    _save(path, bundles.client_bundle(os.environ, found.pem).encode("ascii"))
     click.echo(path)
 
 
@@ -125,7 +126,7 @@ def _present() -> Authority:
 
 
 def _load(rules: Path | None) -> Rules:
-    return config.load(str(rules) if rules else None, os.environ, Path.cwd())
+    return locate.load(str(rules) if rules else None, os.environ, Path.cwd())
 
 
 def _describe(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, str]:
@@ -160,7 +161,7 @@ def _save(path: Path, content: bytes) -> None:
         target = path.resolve()
         if target.exists() and not target.is_file():
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
-        trust.update(target, content)
+        bundles.update(target, content)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None

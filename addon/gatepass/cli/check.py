@@ -15,24 +15,25 @@ import click
 import httpx2
 import msgspec
 
-from gatepass import config, inherited
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
 from gatepass.errors import GatepassError
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import upstream_trust
-from gatepass.github import GitHub, silence_libraries
-from gatepass.rules import InjectHeaders, ResolveRelease
-from gatepass.rules_shape import schema
-from gatepass.rules_text import describe
+from gatepass.github.client import GitHub, silence_libraries
+from gatepass.rules import locate
+from gatepass.rules.describe import describe
+from gatepass.rules.model import InjectHeaders, ResolveRelease
+from gatepass.rules.shape import schema
 from gatepass.secret import Audience
+from gatepass.shell import inherited
 from gatepass.sources import GitHubApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gatepass.forges import Host
-    from gatepass.rules import Credential, Rule, Rules
+    from gatepass.forge.hosts import Host
+    from gatepass.rules.model import Credential, Rule, Rules
 
 
 @click.command("check")
@@ -49,7 +50,7 @@ def check(file: str | None, offline: bool, wants_schema: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
         return
     try:
-        rules = config.load(file, os.environ, Path.cwd())
+        rules = locate.load(file, os.environ, Path.cwd())
     except GatepassError as error:
         click.echo(error, err=True)
         sys.exit(1)

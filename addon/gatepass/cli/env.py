@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from gatepass import actions, environment, running, shells, undo
 from gatepass.errors import GatepassError
+from gatepass.shell import actions, environment, running, syntax, undo
 
 
 @click.command()
-@click.option("--shell", type=click.Choice(shells.NAMES), help="In whose syntax; else that of $SHELL.")
+@click.option("--shell", type=click.Choice(syntax.NAMES), help="In whose syntax; else that of $SHELL.")
 @click.option("--github-actions", is_flag=True, help="Set them for the job's next steps, through $GITHUB_ENV.")
 @click.option("--unset", is_flag=True, help="Print what undoes it.")
 @click.option("--proxy", metavar="HOST:PORT", help="Which `gatepass serve`, if several run.")
@@ -29,19 +29,19 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
         raise click.UsageError("--github-actions goes with neither --shell nor --unset: a later step cannot unset")
     if unset and proxy:
         raise click.UsageError("--unset goes without --proxy: what was set is undone, whichever server it was for")
-    syntax = shell or shells.detect(os.environ)
+    name = shell or syntax.detect(os.environ)
     if unset:
-        _print(shells.render(syntax, undo.undo(os.environ)))
+        _print(syntax.render(name, undo.undo(os.environ)))
         return
     server = running.choose(running.find(os.environ), proxy)
     _refuse_lost(server.bundle, server.ca)
     variables = environment.for_client(server.proxy, server.bundle, server.ca, undo.before(os.environ))
     if github_actions:
         _export(variables)
-    elif syntax == "dotenv":  # a file remembers nothing of a shell
-        _print(shells.render(syntax, variables))
+    elif name == "dotenv":  # a file remembers nothing of a shell
+        _print(syntax.render(name, variables))
     else:
-        _print(shells.render(syntax, undo.remember(variables, os.environ)))
+        _print(syntax.render(name, undo.remember(variables, os.environ)))
 
 
 def _export(variables: dict[str, str]) -> None:

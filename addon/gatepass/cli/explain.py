@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from gatepass import config
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
 from gatepass.explain import lockfiles, report
@@ -24,7 +23,8 @@ from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.shell import bundle, upstream_trust
 from gatepass.explain.walk import Inquiry, Target, read_url
-from gatepass.github import silence_libraries
+from gatepass.github.client import silence_libraries
+from gatepass.rules import locate
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from gatepass.rules import Rules
+    from gatepass.rules.model import Rules
 
 _AT_ONCE: Final = 4
 _EXPECTED: Final = "expected https://HOST/OWNER/REPO/releases/download/TAG/FILE"
@@ -125,7 +125,7 @@ def _found(file: Path | None) -> Path:
 def _rules(file: str | None) -> tuple[Rules | None, Step]:
     """The rules, or why there are none."""
     try:
-        rules = config.load(file, os.environ, Path.cwd())
+        rules = locate.load(file, os.environ, Path.cwd())
     except GatepassError as error:
         first, *more = error.message.splitlines()
         others = f", and {len(more)} lines more" if more else ""

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import authority, config, environment, inherited, scratch, trust
 from gatepass.errors import GatepassError
+from gatepass.rules import locate
+from gatepass.shell import environment, inherited, tempdir
+from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatepass.rules import Rules
+    from gatepass.rules.model import Rules
 
 # What a supervisor sends to end, reload or poke a program; and what a terminal sends to the command as well.
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
@@ -51,7 +53,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         if rules is None:
             # it has a proxy; a second one before it would find no token
             _execute(command)
-    loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
     upstream = inherited.upstream(os.environ)
     tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
     for host in sorted(loaded.hosts):
@@ -62,19 +64,19 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     if tokens and sys.stderr.isatty():
         click.echo(f"gatepass: {', '.join(tokens)} kept from the command (--keep-token leaves it)", err=True)
 
-    with scratch.folder() as folder:
+    with tempdir.private() as folder:
         ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
-        trust.write(folder / authority.CA_FILE, ca, 0o600)
-        shell = trust.shell_bundle(os.environ)
+        bundles.write(folder / authority.CA_FILE, ca, 0o600)
+        shell = bundles.shell_bundle(os.environ)
         settings: dict[str, Any] = {
-            "ssl_verify_upstream_trusted_ca": str(trust.write(folder / trust.UPSTREAM_FILE, shell)),
+            "ssl_verify_upstream_trusted_ca": str(bundles.write(folder / bundles.UPSTREAM_FILE, shell)),
             # else names of the upstream certificate, which this CA may not vouch for, would come along
             "upstream_cert": False,
         }
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
-        bundle = trust.write(folder / trust.BUNDLE_FILE, trust.combine(shell, ca))
-        certificate = trust.write(folder / "ca.pem", trust.combine(ca, trust.shell_extras(os.environ)))
+        bundle = bundles.write(folder / bundles.BUNDLE_FILE, bundles.combine(shell, ca))
+        certificate = bundles.write(folder / "ca.pem", bundles.combine(ca, bundles.shell_extras(os.environ)))
         # where there is a proxy on the way out already, nothing goes directly
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
@@ -106,7 +108,7 @@ async def _run(
     verbose: bool,
 ) -> int:
     # imported here, for it takes a second: wrong usage and wrong rules are told before
-    from gatepass.proxy import Causes, proxy
+    from gatepass.proxy.embedded import Causes, proxy
 
     gc.freeze()
     gc.enable()

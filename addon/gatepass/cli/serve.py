@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import authority, config, environment, running, trust
 from gatepass.errors import GatepassError
+from gatepass.rules import locate
+from gatepass.shell import environment, running
+from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mitmproxy.options import Options
 
-    from gatepass.rules import Rules
+    from gatepass.rules.model import Rules
 
 
 # The modes in which a connection's server is an address, and its name is in the client's SNI.
@@ -39,7 +41,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another.
     """
-    loaded = config.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
@@ -56,7 +58,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main
 
-    from gatepass.proxy import listening_port
+    from gatepass.proxy.embedded import listening_port
 
     gc.freeze()
     gc.enable()
@@ -71,7 +73,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = trust.update(confdir / trust.BUNDLE_FILE, trust.client_bundle(os.environ, ca))
+            bundle = bundles.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
             address = f"http://{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
@@ -98,13 +100,13 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
                 options.update(upstream_cert=False)
             self.addons.add(Announce())
 
-    arguments = ["-s", str(config.script_path()), "--listen-host", host, "--listen-port", str(port)]
+    arguments = ["-s", str(locate.script_path()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        upstream_ca = trust.write(Path(folder) / trust.UPSTREAM_FILE, trust.shell_bundle(os.environ))
+        upstream_ca = bundles.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 

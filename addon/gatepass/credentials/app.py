@@ -19,21 +19,22 @@ from urllib.parse import quote
 
 import msgspec
 
-from gatepass import problems, refusals
+from gatepass import problems
 from gatepass.cache import Cache
-from gatepass.credentials.fitness import fit
-from gatepass.github import decode
+from gatepass.credentials.validation import fit
+from gatepass.github import refusals
+from gatepass.github.client import decode
 from gatepass.problems import Problem, Unresolvable
 from gatepass.secret import Audience, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from gatepass.forges import Forge
-    from gatepass.github import GitHub, Reply
+    from gatepass.forge.hosts import Forge
+    from gatepass.forge.urls import Repository
+    from gatepass.github.client import GitHub, Reply
     from gatepass.secret import Origin
     from gatepass.sources import GitHubApp
-    from gatepass.urls import Repository
 
 # GitHub refuses a JWT of the future, and one for more than ten minutes: our clocks may differ by one.
 _JWT_PAST: Final = 60

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gatepass import problems
-from gatepass.credentials.absence import AbsentError
+from gatepass.credentials.errors import AbsentError
 from gatepass.errors import why
 from gatepass.problems import Unresolvable
 

@@ -17,13 +17,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from gatepass.credentials.absence import AbsentError
+from gatepass.credentials.errors import AbsentError
 from gatepass.errors import why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gatepass.forges import Host
+    from gatepass.forge.hosts import Host
     from gatepass.secret import Audience
     from gatepass.sources import Keyring
 

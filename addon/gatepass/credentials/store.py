@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass import problems
 from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
-from gatepass.credentials.absence import AbsentError, BusyError
 from gatepass.credentials.app import Apps
-from gatepass.credentials.fitness import expect_token, fit
+from gatepass.credentials.errors import AbsentError, BusyError
+from gatepass.credentials.validation import expect_token, fit
 from gatepass.problems import Problem, Unresolvable
 from gatepass.secret import Secret
 from gatepass.sources import (
@@ -40,8 +40,8 @@ from gatepass.sources import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 
-    from gatepass.github import GitHub
-    from gatepass.rules import Credential
+    from gatepass.github.client import GitHub
+    from gatepass.rules.model import Credential
     from gatepass.secret import Audience, Origin
     from gatepass.sources import Source
 

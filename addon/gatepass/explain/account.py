@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from gatepass import refusals
 from gatepass.explain.explanation import Step
+from gatepass.github import refusals
 from gatepass.secret import UNKNOWN_KIND
 
 if TYPE_CHECKING:

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass import problems, refusals
+from gatepass import problems
 from gatepass.explain import account, client_view
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import Step
-from gatepass.github import GitHub, decode
+from gatepass.github import refusals
+from gatepass.github.client import GitHub, decode
 from gatepass.problems import Problem, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gatepass.assets.resolver import Resolver, Source
     from gatepass.decision import Resolve
     from gatepass.explain.introspection import Introspection
-    from gatepass.resolver import Resolver, Source
     from gatepass.secret import Secret
 
 

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from gatepass import delivery, problems
-from gatepass.delivery import Answer
+from gatepass import problems
+from gatepass.assets import delivery
+from gatepass.assets.delivery import Answer
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
+from gatepass.forge.signed import SignedUrl
 from gatepass.problems import Unresolvable
-from gatepass.signed import SignedUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from gatepass.forges import Host
-    from gatepass.github import GitHub
-    from gatepass.resolver import Resolver, Source
+    from gatepass.assets.resolver import Resolver, Source
+    from gatepass.forge.hosts import Host
+    from gatepass.github.client import GitHub
 
 
 async def within[T](call: Awaitable[T], host: Host) -> T:

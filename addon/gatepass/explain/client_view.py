@@ -15,7 +15,7 @@ from gatepass.explain.explanation import Step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gatepass.forges import Host
+    from gatepass.forge.hosts import Host
     from gatepass.problems import Problem
 
 

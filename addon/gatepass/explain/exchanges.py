@@ -6,19 +6,17 @@ Keeps no body and no secret: headers and URLs are cleared when they are noted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gatepass.explain.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import httpx2
 
+    from gatepass.github.client import Hooks
     from gatepass.secret import Secret
-
-type Hooks = dict[str, list[Callable[..., Any]]]
-"""Event hooks of an HTTP client."""
 
 _MOST: Final = 300
 

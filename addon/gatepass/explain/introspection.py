@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass import problems, refusals
+from gatepass import problems
 from gatepass.explain import account, client_view
 from gatepass.explain.attempts import within
 from gatepass.explain.explanation import Step
-from gatepass.github import GitHub, decode
+from gatepass.github import refusals
+from gatepass.github.client import GitHub, decode
 from gatepass.problems import Problem, Unresolvable
 from gatepass.sources import GitHubApp, expanded, is_local
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from gatepass.credentials.store import Credentials
-    from gatepass.forges import Forge
-    from gatepass.github import Reply
-    from gatepass.rules import Credential
+    from gatepass.forge.hosts import Forge
+    from gatepass.github.client import Reply
+    from gatepass.rules.model import Credential
     from gatepass.secret import Audience, Secret
 
 

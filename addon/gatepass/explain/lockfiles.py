@@ -10,9 +10,9 @@ import tomllib
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gatepass import urls
 from gatepass.errors import GatepassError, why
-from gatepass.forges import HTTPS_PORT, Host
+from gatepass.forge import urls
+from gatepass.forge.hosts import HTTPS_PORT, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

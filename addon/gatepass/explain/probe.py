@@ -17,15 +17,15 @@ from gatepass import problems
 from gatepass.errors import GatepassError
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
-from gatepass.forges import HTTPS_PORT, Host
-from gatepass.github import USER_AGENT
-from gatepass.refusals import causes
+from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.github.client import USER_AGENT
+from gatepass.github.refusals import causes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
-    from gatepass.explain.exchanges import Hooks
+    from gatepass.github.client import Hooks
 
 CONNECT_SECONDS: Final = 5.0
 STEP_SECONDS: Final = 20.0

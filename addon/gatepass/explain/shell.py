@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import certifi
 
-from gatepass import environment, inherited, trust
 from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
+from gatepass.shell import environment, inherited
+from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from gatepass.explain.exchanges import Hooks
-    from gatepass.forges import Host
+    from gatepass.forge.hosts import Host
+    from gatepass.github.client import Hooks
 
 PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 VARIABLES: Final = (*PROXIES, *inherited.NO_PROXY, *environment.TRUST, "SSL_CERT_DIR")
@@ -45,7 +46,7 @@ def bundle(environ: Mapping[str, str]) -> Step:
     except OSError as error:
         reason = why(error)
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {reason}", _BUNDLE_HINT)
-    certificates = trust.combine(text)
+    certificates = bundles.combine(text)
     if not certificates:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which holds no certificate in PEM", _BUNDLE_HINT)
     try:
@@ -66,7 +67,7 @@ def upstream_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(cadata=trust.shell_bundle(environ))
+        context.load_verify_locations(cadata=bundles.shell_bundle(environ))
     except (GatepassError, ssl.SSLError):  # `bundle` says what is wrong with it
         context.load_verify_locations(certifi.where())
     return context
@@ -81,7 +82,7 @@ def client_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
         context.load_default_certs()
         return context
     try:
-        if file and (certificates := trust.combine(Path(file).read_text(encoding="utf-8", errors="replace"))):
+        if file and (certificates := bundles.combine(Path(file).read_text(encoding="utf-8", errors="replace"))):
             context.load_verify_locations(cadata=certificates)
         if folder:
             context.load_verify_locations(capath=folder)

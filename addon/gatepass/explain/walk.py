@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gatepass import urls
+from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
 from gatepass.explain import account, client_view, shell
@@ -19,20 +19,20 @@ from gatepass.explain.api_inquiry import ApiInquiry
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import Step
 from gatepass.explain.introspection import Introspection
-from gatepass.explain.misses import nearest_miss
-from gatepass.forges import HTTPS_PORT, Host
-from gatepass.github import GitHub, UnclearError
+from gatepass.explain.mismatch import nearest_miss
+from gatepass.forge import urls
+from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.github.client import GitHub, UnclearError
 from gatepass.problems import Unresolvable
-from gatepass.resolver import Resolver, Source
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from gatepass.explain.exchanges import Hooks
-    from gatepass.rules import Credential, Rules
+    from gatepass.forge.urls import AssetRef
+    from gatepass.github.client import Hooks
+    from gatepass.rules.model import Credential, Rules
     from gatepass.secret import Secret
-    from gatepass.urls import AssetRef
 
 _FORM: Final = "/OWNER/REPO/releases/download/TAG/FILE"
 

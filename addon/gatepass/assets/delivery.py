@@ -1,0 +1,88 @@
+"""From an asset's source to what is done for one request: answer it here, or send it on, and where to.
+
+Asks the resolver for a byte where one is needed; knows neither flows nor rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from gatepass.assets import answers
+from gatepass.decision import MOST_IN_MEMORY, Want, want
+from gatepass.github.client import OCTET_STREAM
+from gatepass.http.conditions import CONDITIONS, PARTIAL, is_unmodified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mitmproxy.http import Response
+
+    from gatepass.assets.resolver import Resolver, Source
+    from gatepass.github.client import Excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The request is answered here: by a redirect to the signed URL, or by what is known of the asset."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The request goes to the asset host, without a credential, and is answered in place."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The request goes to the asset endpoint of the API, with the credential: the forge streams."""
+
+    source: Source
+
+
+type Plan = Answer | Serve | Rewrite
+
+
+async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping[str, str]) -> Plan:
+    """How this client gets what it wants of the asset.
+
+    Raises:
+        Unresolvable: the asset host does not give it.
+    """
+    wanted = want(method, headers)
+    conditions = {name: headers[name] for name in PARTIAL if name in headers}
+    match wanted:
+        case Want.WHOLE:
+            return _whole(source)
+        case Want.NEWER | Want.HEADERS:
+            first = await resolver.first_byte(source)
+            if any(name in headers for name in CONDITIONS):
+                unmodified = is_unmodified(conditions, first.headers.get("etag"), first.headers.get("last-modified"))
+                if unmodified:
+                    return Answer(answers.unmodified(first))
+            return _whole(source) if wanted is Want.NEWER else Answer(_described(source, first))
+        case Want.EXCERPT:
+            part = await resolver.excerpt(source, conditions, MOST_IN_MEMORY)
+            # a host that gives the whole where a part was asked for is followed, but not into memory
+            return _part(source) if part.status == 200 else Answer(answers.excerpt(part, source.host))
+        case Want.PART:
+            return _part(source)
+    assert_never(wanted)
+
+
+def _whole(source: Source) -> Plan:
+    return Rewrite(source) if source.signed is None else Answer(answers.redirect(source.signed))
+
+
+def _part(source: Source) -> Plan:
+    return Rewrite(source) if source.signed is None else Serve(source)
+
+
+def _described(source: Source, first: Excerpt) -> Response:
+    asset = source.asset
+    return answers.description(
+        first, source.host, asset.size if asset else None, asset.content_type if asset else OCTET_STREAM
+    )

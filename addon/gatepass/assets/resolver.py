@@ -1,0 +1,491 @@
+"""From a decision to the asset: asked for once, however many want it, and remembered while it holds.
+
+Knows credentials, the API client and the caches; knows neither flows nor mitmproxy. What was learnt with one
+credential is kept under it, so that no other profits from its rights; of several that a rule names, that which may see
+a repository is remembered for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from gatepass import problems
+from gatepass.cache import Cache, Flights
+from gatepass.github import diagnosis
+from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
+from gatepass.problems import Unresolvable
+from gatepass.secret import Audience
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+    from datetime import datetime
+
+    from gatepass.credentials.store import Credentials
+    from gatepass.decision import Resolve
+    from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.signed import SignedUrl
+    from gatepass.forge.urls import AssetRef
+    from gatepass.github.client import Asset, Excerpt, Found, GitHub
+    from gatepass.problems import Problem
+    from gatepass.rules.model import Credential, Rules
+    from gatepass.secret import Secret
+
+# Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
+_LASTING: Final = frozenset({401, 403, 404, 429})
+# What another credential may help against: to be refused, to see nothing, to have no budget left.
+_REFUSED: Final = frozenset({401, 403, 404, 429})
+# The repository was seen, so that no other credential would find more in it.
+_SEEN: Final = frozenset({"asset-not-found", "asset-not-uploaded"})
+# Answers that are the same whatever is asked for with that secret.
+_OF_THE_ACCOUNT: Final = frozenset({"bad-credential", "expired-credential", "locked-out"})
+_OF_THE_BUDGET: Final = frozenset({"rate-limited", "secondary-rate-limited"})
+# A release is kept past its lifetime, for asking whether it changed is free.
+_KEPT_SECONDS: Final = 86_400
+_MAX_PAGES: Final = 50
+_EXCERPT_BYTES: Final = 8 * 1024 * 1024
+_DIAGNOSIS_SECONDS: Final = 60.0
+_UNMENDED_SECONDS: Final = 300.0
+_EXPIRY_SECONDS: Final = 400 * 86_400.0
+_EXPIRES_SOON: Final = 7 * 86_400.0
+_FIRST_BYTE: Final = {"Range": "bytes=0-0"}
+# What is asked before the real question must leave time for it, and for passing on when it is not answered.
+_PUBLIC_SECONDS: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an asset's bytes are to be had, and under which key it is remembered.
+
+    `signed` is None for a forge that streams: then they are at `api_url`, with `secret`. A public asset has neither
+    of these, nor an `asset`. `reused` tells that `signed` was handed out before, and so may have been revoked since.
+    """
+
+    key: Hashable
+    forge: Forge
+    ref: AssetRef
+    signed: SignedUrl | None
+    reused: bool = False
+    asset: Asset | None = None
+    api_url: str = ""
+    secret: Secret | None = None
+    credential: str = ""
+    notices: tuple[str, ...] = ()
+    """What its user should know, though it works."""
+
+    @property
+    def version(self) -> Hashable:
+        """Changes when the asset does: GitHub gives a file that was uploaded again a new id."""
+        return (self.key, self.asset.id if self.asset else self.signed and self.signed.path)
+
+    @property
+    def host(self) -> Host:
+        """The host that the bytes come from."""
+        return self.forge.api_host if self.signed is None else self.signed.host
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A release as last seen, to be asked for again at `fresh_until`; `assets` are those met so far, by name.
+
+    `next_page` is the first page of the whole list that has not been read, None when all have been; the last was read
+    at `paged`.
+    """
+
+    found: Found
+    assets: Mapping[str, Asset]
+    fresh_until: float
+    next_page: int | None = 1
+    paged: float = 0
+
+    def uploaded(self, name: str) -> Asset | None:
+        asset = self.assets.get(name)
+        return asset if asset is not None and asset.state == "uploaded" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
+
+    forge: Forge
+    ref: AssetRef
+    credential: Credential
+    secret: Secret
+    holder: Hashable
+
+    @property
+    def release_key(self) -> Hashable:
+        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
+
+    @property
+    def asset_key(self) -> Hashable:
+        return (self.release_key, self.ref.name)
+
+
+class Resolver:
+    """Finds assets. Every method may raise `Unresolvable`, and `TimeoutError` after `TOTAL_SECONDS`."""
+
+    def __init__(
+        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock` gives epoch seconds: what signed URLs are dated in."""
+        self._credentials = credentials
+        self._github = github
+        self._lifetimes = rules.cache
+        self._clock = clock
+        size = rules.cache.entries
+        self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
+        self._sources: Cache[Hashable, Source] = Cache(size, clock)
+        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
+        self._excerpts: Cache[Hashable, Excerpt] = Cache(
+            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
+        )
+        self._failures: Cache[Hashable, Problem] = Cache(size, clock)
+        self._public: Cache[Hashable, bool] = Cache(size, clock)
+        self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
+        self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
+        self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
+        self._flights: Flights[Hashable] = Flights()
+        # so that the fingerprint of a secret is worth nothing outside this process
+        self._salt = secrets.token_bytes(32)
+
+    async def resolve(self, request: Resolve) -> Source | None:
+        """Where the asset is to be had; None when it is not ours to say, and the request is to pass unchanged."""
+        if request.anonymous_first:
+            try:
+                source = await self._publicly(request.forge, request.ref)
+            except (UnclearError, TimeoutError):
+                return None
+            if source is not None:
+                return source
+        source = await self._with_any(request)
+        # only now: a 404 on the web is also what a misspelt name of a public repository gets
+        self._learn_visibility(request.forge, request.ref, public=False)
+        return source
+
+    async def first_byte(self, source: Source) -> Excerpt:
+        """The first byte of an asset, whose headers describe the whole of it."""
+        if known := self._first_bytes.get(source.version):
+            return known
+        return await self._share(("first byte", source.version), partial(self._first_byte, source))
+
+    async def _first_byte(self, source: Source) -> Excerpt:
+        excerpt = await self._excerpt(source, _FIRST_BYTE, 1)
+        if excerpt.status in (200, 206, 416):
+            self._first_bytes.put(source.version, excerpt, self._lifetimes.tags)
+        return excerpt
+
+    async def excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
+        """A small part of an asset, remembered: each uv asks for the same last 16 KiB."""
+        key = (source.version, *sorted(headers.items()))
+        if known := self._excerpts.get(key):
+            return known
+
+        async def fetch() -> Excerpt:
+            excerpt = await self._excerpt(source, headers, most)
+            if excerpt.status == 206:
+                self._excerpts.put(key, excerpt, self._lifetimes.tags)
+            return excerpt
+
+        return await self._share(("excerpt", *key), fetch)
+
+    async def _excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
+        """The same from its host. A signed URL that was used before and is refused now is asked for anew, once."""
+        if source.signed is None:
+            assert source.secret is not None
+            return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
+        excerpt = await self._github.excerpt(source.signed, headers, most)
+        if excerpt.status in (401, 403) and source.reused:
+            self.forget(source)
+            fresh = await self._share(source.key, partial(self._renewed, source))
+            if fresh.signed is not None:
+                return await self._github.excerpt(fresh.signed, headers, most)
+        return excerpt
+
+    def forget(self, source: Source) -> None:
+        """Hand out no more what was refused, unless it was replaced meanwhile."""
+        known = self._sources.get(source.key)
+        if known is not None and known.signed == source.signed:
+            self._sources.drop(source.key)
+
+    def learn(self, source: Source, signed: SignedUrl) -> None:
+        """Remember a signed URL that was seen passing by."""
+        self._remember(replace(source, signed=signed))
+
+    # ---------------------------------------------------------------- public
+
+    async def _publicly(self, forge: Forge, ref: AssetRef) -> Source | None:
+        """What anybody may have; None when it is private, or absent.
+
+        Raises:
+            UnclearError, TimeoutError: the web host did not say.
+        """
+        if self._public.get((forge.web, ref.repository)) is False or self._public.get((forge.web, ref)) is False:
+            return None
+        key = ("public", forge.web, ref)
+        if known := self._sources.get(key):
+            return known
+        return await self._share(key, partial(self._ask_publicly, key, forge, ref), _PUBLIC_SECONDS)
+
+    async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
+        signed = await self._github.public(forge, ref)
+        if signed is None:
+            self._public.put((forge.web, ref), False, self._lifetimes.missing)
+            return None
+        self._learn_visibility(forge, ref, public=True)
+        return self._remember(Source(key, forge, ref, signed))
+
+    def _learn_visibility(self, forge: Forge, ref: AssetRef, *, public: bool) -> None:
+        key = (forge.web, ref.repository)
+        if public or self._public.get(key) is None:
+            self._public.put(key, public, self._lifetimes.visibility)
+
+    # --------------------------------------------------------------- private
+
+    async def _with_any(self, request: Resolve) -> Source:
+        """With the first of the credentials that may see the repository; that which could the last time goes first."""
+        key = (request.forge.web, request.ref.repository, request.credentials)
+        known = self._chosen.get(key)
+        refused: list[tuple[str, Problem]] = []
+        turn = sorted(request.credentials, key=lambda each: each != known)
+        for credential in turn:
+            try:
+                source = await self._with(request, credential)
+            except Unresolvable as unresolvable:
+                problem = unresolvable.problem
+                if problem.status not in _REFUSED or problem.kind in _SEEN:
+                    raise
+                refused.append((credential.name, problem))
+                continue
+            if credential != known:
+                self._chosen.put(
+                    key, credential, min((_settled(problem) for _, problem in refused), default=_KEPT_SECONDS)
+                )
+            return replace(source, notices=(*source.notices, *problems.passed_over(refused))) if refused else source
+        pairs = zip(turn, refused, strict=True)
+        told = [(each.name, await self._diagnosed(request, each, problem)) for each, (_, problem) in pairs]
+        raise Unresolvable(problems.most_telling(told))
+
+    async def _with(self, request: Resolve, credential: Credential) -> Source:
+        """With one credential; one that is refused is asked for anew at its source, once."""
+        query = await self._query(request, credential)
+        try:
+            try:
+                return await self._privately(query)
+            except Unresolvable as unresolvable:
+                if unresolvable.problem.status != 401:
+                    raise
+                secret = await self._credentials.replacement(query.secret, credential, _audience(request))
+                if secret is None:
+                    raise
+                query = self._asked_with(request, credential, secret)
+                return await self._privately(query)
+        except Unresolvable as unresolvable:
+            raise Unresolvable(unresolvable.problem.about(credential_source=query.secret.source)) from None
+
+    async def _query(self, request: Resolve, credential: Credential) -> _Query:
+        return self._asked_with(request, credential, await self._credentials.secret(credential, _audience(request)))
+
+    def _asked_with(self, request: Resolve, credential: Credential, secret: Secret) -> _Query:
+        holder = (credential.name, secret.identity(self._salt))
+        return _Query(request.forge, request.ref, credential, secret, holder)
+
+    def reject(self, source: Source) -> bool:
+        """Take note that the credential was refused at the source. Whether asking again may bring another."""
+        return source.secret is not None and self._credentials.reject(source.secret)
+
+    async def _privately(self, query: _Query) -> Source:
+        if known := self._sources.get(query.asset_key):
+            # what is remembered may have outlived the token that it was learnt with
+            return known if known.secret is query.secret else replace(known, secret=query.secret)
+        account = ("account", query.holder, query.forge.web)
+        budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
+        if failure := self._failures.get(account) or self._failures.get(budget):
+            raise Unresolvable(failure)
+        try:
+            return await self._once(query.asset_key, partial(self._ask, query))
+        except Unresolvable as unresolvable:
+            problem = unresolvable.problem
+            of = account if problem.kind in _OF_THE_ACCOUNT else budget if problem.kind in _OF_THE_BUDGET else None
+            if of is not None and self._failures.get(of) is None:
+                # asking on, for other assets, is what makes a forge lock out or slow down who asks
+                self._failures.put(of, problem, min(problem.retry_after or self._lifetimes.missing, 60))
+            raise
+
+    async def _ask(self, query: _Query) -> Source:
+        for _ in range(2):
+            known, asset = await self._locate(query)
+            api_url = f"{known.found.releases_url}/assets/{asset.id}"
+            source = Source(
+                query.asset_key,
+                query.forge,
+                query.ref,
+                None,
+                asset=asset,
+                api_url=api_url,
+                secret=query.secret,
+                credential=query.credential.name,
+                notices=tuple(self._notices(query, known.found)),
+            )
+            try:
+                return await self._signed(source)
+            except AssetGoneError:
+                # it was replaced since the release was read
+                self._releases.drop(query.release_key)
+        raise self._no_asset(query, known)
+
+    def _notices(self, query: _Query, found: Found) -> Iterator[str]:
+        if found.renamed is not None:
+            yield f"{query.ref.repository} is now {found.renamed}: change the URL while the old name still leads there"
+        expires = self._expiries.get(query.holder)
+        if expires is not None and expires.timestamp() - self._clock() < _EXPIRES_SOON:
+            yield f"the {query.secret.kind} from `{query.secret.source}` expires on {expires:%Y-%m-%d}: renew it"
+
+    async def _signed(self, source: Source) -> Source:
+        """The source with a signed URL, or as it is when the forge streams.
+
+        Raises:
+            AssetGoneError: the asset is there no more.
+        """
+        assert source.secret is not None
+        signed = await self._github.sign(source.forge, source.api_url, source.secret)
+        return self._remember(replace(source, signed=signed, reused=False))
+
+    async def _renewed(self, source: Source) -> Source:
+        """The same asset with a new signed URL."""
+        try:
+            if source.secret is not None:
+                return await self._signed(source)
+            signed = await self._github.public(source.forge, source.ref)
+        except (AssetGoneError, UnclearError):
+            signed = None
+        if signed is None:
+            raise Unresolvable(problems.signed_url_refused(source.host, 403))
+        return self._remember(replace(source, signed=signed, reused=False))
+
+    def _remember(self, source: Source) -> Source:
+        signed = source.signed
+        seconds = self._lifetimes.tags if signed is None else signed.seconds(self._clock())
+        self._sources.put(source.key, replace(source, reused=True), seconds)
+        return source
+
+    async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
+        """The asset in its release: in what is known of it, else in what it is now, else on its further pages."""
+        key, name = query.release_key, query.ref.name
+        known = self._releases.get(key)
+        if known is None or known.fresh_until <= self._clock() or known.uploaded(name) is None:
+            known = await self._once(key, partial(self._release, query))
+        while name not in known.assets and known.next_page is not None:
+            known = await self._share((key, "page"), partial(self._page, query, known))
+        if asset := known.uploaded(name):
+            return known, asset
+        if unfinished := known.assets.get(name):
+            raise Unresolvable(problems.asset_not_uploaded(query.ref, unfinished.state))
+        raise self._no_asset(query, known)
+
+    @staticmethod
+    def _no_asset(query: _Query, known: _Known) -> Unresolvable:
+        found = known.found
+        return Unresolvable(problems.asset_not_found(query.ref, found.release.tag_name, known.assets, found.renamed))
+
+    async def _release(self, query: _Query) -> _Known:
+        """Ask for the release, or whether it still is what is known of it."""
+        known = self._releases.get(query.release_key)
+        etag = known.found.etag if known else None
+        try:
+            found = await self._github.release(query.forge, query.ref, query.secret, etag)
+        except Unresolvable as unresolvable:
+            raise Unresolvable(self._dated(query, unresolvable.problem)) from None
+        now = self._clock()
+        fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
+        if found is not None:
+            if found.expires is not None:
+                self._expiries.put(query.holder, found.expires, _EXPIRY_SECONDS)
+            known = _Known(found, {asset.name: asset for asset in found.release.assets}, fresh_until)
+        else:
+            assert known is not None
+            # unchanged as far as the embedded list goes; the pages behind it are read again, but not at every miss
+            is_old = known.paged + self._lifetimes.missing <= now
+            known = replace(known, fresh_until=fresh_until, next_page=1 if is_old else known.next_page)
+        return self._keep(query, known)
+
+    def _dated(self, query: _Query, problem: Problem) -> Problem:
+        """A refused token whose end an earlier answer told is known to have come to it."""
+        expires = self._expiries.get(query.holder)
+        if problem.kind == "bad-credential" and expires is not None and expires.timestamp() <= self._clock():
+            return problems.expired_credential(query.forge, query.secret, expires)
+        return problem
+
+    async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem) -> Problem:
+        """What is behind a 404, as far as a few more questions tell: they are asked once a minute at the most."""
+        if problem.kind != "release-not-found":
+            return problem
+        query = await self._query(request, credential)
+
+        async def ask() -> Problem:
+            told = problem
+            with contextlib.suppress(Unresolvable, TimeoutError):  # what was known before is true, too
+                async with asyncio.timeout(diagnosis.SECONDS):
+                    told = await diagnosis.missing_release(self._github, query.forge, query.ref, query.secret)
+            self._diagnoses.put(query.release_key, told, _DIAGNOSIS_SECONDS)
+            return told
+
+        found = self._diagnoses.get(query.release_key)
+        if found is None:
+            found = await self._share(("diagnosis", query.release_key), ask)
+        return found.about(**problem.members)
+
+    async def _page(self, query: _Query, known: _Known) -> _Known:
+        """Read one more page of the release's assets."""
+        assert known.next_page is not None
+        page = await self._github.assets(query.forge, known.found, known.next_page, query.secret)
+        next_page = known.next_page + 1 if len(page) == PER_PAGE and known.next_page < _MAX_PAGES else None
+        assets = {**known.assets, **{asset.name: asset for asset in page}}
+        return self._keep(query, replace(known, assets=assets, next_page=next_page, paged=self._clock()))
+
+    def _keep(self, query: _Query, known: _Known) -> _Known:
+        self._releases.put(query.release_key, known, _KEPT_SECONDS)
+        return known
+
+    # ----------------------------------------------------------------- calls
+
+    async def _once[V](self, key: Hashable, call: Callable[[], Awaitable[V]]) -> V:
+        """`_share`, unless the same failed a moment ago and would again."""
+        if failure := self._failures.get(key):
+            raise Unresolvable(failure)
+
+        async def remembered() -> V:
+            try:
+                return await call()
+            except Unresolvable as unresolvable:
+                if unresolvable.problem.status in _LASTING:
+                    self._failures.put(key, unresolvable.problem, self._lifetimes.missing)
+                raise
+
+        return await self._share(key, remembered)
+
+    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]], seconds: float = TOTAL_SECONDS) -> V:
+        """One call for all who ask now, with a deadline of its own: no client's end is its end."""
+
+        async def bounded() -> V:
+            async with asyncio.timeout(seconds):
+                return await call()
+
+        return await self._flights.share(key, bounded)
+
+
+def _audience(request: Resolve) -> Audience:
+    return Audience(request.forge.api_host, request.forge, request.ref.repository)
+
+
+def _settled(problem: Problem) -> float:
+    """For how many seconds a credential that met that problem need not be tried again first."""
+    if problem.status == 429:
+        return min(problem.retry_after or 60, 3600)
+    # a right that is missing stays so; a token, or a source, may be mended
+    return _KEPT_SECONDS if problem.status in (403, 404) else _UNMENDED_SECONDS

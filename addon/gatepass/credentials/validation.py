@@ -1,0 +1,54 @@
+"""Whether what a source gave can be a secret: one line of what a header may hold."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gatepass import problems
+from gatepass.credentials.errors import AbsentError
+from gatepass.problems import Unresolvable
+from gatepass.sources import Env, File
+
+if TYPE_CHECKING:
+    from gatepass.secret import Secret
+    from gatepass.sources import Source
+
+# RFC 9110, section 5.5: what a field value may hold; anything else could end the header and begin another.
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*", re.ASCII)
+
+# What people paste with a token.
+_MISTAKES: Final = (
+    (re.compile(r"^[\"'`]|[\"'`]$"), "it has quotes around it"),
+    (re.compile(r"^(?:bearer|token|basic) ", re.IGNORECASE), "it begins with a word of the header"),
+    (re.compile(r"^(?:export )?[A-Za-z_][A-Za-z0-9_]*=(?=.)"), "it begins with the name of a variable"),
+    (re.compile(r" "), "it has spaces in it"),
+)
+
+
+def fit(source: Source, text: str) -> str:
+    """The secret in what a source gave, without the space around it.
+
+    Raises:
+        AbsentError: it is empty.
+        Unresolvable: it holds what a header may not.
+    """
+    value = text.strip()
+    if not value:
+        raise AbsentError("is empty" if isinstance(source, Env | File) else "gave nothing")
+    if "\n" in value:
+        raise Unresolvable(problems.unusable_secret(source, "it has several lines"))
+    if not _HEADER_SAFE.fullmatch(value):
+        raise Unresolvable(problems.unusable_secret(source, "it has characters that no header may hold"))
+    return value
+
+
+def expect_token(source: Source, secret: Secret) -> None:
+    """Go on when it can be a token of a forge, which a password of another host need not resemble.
+
+    Raises:
+        Unresolvable: it is a token with something around it, as pasted by mistake.
+    """
+    text = secret.reveal()
+    if mistake := next((what for pattern, what in _MISTAKES if pattern.search(text)), None):
+        raise Unresolvable(problems.unusable_secret(source, mistake))

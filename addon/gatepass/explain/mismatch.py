@@ -1,0 +1,65 @@
+"""Why no rule matches: which came closest, and where it differs.
+
+Pure: knows rules and the parts of a URL.
+"""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final
+
+from gatepass.forge.hosts import Host
+from gatepass.rules.values import Pattern
+
+if TYPE_CHECKING:
+    from gatepass.rules.model import Rule, Rules
+
+_ANY: Final = Host("any.invalid")
+
+
+def nearest_miss(rules: Rules, host: Host, path: str) -> str:
+    """The rule that came closest, and what of the URL it does not allow; for a URL that no rule matches."""
+    rule = max(rules.rules, key=lambda rule: _closeness(rule.match, host, path))
+    pattern = f" (`{rule.match}`)" if rule.name != str(rule.match) else ""
+    return f"`{rule.name}` comes closest{pattern}, but {_difference(rule, host, path)}"
+
+
+def _closeness(pattern: Pattern, host: Host, path: str) -> tuple[float, bool, bool, bool, float]:
+    return (
+        2.0 if pattern.host == host else _likeness(str(pattern.host), str(host)),
+        _fits(pattern.path.lower(), path.lower()),
+        _fits(_first(pattern.path), _first(path)),
+        _fits(_below(pattern.path), _below(path)),
+        _likeness(pattern.path, path),
+    )
+
+
+def _difference(rule: Rule, host: Host, path: str) -> str:
+    pattern = rule.match
+    if pattern.host != host:
+        return f"its host is `{pattern.host}`, not `{host}`"
+    if _fits(pattern.path, path):
+        return "the path holds dot segments, which fall under no rule"
+    if _fits(pattern.path.lower(), path.lower()):
+        return "capital and small letters differ"
+    if not _fits(_first(pattern.path), _first(path)):
+        return f"its owner is `{_first(pattern.path)}`, not `{_first(path)}`"
+    return f"its path does not allow `{path[:200]}`"
+
+
+def _fits(pattern: str, path: str) -> bool:
+    return Pattern(_ANY, pattern).matches(_ANY, path)
+
+
+def _first(path: str) -> str:
+    """The first segment, which names the owner."""
+    return path.removeprefix("/").partition("/")[0]
+
+
+def _below(path: str) -> str:
+    """What follows the first segment."""
+    return path.removeprefix("/").partition("/")[2]
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other[:500], autojunk=False).ratio()

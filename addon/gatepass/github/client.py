@@ -1,0 +1,427 @@
+"""The one client of a forge: of its API with a credential, of its web pages and asset hosts without.
+
+Does all network I/O of the addon, and keeps the one law about it: a secret is put on a request to its forge's API
+and on no other, redirects included. Knows nothing of flows, rules or caches.
+
+Sources: GitHub's REST documentation (releases, release assets, best practices, rate limits); FACTS.md for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import httpx2
+import msgspec
+from cryptography import x509
+
+from gatepass import problems
+from gatepass.forge import urls
+from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.forge.signed import SignedUrl
+from gatepass.forge.urls import Repository
+from gatepass.github import refusals
+from gatepass.github.statistics import Statistics
+from gatepass.problems import Unresolvable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import datetime
+
+    from gatepass.forge.hosts import Forge
+    from gatepass.forge.urls import AssetRef
+    from gatepass.secret import Secret
+
+USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
+API_VERSION: Final = "2022-11-28"
+OCTET_STREAM: Final = "application/octet-stream"
+
+CONNECT_SECONDS: Final = 10.0
+TOTAL_SECONDS: Final = 20.0
+"""All that one client request may cause must be over by then: uv gives up after 30 s (FACTS.md)."""
+
+type Hooks = dict[str, list[Callable[..., Any]]]
+"""Event hooks of an HTTP client: what sees its requests and its answers."""
+
+PER_PAGE: Final = 100
+_ISSUER_SECONDS: Final = 3.0
+_MAX_REDIRECTS: Final = 3
+_MAX_REPLY: Final = 32 * 1024 * 1024
+
+
+class AssetGoneError(Exception):
+    """The asset endpoint knows the asset no more: it was replaced or deleted since its id was read."""
+
+
+class UnclearError(Exception):
+    """The web host gave neither an asset nor a 404, which says nothing about the asset."""
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A release asset as the API tells it; `size` in bytes."""
+
+    id: int
+    name: str
+    size: int
+    state: str = "uploaded"
+    content_type: str = OCTET_STREAM
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A release as the API tells it, with the first of its assets: the list is capped at an undocumented number."""
+
+    id: int
+    tag_name: str
+    assets: tuple[Asset, ...] = ()
+    html_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A release, the API URL below which its assets are, and the validator for asking again.
+
+    `renamed` is the repository's name now, when it was asked for by an old one; `expires` the end of the token.
+    """
+
+    release: Release
+    releases_url: str
+    etag: str | None
+    renamed: Repository | None
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A part of an asset, or what its host said instead; `content` is empty unless it is a part."""
+
+    status: int
+    headers: httpx2.Headers
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer of the API, small enough to hold; `url` is where it came from in the end."""
+
+    status: int
+    headers: httpx2.Headers
+    content: bytes
+    url: str
+
+
+def silence_libraries() -> None:
+    """Let the libraries only warn: they write URLs with their signatures at INFO, and headers at DEBUG."""
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
+    """The signed URL that a redirect names; None when it leads to no asset host."""
+    signed = SignedUrl.parse(_joined(base, location))
+    return None if signed is None or signed.host in (forge.api_host, forge.web) else signed
+
+
+class _Either(httpx2.AsyncBaseTransport):
+    """Through the upstream proxy, or past it to the hosts that it is not for."""
+
+    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool]) -> None:
+        self._direct = direct
+        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False)
+        self._through = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        host = Host(request.url.host, request.url.port or HTTPS_PORT)
+        transport = self._past if self._direct(host) else self._through
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._past.aclose()
+        await self._through.aclose()
+
+
+class GitHub:
+    """A pooled client for API, web and asset hosts.
+
+    Every method may raise `Unresolvable`, whose problem is meant for the client. Each connection has a deadline; that
+    of the whole is the caller's.
+    """
+
+    def __init__(
+        self,
+        trust: ssl.SSLContext,
+        proxy: httpx2.Proxy | None = None,
+        trust_name: str = "the public CAs",
+        direct: Callable[[Host], bool] = lambda _: False,
+        statistics: Statistics | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
+
+        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. The environment is not
+        asked.
+        """
+        self._statistics = statistics or Statistics()
+        self._trust = trust_name
+        self._is_proxied = proxy is not None
+        self._http = httpx2.AsyncClient(
+            verify=trust,
+            transport=None if proxy is None else _Either(trust, proxy, direct),
+            http2=True,
+            trust_env=False,
+            event_hooks=hooks,
+            timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60),
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    # ------------------------------------------------------- with a credential
+
+    async def release(self, forge: Forge, ref: AssetRef, secret: Secret, etag: str | None = None) -> Found | None:
+        """The release that `ref` names; None when it still is the one of this `etag`, which costs no budget."""
+        which = "latest" if ref.tag is None else f"tags/{quote(ref.tag, safe='')}"
+        url = f"{forge.api}/repos/{ref.repository}/releases/{which}"
+        reply = await self.ask(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
+        if reply.status == 304:
+            return None
+        if reply.status == 404:
+            raise Unresolvable(problems.release_not_found(ref, secret))
+        self.expect_ok(forge, secret, reply)
+        release = decode(reply, Release, forge)
+        # a renamed repository answers from `/repositories/ID`: what follows goes there at once
+        releases_url = reply.url.removesuffix(f"/{which}")
+        renamed = None if reply.url == url else _repository(release.html_url)
+        return Found(release, releases_url, reply.headers.get("etag"), renamed, refusals.token_expiry(reply.headers))
+
+    async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
+        """One page of all assets of a release; fewer than `PER_PAGE` are the last."""
+        url = f"{found.releases_url}/{found.release.id}/assets?per_page={PER_PAGE}&page={page}"
+        reply = await self.ask(forge, url, secret)
+        self.expect_ok(forge, secret, reply)
+        return decode(reply, tuple[Asset, ...], forge)
+
+    async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
+        """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
+
+        The body of a streamed answer is not read.
+
+        Raises:
+            AssetGoneError: there is no such asset any more.
+        """
+        headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
+        for _ in range(_MAX_REDIRECTS):
+            async with self._open("GET", api_url, headers, forge.api_host) as response:
+                if response.status_code in (200, 206):
+                    return None
+                if response.status_code == 404:
+                    raise AssetGoneError
+                if not response.has_redirect_location:
+                    reply = await _reply(response, api_url, secret)
+                    raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
+                location = response.headers["location"]
+            if signed := signed_url(location, api_url, forge):
+                return signed
+            api_url = self._same_origin(forge, _joined(api_url, location))
+        raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
+
+    async def api_excerpt(
+        self, forge: Forge, api_url: str, secret: Secret, headers: Mapping[str, str], most: int
+    ) -> Excerpt:
+        """`excerpt` of an asset endpoint that streams."""
+        authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
+        return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
+
+    async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
+        """GET a URL of the API, redirects within it included, with the credential."""
+        sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
+        for _ in range(_MAX_REDIRECTS):
+            async with self._open("GET", url, sent, forge.api_host) as response:
+                if not response.has_redirect_location:
+                    return await _reply(response, url, secret)
+                location = response.headers["location"]
+            url = self._same_origin(forge, _joined(url, location))
+        raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
+
+    async def post(self, forge: Forge, url: str, secret: Secret, body: object) -> Reply:
+        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed."""
+        sent = self._api_headers(forge, url, secret)
+        sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
+        async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
+            return await _reply(response, url, secret)
+
+    def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
+        """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
+        self._same_origin(forge, url)
+        return {
+            "User-Agent": USER_AGENT,
+            "Authorization": f"Bearer {secret.reveal()}",
+            "X-GitHub-Api-Version": API_VERSION,
+        }
+
+    @staticmethod
+    def _same_origin(forge: Forge, url: str) -> str:
+        """`url`, when it is of the forge's API: a redirect may not carry a credential elsewhere."""
+        segments = unquote(url.partition("?")[0]).split("/")
+        if not url.startswith(f"{forge.api}/") or not {".", ".."}.isdisjoint(segments):
+            raise Unresolvable(problems.malformed(forge.api_host, "a redirect leads away from the API"))
+        return url
+
+    @staticmethod
+    def expect_ok(forge: Forge, secret: Secret, reply: Reply) -> None:
+        """Go on when the API answered 200.
+
+        Raises:
+            Unresolvable: it did not.
+        """
+        if reply.status != 200:
+            raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
+
+    # ---------------------------------------------------- without a credential
+
+    async def public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
+        """Ask the web host for an asset as anybody may; None when it has no such public asset.
+
+        Raises:
+            UnclearError: it says neither.
+        """
+        url = f"https://{forge.web}{urls.download_path(ref)}"
+        for _ in range(_MAX_REDIRECTS):
+            try:
+                async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
+                    status, location = response.status_code, response.headers.get("location")
+            except Unresolvable as fault:
+                raise UnclearError from fault
+            if status == 404:
+                return None
+            if location is None or not 300 <= status < 400:
+                raise UnclearError
+            if signed := signed_url(location, url, forge):
+                return signed
+            # `latest` and a renamed repository lead to another page of the web host
+            url = _joined(url, location)
+            if not url.startswith(f"https://{forge.web}/"):
+                raise UnclearError
+            if urlsplit(url).path == "/login":
+                return None  # a GHES in private mode sends everybody to its sign-in page
+        raise UnclearError
+
+    async def excerpt(self, signed: SignedUrl, headers: Mapping[str, str], most: int) -> Excerpt:
+        """GET a signed URL with these headers, which ask for a part of at most `most` bytes.
+
+        A HEAD would be refused: the signature covers the method (FACTS.md, the HEAD trap).
+        """
+        return await self._excerpt(signed.url, headers, signed.host, most)
+
+    async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
+        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        async with self._open("GET", url, sent, host) as response:
+            content = bytearray()
+            # anything but a part may be of any size: it is left where it is
+            if response.status_code == 206:
+                async for chunk in response.aiter_raw():
+                    content += chunk
+                    if len(content) > most:
+                        raise Unresolvable(problems.malformed(host, "more bytes than were asked for"))
+            return Excerpt(response.status_code, response.headers, bytes(content))
+
+    # ------------------------------------------------------------------- both
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, url: str, headers: dict[str, str], host: Host, content: bytes | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        try:
+            async with self._http.stream(
+                method, url, headers=headers, content=content, follow_redirects=False
+            ) as response:
+                if "Authorization" in headers:
+                    self._statistics.called(response.headers)
+                yield response
+                if not response.is_stream_consumed and _is_short(response):
+                    await response.aread()  # so that the connection can serve again
+        except httpx2.TimeoutException as error:
+            seconds = CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else TOTAL_SECONDS
+            raise Unresolvable(problems.timed_out(host, seconds)) from None
+        except httpx2.TransportError as error:
+            issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
+            raise Unresolvable(refusals.fault(host, error, self._trust, issuer)) from None
+
+    async def _issuer(self, host: Host) -> str | None:
+        """Who issued the certificate that a host presents: asked without a request, so that nothing is given away."""
+        if self._is_proxied:
+            return None
+        unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(_ISSUER_SECONDS):
+                _, writer = await asyncio.open_connection(
+                    host.name, host.port, ssl=unverified, server_hostname=host.name
+                )
+        except (OSError, TimeoutError):
+            return None
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.transport.abort()
+        try:
+            return x509.load_der_x509_certificate(certificate).issuer.rfc4514_string()
+        except (ValueError, TypeError):
+            return None
+
+
+def _is_short(response: httpx2.Response) -> bool:
+    """Whether the body is less to read than a new connection costs."""
+    length = response.headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and int(length) <= 64 * 1024
+
+
+def _repository(html_url: str) -> Repository | None:
+    """The repository whose web page that is."""
+    parts = urlsplit(html_url).path.split("/")
+    return Repository(parts[1], parts[2]) if len(parts) > 2 else None
+
+
+def _joined(base: str, location: str) -> str:
+    """Where a redirect leads; nowhere when it is no URL, which every check refuses."""
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        return ""
+
+
+async def _reply(response: httpx2.Response, url: str, secret: Secret) -> Reply:
+    """The answer, in which the secret that asked does not stand: some servers say what they were sent."""
+    said, removed = secret.reveal(), "[removed]"
+    headers = response.headers
+    if any(said in value for value in headers.values()):
+        headers = httpx2.Headers([(name, value.replace(said, removed)) for name, value in headers.multi_items()])
+    content = (await _bounded(response)).replace(said.encode(), removed.encode())
+    return Reply(response.status_code, headers, content, url)
+
+
+async def _bounded(response: httpx2.Response) -> bytes:
+    """The body of an API answer, which must fit in memory."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_REPLY:
+            host = Host(response.url.host, response.url.port or HTTPS_PORT)
+            raise Unresolvable(problems.malformed(host, f"more than {_MAX_REPLY} bytes"))
+    return bytes(content)
+
+
+def decode[T](reply: Reply, into: type[T], forge: Forge) -> T:
+    """The JSON of an answer in its type.
+
+    Raises:
+        Unresolvable: it is something else.
+    """
+    try:
+        return msgspec.json.decode(reply.content, type=into)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # msgspec names the place and the types, never the content
+        raise Unresolvable(problems.malformed(forge.api_host, str(error))) from None

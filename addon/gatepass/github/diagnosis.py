@@ -1,0 +1,62 @@
+"""Why a release was not found: a few questions to the API, which are asked on failure alone.
+
+GitHub answers 404 to a wrong name, a missing right and a draft alike; the repository and its list of releases tell them
+apart. Knows the API client; knows neither flows nor caches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gatepass import problems
+from gatepass.forge.urls import Repository
+from gatepass.github.client import PER_PAGE, decode
+
+if TYPE_CHECKING:
+    from gatepass.forge.hosts import Forge
+    from gatepass.forge.urls import AssetRef
+    from gatepass.github.client import GitHub
+    from gatepass.problems import Problem
+    from gatepass.secret import Secret
+
+SECONDS: Final = 5.0
+"""The answer to a client does not wait longer for its explanation."""
+
+
+class _Repository(msgspec.Struct, frozen=True):
+    full_name: str
+
+
+class _Release(msgspec.Struct, frozen=True):
+    tag_name: str
+    draft: bool = False
+
+
+async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
+    """Why the release that `ref` names was not found. Costs two calls at the most.
+
+    Raises:
+        Unresolvable: the API does not say.
+    """
+    url = f"{forge.api}/repos/{ref.repository}"
+    reply = await github.ask(forge, url, secret)
+    if reply.status == 404:
+        return problems.repository_not_visible(forge, ref, secret)
+    github.expect_ok(forge, secret, reply)
+    renamed = renamed_to(decode(reply, _Repository, forge).full_name, ref.repository)
+    reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
+    github.expect_ok(forge, secret, reply)
+    releases = decode(reply, tuple[_Release, ...], forge)
+    # drafts are listed to people with push access alone (REST docs)
+    if any(release.draft and release.tag_name == ref.tag for release in releases):
+        return problems.only_a_draft(ref, renamed)
+    return problems.tag_not_found(ref, (release.tag_name for release in releases if not release.draft), renamed)
+
+
+def renamed_to(full_name: str, asked: Repository) -> Repository | None:
+    """The repository's name now, when it is another than was asked for; case makes no difference."""
+    owner, _, name = full_name.partition("/")
+    known = Repository(owner, name)
+    return None if str(known).casefold() == str(asked).casefold() else known

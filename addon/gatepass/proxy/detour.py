@@ -1,0 +1,160 @@
+"""Sending a flow elsewhere, and giving it its face back.
+
+While a request is under way to the API or to an asset host its flow holds a placeholder for the secret and, for the
+asset host, a signed URL; from the first answer on it is the client's ordinary request again. Knows flows, and neither
+rules nor the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mitmproxy.http import Headers, Response
+
+from gatepass.github.client import USER_AGENT
+from gatepass.http import fields
+from gatepass.http.conditions import PARTIAL
+from gatepass.proxy.sealed import SealedHeaders, SealedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mitmproxy.http import HTTPFlow, Message, Request
+
+    from gatepass.forge.hosts import Host
+
+type Finish = Callable[[Response], Response]
+"""Makes the client's response of the upstream's, when its headers are here. May raise `Unresolvable`."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """What a request was sent out for."""
+
+    original: Request | None
+    """What the flow is to show, once the request is out; None when the request went out as it came."""
+    finish: Finish
+    body: bytes | None = None
+    """What replaces the upstream's body."""
+
+    def restore(self, flow: HTTPFlow) -> None:
+        """Give the flow its ordinary request back: what is shown and saved holds no secret and no signature."""
+        if self.original is not None:
+            self.original.data.content = flow.request.data.content
+            self.original.data.timestamp_end = flow.request.data.timestamp_end
+            flow.request = self.original
+            self.original = None
+
+    def replace(self, flow: HTTPFlow, response: Response) -> None:
+        """Answer with `response`; the body of the upstream's answer is dropped as it arrives."""
+        body = self.body = response.raw_content or b""
+        # with b"" mitmproxy says that the upstream's body has ended
+        response.stream = lambda chunk: b"" if chunk else body
+        flow.response = response
+
+
+_SMALL: Final = 64 * 1024
+# The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
+_SENDING: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+def streamed(response: Response) -> Response:
+    """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
+    response.stream = not _is_small(response)
+    return response
+
+
+def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
+    """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
+    flow.request.stream = not is_short(flow.request)
+    _end_with(flow.request)
+    return Errand(None, finish or streamed)
+
+
+def _end_with(request: Request) -> None:
+    """Let no other request follow one whose body nobody may read, on the connection to the server.
+
+    To a server that leaves it unread the body is the next request, and what follows belongs to that one: a secret, too.
+    RFC 9110, section 9.3.1, warns of it.
+    """
+    if request.method not in _SENDING and has_body(request):
+        request.headers["Connection"] = "close"
+
+
+def has_body(request: Request) -> bool:
+    """Whether the client announces a body."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0").strip() != "0"
+
+
+def is_short(request: Request) -> bool:
+    """Whether the request has no body, or one that is sure to be small."""
+    return "transfer-encoding" not in request.headers and _is_small(request)
+
+
+def _is_small(message: Message) -> bool:
+    """Whether the body is known to be small: to stream it would cost mitmproxy more than to hold it."""
+    length = message.headers.get("content-length", "" if isinstance(message, Response) else "0")
+    return length.isascii() and length.isdigit() and int(length) <= _SMALL
+
+
+def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], finish: Finish) -> Errand:
+    """Set these headers on the request, which goes to `host`, as it was going."""
+    request = flow.request
+    errand = Errand(_shown(request, sealed), finish)
+    request.headers = SealedHeaders(fields.forwarded(request.headers.fields, sealed), sealed)
+    # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
+    request.headers["Host"] = str(host)
+    request.authority = ""
+    # of a request that says HTTP/2 in a line of HTTP/1 mitmproxy sends a copy, in which nothing is unsealed
+    if not request.is_http10:
+        request.http_version = "HTTP/1.1"
+    request.stream = not is_short(request)
+    _end_with(request)
+    return errand
+
+
+def send(
+    flow: HTTPFlow,
+    host: Host,
+    target: str,
+    finish: Finish,
+    headers: Mapping[str, str] | None = None,
+    sealed: Mapping[str, Callable[[], str]] | None = None,
+) -> Errand:
+    """Send the request to `target` on `host`, with these headers and what the client said of ranges and validators.
+
+    Nothing else that the client sent goes there, its credentials and cookies least of all. A body may there be none:
+    these headers would not frame it, and what is not framed is read as the next request.
+    """
+    assert not has_body(flow.request)
+    request = flow.request
+    errand = Errand(_shown(request, ("authorization", "cookie")), finish)
+    ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+    ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
+    sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in ours.items()), sealed or {})
+    data = request.data
+    flow.request = SealedRequest(
+        host.name,
+        host.port,
+        data.method,
+        b"https",
+        b"",
+        target.encode(),
+        b"HTTP/1.1",
+        sealed_headers,
+        data.content,
+        None,
+        data.timestamp_start,
+        data.timestamp_end,
+    )
+    return errand
+
+
+def _shown(request: Request, without: Mapping[str, object] | tuple[str, ...]) -> Request:
+    """The request as the client sent it, less its own credentials."""
+    shown = request.copy()
+    shown.headers = Headers(request.headers.fields)
+    for name in without:
+        shown.headers.pop(name, None)
+    return shown

@@ -1,0 +1,95 @@
+"""A mitmproxy in this process, with the addon loaded as `mitmdump -s` would load it.
+
+Loading it as a script gives it its place among mitmproxy's own addons: before those that save, show and log flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.options import Options
+from mitmproxy.tools.dump import DumpMaster
+
+from gatepass.errors import GatepassError
+from gatepass.proxy.addon import Gatepass
+from gatepass.rules import locate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from gatepass.github.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that listens on a loopback port, and what it has done so far."""
+
+    port: int
+    statistics: Statistics
+
+
+class _Ready:
+    """Tells when the proxy listens, and where."""
+
+    def __init__(self) -> None:
+        self.port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def running(self) -> None:
+        self.port.set_result(listening_port())
+
+
+def listening_port() -> int:
+    """The port that mitmproxy's first server listens on; to be called from a hook."""
+    server = ctx.master.addons.get("proxyserver")
+    assert isinstance(server, Proxyserver)
+    return int(server.listen_addrs()[0][1])
+
+
+class Causes(logging.Handler):
+    """Keeps what the proxy warned of, each warning once: a child's output should not be interrupted by it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
+@asynccontextmanager
+async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
+    """Run the proxy on a free loopback port, with the CA in `confdir` and these options of mitmproxy.
+
+    Raises:
+        GatepassError: it does not start.
+    """
+    options = Options()
+    master = DumpMaster(options, with_termlog=False, with_dumper=False)
+    ready = _Ready()
+    master.addons.add(ready)
+    # a start that fails is told as an error here; mitmproxy would end the process
+    master.addons.remove(master.addons.get("errorcheck"))
+    causes = Causes()
+    logging.getLogger().addHandler(causes)
+    options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
+    options.set(f"gatepass_rules={rules or ''}", defer=True)
+    options.update(scripts=[str(locate.script_path())])
+    task = asyncio.create_task(master.run())
+    try:
+        await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
+        addon = master.addons.get("gatepass")
+        if not ready.port.done() or not isinstance(addon, Gatepass):
+            raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
+        logging.getLogger().removeHandler(causes)
+        yield Proxy(ready.port.result(), addon.statistics)
+    finally:
+        logging.getLogger().removeHandler(causes)
+        master.shutdown()
+        await task

@@ -1,0 +1,46 @@
+"""mitmproxy's modes: how each tells the server that a client wants, and what cannot be done in it.
+
+Knows what the modes are and what rules name; no flow and no connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mitmproxy.proxy import mode_specs
+
+from gatepass.forge.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mitmproxy.proxy.mode_specs import ProxyMode
+
+    from gatepass.rules.model import Rules
+
+TRANSPARENT: Final = (
+    mode_specs.TransparentMode,
+    mode_specs.LocalMode,
+    mode_specs.WireGuardMode,
+    mode_specs.TunMode,
+)
+"""Where the address of a connection is an IP, and the client's SNI names the server that upstream TLS verifies."""
+
+EXPLICIT: Final = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
+"""Where the client tells the proxy which server it wants."""
+
+
+def limits(mode: ProxyMode, rules: Rules) -> Iterator[str]:
+    """What cannot be done in a mode, as sentences for its user; none where all can."""
+    match mode:
+        case mode_specs.ReverseMode():
+            host = Host(mode.address[0].lower(), mode.address[1])
+            if mode.scheme != "https":
+                yield f"mode `{mode.full_spec}`: no credential goes there: expected `reverse:https://…`"
+            elif not rules.names(host):
+                named = ", ".join(map(str, sorted(rules.hosts)))
+                yield f"mode `{mode.full_spec}`: nothing is done there: no rule names {host}, but {named}"
+        case mode_specs.DnsMode():
+            yield f"mode `{mode.full_spec}`: nothing is done there: it carries no HTTP"
+        case _ if isinstance(mode, TRANSPARENT):
+            yield f"mode `{mode.full_spec}`: a client that sends no SNI is tunnelled: nothing else tells its server"

@@ -1,0 +1,329 @@
+"""rules.yaml to `Rules`: each entry read, and all that is wrong with the file found.
+
+Pure: text goes in, frozen values come out. Which file is read is for `gatepass.rules.locate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from gatepass.forge import hosts
+from gatepass.forge.hosts import GITHUB, Forge, Host
+from gatepass.rules.model import DOWNLOADS, Action, Credential, InjectHeaders, ResolveRelease, Rule, Rules
+from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry, faults
+from gatepass.rules.values import (
+    Pattern,
+    Template,
+    UnfitError,
+    read_api,
+    read_app_id,
+    read_credential_name,
+    read_dropped_header,
+    read_header_name,
+    read_host,
+    read_key_source,
+    read_method,
+    read_owner,
+    read_source,
+)
+from gatepass.rules.yaml_source import Data, Path, RulesError, nearest, read
+from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, GitHubApp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gatepass.sources import Source
+
+
+def parse(text: str, source: str = "rules.yaml") -> Rules:
+    """Read the text of a rules file; `source` is its name in errors.
+
+    Raises:
+        RulesError: with all that is wrong; but what is no YAML, or uses more of YAML than is allowed, is said first.
+    """
+    return _Parser(text, source).rules()
+
+
+class _Parser:
+    """Reads entry by entry; what is wrong is noted and becomes None, so that the rest is read too."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._source = source
+        self._document = read(text, source)
+        found = list(faults(self._document))
+        self._misshapen = [fault.path for fault in found if fault.is_of_shape]
+        self._problems = [fault.problem for fault in found]
+        self._forges = {GITHUB.web: GITHUB}
+        self._forges_complete = True
+        self._credentials: dict[str, Credential | None] = {}
+
+    def rules(self) -> Rules:
+        self._read_forges()
+        # only now is it known which hosts belong to forges
+        for path, value in self._entries("credentials"):
+            self._credentials[str(path[-1])] = self._credential(path, value)
+        rules = [self._rule(path, value) for path, value in self._entries("rules")]
+        if self._problems:
+            raise RulesError(self._source, self._problems)
+        return Rules(
+            source=self._source,
+            forges=tuple(self._forges.values()),
+            credentials=tuple(credential for credential in self._credentials.values() if credential),
+            rules=tuple(rule for rule in rules if rule),
+            cache=self._cache(),
+        )
+
+    def _cache(self) -> CacheEntry:
+        data = self._document.data
+        entry = data.get("cache", {}) if isinstance(data, dict) else {}
+        return msgspec.convert(entry, CacheEntry, strict=True)
+
+    # ---------------------------------------------------------------- forges
+
+    def _read_forges(self) -> None:
+        declared: set[Host] = set()
+        for path, value in self._entries("forges"):
+            forge = self._forge(path, value)
+            if forge is None:
+                self._forges_complete = False
+                continue
+            if forge.web in declared:
+                self._wrong((*path, "web"), "each forge once", str(forge.web))
+            declared.add(forge.web)
+            self._forges[forge.web] = forge
+
+    def _forge(self, path: Path, value: Data) -> Forge | None:
+        if (entry := self._decode(ForgeEntry, path, value)) is None:
+            return None
+        web, assets = _value(read_host, entry.web), _values(read_host, entry.assets)
+        api = None if entry.api is UNSET else _value(read_api, entry.api)
+        if web is None or assets is None or (api is None and entry.api is not UNSET):
+            return None
+        known = hosts.known(web)
+        if known is None and hosts.is_githubs_own(web):
+            hint = "github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same"
+            self._wrong((*path, "web"), "a GitHub of your own", entry.web, hint)
+            return None
+        if known is not None and entry.api is not UNSET:
+            hint = f"the API of `{web}` is known: leave `api` out, and the entry too unless it names `assets`"
+            self._wrong((*path, "api"), "no `api` of a built-in forge", entry.api, hint)
+            return None
+        forge = known or (Forge(web, api) if api else hosts.enterprise_server(web))
+        if taken := [index for index, asset in enumerate(assets) if asset in (forge.web, forge.api_host)]:
+            for index in taken:
+                hint = "an asset host gets no credential, and this one does"
+                self._wrong((*path, "assets", index), "another host than web and API", entry.assets[index], hint)
+            return None
+        return replace(forge, assets=tuple(dict.fromkeys((*forge.assets, *assets))))
+
+    def _forge_at(self, host: Host) -> Forge | None:
+        """The forge with that web host."""
+        if host not in self._forges and (known := hosts.known(host)):
+            self._forges[host] = known
+        return self._forges.get(host)
+
+    def _forge_of(self, host: Host) -> Forge | None:
+        """The forge whose web or API host it is."""
+        return self._forge_at(host) or next((forge for forge in self._forges.values() if forge.api_host == host), None)
+
+    def _check_no_asset_host(self, path: Path, host: Host, text: str) -> None:
+        if any(host in forge.assets for forge in self._forges.values()):
+            hint = "signed URLs need no credential, and refuse one"
+            self._wrong(path, "a host that is no asset host", text, hint)
+
+    # ----------------------------------------------------------- credentials
+
+    def _credential(self, path: Path, value: Data) -> Credential | None:
+        if (entry := self._decode(CredentialEntry, path, value)) is None:
+            return None
+        name, hosts = _value(read_credential_name, str(path[-1])), _values(read_host, entry.hosts)
+        found = [self._any_source((*path, "from", index), source) for index, source in enumerate(entry.sources)]
+        for index, host in enumerate(hosts or ()):
+            self._check_no_asset_host((*path, "hosts", index), host, entry.hosts[index])
+        if hosts is None:
+            return None
+        for index, source in enumerate(found):
+            if isinstance(source, GitHubApp | Gh | Default) and self._forges_complete:
+                self._check_forges((*path, "from", index), source, hosts)
+        sources = tuple(source for source in found if source)
+        return Credential(name, sources, frozenset(hosts)) if name and len(sources) == len(found) else None
+
+    def _any_source(self, path: Path, entry: str | SourceEntry) -> Source | None:
+        if isinstance(entry, str):
+            return _value(read_source, entry)
+        if (entry.command is UNSET) == (entry.github_app is UNSET):
+            self._report(path, "either `command` or `github-app`", "neither" if entry.command is UNSET else "both")
+            return None
+        if entry.command is not UNSET:
+            first = entry.command[0]
+            if not first:
+                self._wrong((*path, "command", 0), "the name of a program", first)
+            elif " " in first and len(entry.command) == 1 and not first.startswith(("/", "~")):
+                hint = "one word an entry, as no shell takes them apart: `[op, read, …]`"
+                self._wrong((*path, "command", 0), "the name of a program", first, hint)
+            return Command(tuple(entry.command), DEFAULT_TTL if entry.ttl is UNSET else entry.ttl)
+        if entry.ttl is not UNSET:
+            hint = "the App's tokens say themselves when they end"
+            self._wrong((*path, "ttl"), "`ttl` beside `command` alone", entry.ttl, hint)
+        assert entry.github_app is not UNSET
+        app = entry.github_app
+        if app.owner is not UNSET and app.installation is not UNSET:
+            place = (*path, "github-app", "owner")
+            self._wrong(place, "either `installation` or `owner`", app.owner, "the number says it all")
+        identity, key = _value(read_app_id, str(app.id)), _value(read_key_source, app.key)
+        owner = None if app.owner is UNSET else _value(read_owner, app.owner)
+        if not (identity and key):
+            return None
+        return GitHubApp(identity, key, None if app.installation is UNSET else app.installation, owner)
+
+    def _check_forges(self, path: Path, source: Source, hosts: Iterable[Host]) -> None:
+        """What a forge alone can be asked for has no meaning at another host."""
+        found = {host: self._forge_of(host) for host in hosts}
+        strangers = [str(host) for host, forge in found.items() if forge is None]
+        if strangers:
+            hint = "make a credential of its own for the other, or name it under `forges:`"
+            self._report(path, f"hosts of forges alone beside `{source}`", f"`{strangers[0]}`", hint)
+        elif isinstance(source, GitHubApp) and len({forge.web for forge in found.values() if forge}) > 1:
+            hint = "an App belongs to one forge: make a credential of its own for the other"
+            self._report(path, f"one forge beside `{source}`", "several", hint)
+
+    # ----------------------------------------------------------------- rules
+
+    def _rule(self, path: Path, value: Data) -> Rule | None:
+        if (entry := self._decode(RuleEntry, path, value)) is None:
+            return None
+        pattern = _value(Pattern.parse, entry.match)
+        if pattern:
+            self._check_no_asset_host((*path, "match"), pattern.host, entry.match)
+        action = self._action(path, entry, pattern)
+        credentials = self._chosen((*path, "credential"), entry, pattern)
+        methods = DOWNLOADS if entry.methods is UNSET else frozenset(_values(read_method, entry.methods) or ())
+        if not (pattern and action and credentials is not None):
+            return None
+        return Rule(str(pattern) if entry.name is UNSET else entry.name, pattern, action, credentials, methods)
+
+    def _chosen(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> tuple[Credential, ...] | None:
+        """The credentials that the rule names; None when one of them is not to be had."""
+        if entry.credential is UNSET:
+            if entry.headers is UNSET:
+                self._report(path, "the name of a credential", "nothing")
+            return ()
+        names = entry.credential
+        places = [(path, names)] if isinstance(names, str) else [((*path, at), name) for at, name in enumerate(names)]
+        if entry.headers is not UNSET and len(places) > 1:
+            hint = "no answer tells which of them a header should have: list the sources under one credential"
+            self._report(path, "one credential beside `headers`", "several", hint)
+        chosen: list[Credential] = []
+        for place, name in places:
+            credential = self._named(place, name, pattern)
+            if credential in chosen:
+                self._wrong(place, "each credential once", name)
+            elif credential:
+                chosen.append(credential)
+        return tuple(chosen) if len(chosen) == len(places) else None
+
+    def _named(self, path: Path, name: str, pattern: Pattern | None) -> Credential | None:
+        if name not in self._credentials:
+            hint = nearest(name, self._credentials) or "describe it under `credentials:`"
+            self._wrong(path, "the name of a credential", name, hint)
+        credential = self._credentials.get(name)
+        if pattern and credential and pattern.host not in credential.hosts:
+            expected = f"a credential whose hosts include `{pattern.host}`"
+            hint = f"credential `{credential.name}` may not be sent to `{pattern.host}` unless its `hosts:` name it"
+            self._wrong(path, expected, name, hint)
+        return credential
+
+    def _action(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> Action | None:
+        if (entry.headers is UNSET) == (entry.resolve is UNSET):
+            self._report(path, "either `resolve` or `headers`", "neither" if entry.resolve is UNSET else "both")
+            return None
+        if entry.headers is not UNSET:
+            if entry.when is not UNSET:
+                self._wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, "headers are always injected")
+            return self._headers(path, entry, entry.headers, pattern)
+        for key in ("methods", "on_existing", "drop_response_headers"):
+            if getattr(entry, key) is not UNSET:
+                hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
+                self._report((*path, key), f"`{key}` beside `headers` alone", "`resolve`", hint)
+        forge = self._forge_at(pattern.host) if pattern else None
+        if pattern and not forge and self._forges_complete:
+            hint = f"add `{pattern.host}` under `forges:`: `- web: {pattern.host}`"
+            self._wrong((*path, "match"), "the host of a forge", entry.match, hint)
+        # a pattern that leaves the owner open meets more public repositories than private ones
+        anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]
+        if entry.when is not UNSET:
+            anonymous_first = entry.when == "not-found"
+        return ResolveRelease(forge, anonymous_first) if forge else None
+
+    def _headers(
+        self, path: Path, entry: RuleEntry, headers: dict[str, str], pattern: Pattern | None
+    ) -> InjectHeaders | None:
+        pairs: list[tuple[str, Template]] = []
+        seen: set[str] = set()
+        for key, text in headers.items():
+            place = (*path, "headers", key)
+            name, template = _value(read_header_name, key), _value(Template.parse, text)
+            if key.lower() in seen:
+                self._wrong(place, "each header once", key, "case makes no difference in a header's name")
+            seen.add(key.lower())
+            if template and template.needs_secret and entry.credential is UNSET:
+                hint = "name the credential whose secret it is: `credential: NAME`"
+                self._wrong(place, "a rule with a `credential` for its placeholder", text, hint)
+            if name and template:
+                pairs.append((name, template))
+        if len(pairs) < len(headers):
+            return None
+        if entry.credential is not UNSET and not any(template.needs_secret for _, template in pairs):
+            hint = "write `{credential}` or `{basic:USER}` where the secret goes, or leave the credential out"
+            self._report((*path, "credential"), "a header that holds the credential", "none", hint)
+        dropped = () if entry.drop_response_headers is UNSET else entry.drop_response_headers
+        return InjectHeaders(
+            tuple(pairs),
+            "replace" if entry.on_existing is UNSET else entry.on_existing,
+            frozenset(_values(read_dropped_header, dropped) or ()),
+            self._forge_of(pattern.host) if pattern else None,
+        )
+
+    # --------------------------------------------------------------- reading
+
+    def _entries(self, key: str) -> list[tuple[Path, Data]]:
+        data = self._document.data
+        match data.get(key) if isinstance(data, dict) else None:
+            case list() as items:
+                return [((key, index), item) for index, item in enumerate(items)]
+            case dict() as entries:
+                return [((key, name), entry) for name, entry in entries.items()]
+            case _:
+                return []
+
+    def _decode[T](self, kind: type[T], path: Path, value: Data) -> T | None:
+        """An entry in its type, unless something is wrong with the shape of it, or of what it lies in."""
+        if any(path[: len(fault)] == fault[: len(path)] for fault in self._misshapen):
+            return None
+        return msgspec.convert(value, kind, strict=True)
+
+    def _wrong(self, path: Path, expected: str, value: Data, hint: str | None = None) -> None:
+        self._problems.append(self._document.wrong(path, expected, value, hint))
+
+    def _report(self, path: Path, expected: str, got: str, hint: str | None = None) -> None:
+        """`_wrong`, where what was got is no value of the file."""
+        self._problems.append(self._document.problem(path, expected, got, hint))
+
+
+def _value[T](reader: Callable[[str], T], text: str) -> T | None:
+    """What a text says; None when it is not fit, which `faults` has told of."""
+    try:
+        return reader(text)
+    except UnfitError:
+        return None
+
+
+def _values[T](reader: Callable[[str], T], texts: Iterable[str]) -> list[T] | None:
+    """The same for all of them, or for none."""
+    values = [_value(reader, text) for text in texts]
+    fit = [value for value in values if value is not None]
+    return fit if len(fit) == len(values) else None

@@ -1,0 +1,373 @@
+"""The shape of rules.yaml: which keys there are, which must be given, and of what type each is.
+
+The types are the file's and nobody else's; `gatepass.rules.parser` gives them their meaning. `schema` is generated from
+them, for editors. `faults` finds all that is wrong with a document's shape, and with each of its values alone, where a
+decoder stops at the first thing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, inspect
+
+from gatepass.rules.values import (
+    Pattern,
+    Template,
+    UnfitError,
+    read_api,
+    read_app_id,
+    read_credential_name,
+    read_dropped_header,
+    read_header_name,
+    read_host,
+    read_key_source,
+    read_method,
+    read_owner,
+    read_source,
+)
+from gatepass.rules.yaml_source import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gatepass.rules.yaml_source import Data, Document, Path, RuleProblem
+
+
+def _read_by(reader: Callable[[str], object], **told: Any) -> Any:
+    """What a text is read by, which finds what is wrong with it; and what an editor is told."""
+    return Meta(extra={"reader": reader}, **told)
+
+
+_Host = Annotated[str, _read_by(read_host, description="HOST or HOST:PORT", examples=["github.com"])]
+_Source = Annotated[
+    str,
+    _read_by(
+        read_source,
+        description="Where a secret comes from",
+        extra_json_schema={
+            "anyOf": [
+                {"enum": ["default", "gh", "git", "netrc"]},
+                {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
+                {"pattern": "^file:"},
+                {"pattern": "^keyring:.+/.+$"},
+            ]
+        },
+    ),
+]
+_Name = Annotated[str, Meta(description="The name of a credential")]
+
+
+class ForgeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A GitHub besides github.com and ghe.com, or more asset hosts of one."""
+
+    web: Annotated[_Host, Meta(description="The host of its web pages: HOST or HOST:PORT")]
+    api: (
+        Annotated[
+            str,
+            _read_by(
+                read_api,
+                description="The base URL of its API; left out, https://HOST/api/v3",
+                examples=["https://ghe.example.com/api/v3"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    assets: Annotated[
+        list[_Host], Meta(description="Hosts that its signed URLs lead to: no credential is ever sent there")
+    ] = []
+
+
+class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A GitHub App, whose installation gives tokens."""
+
+    id: Annotated[
+        int | str,
+        _read_by(read_app_id, description="The App's client id, or its number", examples=["Iv23liAbCdEfGhIjKlMn"]),
+    ]
+    key: Annotated[
+        str,
+        _read_by(
+            read_key_source,
+            description="Its private key: file:PATH or env:NAME",
+            extra_json_schema={"pattern": "^(file|env):"},
+            examples=["file:/run/secrets/app.pem"],
+        ),
+    ]
+    installation: (
+        Annotated[int, Meta(ge=1, description="The installation's number; left out, it is found")] | UnsetType
+    ) = UNSET
+    owner: (
+        Annotated[
+            str,
+            _read_by(read_owner, description="The account whose installation it is; left out, that of each repository"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A source that needs more than a word: `command` or `github-app`."""
+
+    command: (
+        Annotated[
+            list[str],
+            Meta(
+                min_length=1,
+                description="A program and its arguments, run without a shell; it prints the secret on one line",
+                examples=[["op", "read", "op://team/github/token"]],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    ttl: (
+        Annotated[int, Meta(ge=0, le=86_400, description="Seconds for which the command's output is kept; 300")]
+        | UnsetType
+    ) = UNSET
+    github_app: Annotated[AppEntry, Meta(description="A GitHub App's installation token")] | UnsetType = UNSET
+
+
+class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a secret comes from, and which hosts it may serve."""
+
+    sources: Annotated[
+        list[_Source | SourceEntry], Meta(min_length=1, description="Asked in order: the first that yields is used")
+    ] = msgspec.field(name="from")
+    hosts: Annotated[
+        list[_Host], Meta(min_length=1, description="The hosts that it may serve; it is never sent to another")
+    ]
+
+
+_Seconds = Annotated[int, Meta(ge=0, le=86_400)]
+
+
+class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is remembered, in entries of each kind, and for how many seconds."""
+
+    entries: Annotated[int, Meta(ge=1, le=1_000_000, description="How many of each kind are kept")] = 4096
+    latest: Annotated[_Seconds, Meta(description="For so long the latest release is what it was")] = 60
+    tags: Annotated[_Seconds, Meta(description="For so long the release of a tag is what it was")] = 300
+    missing: Annotated[_Seconds, Meta(description="For so long what could not be had is not asked for again")] = 10
+    visibility: Annotated[_Seconds, Meta(description="For so long a repository is as public or private as it was")] = (
+        600
+    )
+
+
+class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do with the requests that match."""
+
+    match: Annotated[
+        str,
+        _read_by(
+            Pattern.parse,
+            description="HOST/PATH; * in the path is any run of characters, slashes included",
+            extra_json_schema={"pattern": "^[^/*?#:]+(:[0-9]+)?/[^?#]*$"},
+            examples=["github.com/my-company/*/releases/download/*"],
+        ),
+    ]
+    credential: (
+        Annotated[
+            _Name | Annotated[list[_Name], Meta(min_length=1)],
+            Meta(description="The credential, or several of which one may see the repository: tried in order"),
+        ]
+        | UnsetType
+    ) = UNSET
+    name: Annotated[str, Meta(min_length=1, description="What logs and errors call the rule")] | UnsetType = UNSET
+    resolve: (
+        Annotated[Literal["github-release"], Meta(description="Find the release asset through the API, and fetch it")]
+        | UnsetType
+    ) = UNSET
+    headers: (
+        Annotated[
+            dict[Annotated[str, _read_by(read_header_name)], Annotated[str, _read_by(Template.parse)]],
+            Meta(
+                min_length=1,
+                description="Headers to set; {credential} is the secret, {basic:USER} Basic of USER and it",
+                examples=[{"Authorization": "Bearer {credential}"}],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    when: (
+        Annotated[
+            Literal["always", "not-found"],
+            Meta(description="With resolve: go to the API at once, or only for what anybody may not have"),
+        ]
+        | UnsetType
+    ) = UNSET
+    methods: (
+        Annotated[
+            list[Annotated[str, _read_by(read_method)]],
+            Meta(min_length=1, description="With headers: the methods that it is for; GET and HEAD"),
+        ]
+        | UnsetType
+    ) = UNSET
+    on_existing: (
+        Annotated[
+            Literal["replace", "keep", "refuse"],
+            Meta(description="With headers: what becomes of one that the client sent; it is replaced"),
+        ]
+        | UnsetType
+    ) = UNSET
+    drop_response_headers: (
+        Annotated[
+            list[Annotated[str, _read_by(read_dropped_header)]],
+            Meta(min_length=1, description="With headers: response headers to take away"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What Gatepass does, and with which secret."""
+
+    version: Literal[1]
+    rules: Annotated[list[RuleEntry], Meta(min_length=1, description="The first that matches is applied")]
+    credentials: Annotated[
+        dict[Annotated[str, _read_by(read_credential_name)], CredentialEntry],
+        Meta(description="Secrets by name: where each comes from"),
+    ] = msgspec.field(default_factory=dict)
+    forges: Annotated[list[ForgeEntry], Meta(description="GitHubs besides github.com and ghe.com")] = []
+    cache: Annotated[CacheEntry, Meta(description="How much is remembered, and for how long")] = CacheEntry()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the file, for editors."""
+    (generated,), definitions = msgspec.json.schema_components([RulesFile], ref_template="#/$defs/{name}")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Gatepass rules"}
+    return {**head, **generated, "$defs": definitions}
+
+
+# What Python makes of YAML, by the type that it is a try at.
+_SHAPES: Final[dict[type[inspect.Type], type]] = {
+    inspect.StrType: str,
+    inspect.IntType: int,
+    inspect.ListType: list,
+    inspect.StructType: dict,
+}
+_SLIPS: Final = {
+    name: f"without the space after the colon it is a source: `{name}:…`" for name in ("env", "file", "keyring")
+}
+
+
+class Fault(NamedTuple):
+    """What is wrong at a path: what is there has not the shape it should have, or it does not say what it should."""
+
+    path: Path
+    problem: RuleProblem
+    is_of_shape: bool = True
+
+
+def faults(document: Document) -> Iterator[Fault]:
+    """Find all that keeps a document from being a `RulesFile`."""
+    return _faults(document, inspect.type_info(RulesFile), document.data, ())
+
+
+def _faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> Iterator[Fault]:
+    found = False
+    for fault in _shape_faults(document, _plain(kind), value, path):
+        found = True
+        yield fault
+    if not found and (reader := _reader(kind)) is not None:
+        try:
+            reader(str(value))
+        except UnfitError as unfit:
+            wrong = document.hidden if unfit.is_secret else document.wrong
+            yield Fault(path, wrong(path, unfit.expected, value, unfit.hint), is_of_shape=False)
+
+
+def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> Iterator[Fault]:
+    match kind, value:
+        case inspect.UnionType(types), _:
+            # the member that the value is a try at: a mapping is a bad struct, and no bad text
+            fitting = next((one for one in types if isinstance(value, _SHAPES[type(_plain(one))])), None)
+            if fitting is None or isinstance(value, bool):
+                yield Fault(path, document.wrong(path, _expected(kind), value))
+            else:
+                yield from _faults(document, fitting, value, path)
+        case (inspect.DictType(min_length=least), dict()) | (inspect.ListType(min_length=least), list()) if (
+            least and not value
+        ):
+            yield Fault(path, document.problem(path, "at least one entry", "none"))
+        case inspect.StructType(), dict():
+            yield from _struct_faults(document, kind, value, path)
+        case inspect.DictType(), dict():
+            for key, item in value.items():
+                yield from _faults(document, kind.key_type, key, (*path, key))
+                yield from _faults(document, kind.value_type, item, (*path, key))
+        case inspect.ListType(), list():
+            for index, item in enumerate(value):
+                yield from _faults(document, kind.item_type, item, (*path, index))
+        case inspect.StrType(), str() if value or not kind.min_length:
+            pass
+        case inspect.IntType(), int() if not isinstance(value, bool):
+            if not (value if kind.ge is None else kind.ge) <= value <= (value if kind.le is None else kind.le):
+                yield Fault(path, document.wrong(path, _expected(kind), value))
+        case inspect.LiteralType(), _:
+            # Types are compared too: `true` equals 1 to Python, and not to a reader of the file.
+            if not any(value == known and type(value) is type(known) for known in kind.values):
+                hint = None
+                if isinstance(value, str):
+                    texts = [str(known) for known in kind.values]
+                    hint = "leave the quotes out" if value in texts else nearest(value, texts)
+                yield Fault(path, document.wrong(path, _expected(kind), value, hint))
+        case _:
+            yield Fault(path, document.wrong(path, _expected(kind), value, _slip(kind, value)))
+
+
+def _struct_faults(document: Document, kind: inspect.StructType, value: dict[str, Data], path: Path) -> Iterator[Fault]:
+    fields = {field.encode_name: field for field in kind.fields}
+    for key, item in value.items():
+        if key in fields:
+            yield from _faults(document, fields[key].type, item, (*path, key))
+        else:
+            known = ", ".join(f"`{name}`" for name in fields)
+            hint = _SLIPS.get(key) if kind.cls is SourceEntry else None
+            yield Fault(
+                (*path, key), document.wrong((*path, key), f"one of {known}", key, hint or nearest(key, fields))
+            )
+    for name, field in fields.items():
+        if field.required and name not in value:
+            yield Fault((*path, name), document.problem((*path, name), _expected(_plain(field.type)), "nothing"))
+
+
+def _slip(kind: inspect.Type, value: Data) -> str | None:
+    """What makes of the value what it should be."""
+    match kind, value:
+        case inspect.StrType(), bool() | int() | float() | dict():
+            return "put it in quotes"  # to YAML `{credential}` is a mapping
+        case inspect.StrType(), list():
+            return "one text, without the brackets"
+        case inspect.ListType(), str() | int():
+            return "put it in brackets: `[…]`"
+    return None
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    """The type itself, without what only the schema tells of it."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
+
+
+def _reader(kind: inspect.Type) -> Callable[[str], object] | None:
+    extra = kind.extra if isinstance(kind, inspect.Metadata) else None
+    return extra.get("reader") if extra else None
+
+
+def _expected(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.UnionType(types):
+            return " or ".join(dict.fromkeys(_expected(_plain(one)) for one in types))
+        case inspect.LiteralType(values):
+            return " or ".join(f"`{known}`" for known in values)
+        case inspect.StrType():
+            return "text"
+        case inspect.IntType(ge=least, le=most):
+            bounds = f" from {least} to {most}" if most is not None else "" if least is None else f" from {least}"
+            return f"a whole number{bounds}"
+        case inspect.ListType():
+            return "a list"
+        case _:
+            return "a mapping"

@@ -1,0 +1,319 @@
+"""The values that are written in rules.yaml, each read from its text: patterns, templates, hosts, addresses.
+
+Knows nothing about the file around a value; what reads one says what it expected, and its caller says where.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+from urllib.parse import urlsplit
+
+from gatepass.forge.hosts import Host
+from gatepass.rules.yaml_source import nearest
+from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
+
+# the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
+_PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
+_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
+_API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
+_VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
+_FIELD_VALUE: Final = re.compile(r"[!-~]+(?: +[!-~]+)*", re.ASCII)
+
+# They frame the message, steer the connection, or speak to a proxy: RFC 9110, sections 7.6.1 and 11.7; RFC 9113, 8.2.2.
+_RESERVED_HEADERS: Final = frozenset({
+    "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate",
+    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+# Without it a body could not be read.
+_NEEDED_OF_RESPONSES: Final = _RESERVED_HEADERS | {"content-encoding"}
+# The one makes a tunnel; the others send back what they were sent, the secret with it (RFC 9110, section 9.3.8; TRACK
+# is what IIS calls it, https://www.kb.cert.org/vuls/id/867593).
+_REFUSED_METHODS: Final = {
+    "CONNECT": "it opens a tunnel",
+    "TRACE": "its answer repeats the request, and the secret",
+    "TRACK": "its answer repeats the request, and the secret",
+}
+
+_PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
+SOURCES: Final = (
+    "`default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
+    "or a mapping with `command` or `github-app`"
+)
+"""All kinds, for errors."""
+
+
+class UnfitError(ValueError):
+    """A text that is not what it should be: what was expected, and what to do.
+
+    `is_secret` tells that the text may be a secret that was put in the wrong place.
+    """
+
+    def __init__(self, expected: str, hint: str | None = None, *, is_secret: bool = False) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.hint = hint
+        self.is_secret = is_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """HOST/PATH, where `*` in the path stands for any run of characters, slashes included, or for none."""
+
+    host: Host
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read HOST/PATH.
+
+        Raises:
+            UnfitError: it is something else.
+        """
+        if scheme := _SCHEME.match(text):
+            raise UnfitError("HOST/PATH", f"leave `{scheme[0]}` out: only https is served")
+        host, slash, path = text.partition("/")
+        if not slash:
+            raise UnfitError("HOST/PATH", "`/*` after the host stands for every path")
+        if not _VISIBLE.fullmatch(text):
+            raise UnfitError("HOST/PATH in visible ASCII", "write other characters of the path percent-encoded")
+        if "?" in path or "#" in path:
+            raise UnfitError("HOST/PATH without query and fragment", "only the path is compared")
+        return cls(read_host(host), f"/{path}")
+
+    def matches(self, host: Host, path: str) -> bool:
+        """Whether a request matches; `path` is raw, as it was sent, without its query. Case counts."""
+        return host == self.host and _glob(self.path, path)
+
+    def __str__(self) -> str:
+        return f"{self.host}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The text of a header: `{credential}` in it stands for the secret, `{basic:USER}` for Basic of USER and it."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Read a template.
+
+        Raises:
+            UnfitError: it is not a header's value, or holds another placeholder or a lone brace.
+        """
+        if not _FIELD_VALUE.fullmatch(text):
+            raise UnfitError("a header's value in printable ASCII, without spaces around it")
+        if re.search(r"[{}]", _PLACEHOLDER.sub("", text)) or "${" in text:
+            hint = "there is no `$` before it" if "${" in text else None
+            if "{basic" in text:
+                hint = "USER has neither colon nor brace, and may be empty: `{basic:}`"
+            raise UnfitError("`{credential}` or `{basic:USER}` as the placeholder, and no other brace", hint)
+        if "{basic:" in text and not _PLACEHOLDER.fullmatch(text):
+            raise UnfitError("`{basic:USER}` alone", "it is the whole value, the word `Basic` included")
+        return cls(text)
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether there is a placeholder in it."""
+        return _PLACEHOLDER.search(self.text) is not None
+
+    def render(self, secret: str) -> str:
+        """Put the secret in, which is ASCII; what it holds itself is not read as a placeholder again."""
+
+        def opened(placeholder: re.Match[str]) -> str:
+            user = placeholder["user"]
+            # RFC 7617, section 2
+            return secret if user is None else f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"
+
+        return _PLACEHOLDER.sub(opened, self.text)
+
+
+def read_host(text: str) -> Host:
+    """Read HOST or HOST:PORT.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    if "*" in text:
+        raise UnfitError("a host without `*`", "a credential is bound to hosts by name: write one rule for each host")
+    if "/" in text:
+        raise UnfitError("a host name", "leave scheme and path out, as in `github.com` or `ghe.example.com:8443`")
+    try:
+        return Host.parse(text)
+    except ValueError as error:
+        raise UnfitError(str(error).removeprefix("expected ")) from None
+
+
+def read_api(text: str) -> str:
+    """Read the base URL of a forge's API; a slash at its end goes away.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    unfit = UnfitError(
+        "an https URL of host and path alone",
+        "a GitHub Enterprise Server has its API at `https://HOST/api/v3`",
+    )
+    try:
+        parts = urlsplit(text)
+        host = Host.parse(parts.netloc)
+    except ValueError:
+        raise unfit from None
+    if parts.scheme != "https" or "?" in text or "#" in text or not _API_PATH.fullmatch(parts.path):
+        raise unfit
+    return f"https://{host}{parts.path.rstrip('/')}"
+
+
+def read_credential_name(text: str) -> str:
+    """Read the name of a credential.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    if not _CREDENTIAL_NAME.fullmatch(text):
+        raise UnfitError("a name of letters, digits, `_`, `.` and `-`")
+    return text
+
+
+def read_source(text: str) -> Source:
+    """Read where a secret comes from.
+
+    Raises:
+        UnfitError: no such kind of source, or not what that kind needs.
+    """
+    if text in _PLAIN_SOURCES:
+        return _PLAIN_SOURCES[text]
+    kind, colon, argument = text.partition(":")
+    match kind if colon else "":
+        case "env":
+            return _read_variable(argument)
+        case "file":
+            return _read_file(argument)
+        case "keyring":
+            service, slash, user = argument.rpartition("/")
+            if not (service and slash and user):
+                raise UnfitError("`keyring:SERVICE/USER`", "SERVICE and USER are what `keyring set SERVICE USER` got")
+            return Keyring(service, user)
+    if variable := re.fullmatch(r"\$\{?([A-Z_][A-Z_0-9]{0,40})\}?|([A-Z_]{1,40})", text, re.ASCII):
+        raise UnfitError(f"a source: {SOURCES}", f"`env:{variable[1] or variable[2]}` reads the environment variable")
+    kinds = ["env:", "file:", "keyring:"] if colon else list(_PLAIN_SOURCES)
+    is_secret = not (_KIND.fullmatch(kind) if colon else re.fullmatch(r"[a-z-]{1,12}", text, re.ASCII))
+    raise UnfitError(f"a source: {SOURCES}", nearest(kind.lower() + colon, kinds), is_secret=is_secret)
+
+
+def read_key_source(text: str) -> Env | File:
+    """Read where a private key comes from.
+
+    Raises:
+        UnfitError: it is neither a variable nor a file.
+    """
+    kind, _, argument = text.partition(":")
+    match kind:
+        case "env":
+            return _read_variable(argument)
+        case "file":
+            return _read_file(argument)
+    hint = "the App's settings page gives out its private key, a PEM file"
+    raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
+
+
+def _read_variable(name: str) -> Env:
+    if not _VARIABLE.fullmatch(name):
+        raise UnfitError("`env:NAME`", "`env:NAME` reads the environment variable NAME: letters, digits and `_`")
+    return Env(name)
+
+
+def _read_file(path: str) -> File:
+    if path.startswith("//"):
+        raise UnfitError("`file:PATH` with an absolute path", "it is no URL: PATH begins with one `/`")
+    # the working folder is another one for each who starts the proxy
+    if not (path.startswith("~") or PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()):
+        raise UnfitError("`file:PATH` with an absolute path", "begin PATH with `/`, or with `~/` for your home")
+    return File(path)
+
+
+def read_app_id(text: str) -> str:
+    """Read the client id or the number of a GitHub App.
+
+    Raises:
+        UnfitError: it is neither.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text, re.ASCII) or text.startswith("-"):
+        raise UnfitError("the client id of a GitHub App, or its number", "the App's settings page shows both")
+    return text
+
+
+def read_owner(text: str) -> str:
+    """Read the name of a user or an organisation.
+
+    Raises:
+        UnfitError: no account has such a name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text, re.ASCII) or set(text) <= {"."}:
+        raise UnfitError("the name of a user or an organisation", "as in `github.com/OWNER/REPO`")
+    return text
+
+
+def read_method(text: str) -> str:
+    """Read the name of a request's method.
+
+    Raises:
+        UnfitError: it is none, or one that no credential may go with.
+    """
+    if not _METHOD.fullmatch(text):
+        raise UnfitError("a method in capital letters", "as in `GET`")
+    if reason := _REFUSED_METHODS.get(text):
+        raise UnfitError("a method that a credential may go with", f"`{text}` is none: {reason}")
+    return text
+
+
+def read_dropped_header(text: str) -> str:
+    """Read the name of a response header that a rule may take away, in lower case.
+
+    Raises:
+        UnfitError: it is not a name, or a header without which the response cannot be read.
+    """
+    if not _TOKEN.fullmatch(text):
+        raise UnfitError("a header's name", "letters, digits and `-`, as in `Set-Cookie`")
+    if text.lower() in _NEEDED_OF_RESPONSES:
+        raise UnfitError("a header that a client can do without", f"`{text}` says how the response is to be read")
+    return text.lower()
+
+
+def read_header_name(text: str) -> str:
+    """Read the name of a header that a rule may set.
+
+    Raises:
+        UnfitError: it is not a name, or a header that belongs to the connection or to proxies.
+    """
+    if not _TOKEN.fullmatch(text):
+        raise UnfitError("a header's name", "letters, digits and `-`, as in `PRIVATE-TOKEN`")
+    if text.lower() in _RESERVED_HEADERS:
+        raise UnfitError("a header that a rule may set", f"`{text}` belongs to the connection or to proxies")
+    return text
+
+
+def _glob(pattern: str, path: str) -> bool:
+    """Match `*` without backtracking: what lies between two stars may be taken at its first find."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return path == first
+    *middle, last = rest
+    at, end = len(first), len(path) - len(last)
+    if at > end or not path.startswith(first) or not path.endswith(last):
+        return False
+    for part in middle:
+        found = path.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

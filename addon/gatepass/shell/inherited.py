@@ -1,0 +1,91 @@
+"""The proxy that the user's shell has already, and what need not go there.
+
+Pure. A company's proxy stays the way out: it becomes the upstream proxy of ours.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatepass.forge.hosts import Host
+
+_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A proxy as mitmproxy's upstream mode wants it; `auth` is `user:password`, and in no repr."""
+
+    url: str
+    auth: str | None
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.url}>"
+
+
+def upstream(environ: Mapping[str, str]) -> Upstream | None:
+    """The proxy that the shell names for https.
+
+    Raises:
+        GatepassError: it is one that mitmproxy cannot go through.
+    """
+    name = next((name for name in _VARIABLES if environ.get(name)), None)
+    if name is None:
+        return None
+    text = environ[name]
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in _PORTS:
+        # what stands between scheme and host may be a password
+        shown = re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1", text, flags=re.DOTALL)
+        raise GatepassError(
+            f"${name}: expected the URL of an http or https proxy, got `{shown}`",
+            "mitmproxy goes through no other kind upstream: unset it for this command, or name an http proxy",
+        )
+    bracketed = f"[{host}]" if ":" in host else host
+    auth = None
+    if parts.username is not None:
+        auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth)
+
+
+def exempting(environ: Mapping[str, str], host: Host) -> str | None:
+    """The entry of NO_PROXY that keeps a host from the proxy; None when there is none.
+
+    Entries are `*`, a name with all below it, with or without a leading dot, an address, a network, each with or
+    without a port: what curl, requests and Go agree on.
+    """
+    return next((entry for name in NO_PROXY if (entry := exempting_entry(environ.get(name, ""), host))), None)
+
+
+def exempting_entry(no_proxy: str, host: Host) -> str | None:
+    """The entry among these that keeps a host from the proxy; they stand apart by commas or spaces."""
+    return next((entry for entry in no_proxy.replace(",", " ").split() if _exempts(entry, host)), None)
+
+
+def _exempts(entry: str, host: Host) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host.name) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        pass
+    name, _, port = entry.lower().partition(":")
+    name = name.removeprefix("*").lstrip(".")
+    if not name or (port and port != str(host.port)):
+        return False
+    return host.name == name or host.name.endswith(f".{name}")

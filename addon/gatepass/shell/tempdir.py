@@ -1,0 +1,68 @@
+"""A private folder that is gone at the end: with its process, or, if that was killed, with the next one's start.
+
+Knows nothing of what lies in it. A lock tells the living from the dead, for a process number may come again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there the system empties its folder for temporary files
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PREFIX: Final = "gatepass-run-"
+_LOCK: Final = "lock"
+_NEW_SECONDS: Final = 60.0
+"""A folder without a lock may be one that is being made."""
+
+
+@contextmanager
+def private() -> Iterator[Path]:
+    """A folder that no other user can look into, for as long as the block."""
+    _remove_leftovers()
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    # locked before it is there under its name: another start takes a lock that nobody holds for a leftover
+    lock = os.open(path / f".{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        (path / f".{_LOCK}").rename(path / _LOCK)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_leftovers() -> None:
+    """Remove what processes that were killed have left, where it is ours to remove."""
+    if not fcntl:
+        return
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            status = path.lstat()
+            # a link, or another user's folder, may be a trap
+            if path.is_symlink() or not path.is_dir() or status.st_uid != os.getuid():
+                continue
+            if not (path / _LOCK).exists():
+                if time.time() - status.st_mtime > _NEW_SECONDS:
+                    shutil.rmtree(path)
+                continue
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+            finally:
+                os.close(lock)
+        except OSError:
+            continue  # it lives, or another start removes it

@@ -1,0 +1,351 @@
+"""The proxy's CA: made for the hosts of the rules, kept in a folder that is its owner's alone, and judged.
+
+Makes and reads certificates; does not know who trusts them. The private key leaves no function here but `make`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import shlex
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gatepass.errors import GatepassError, why
+from gatepass.trust import bundles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gatepass.forge.hosts import Host
+
+# The names under which mitmproxy looks for its CA in the folder `confdir`.
+CA_FILE: Final = "mitmproxy-ca.pem"
+"""Private key and certificate."""
+CERTIFICATE_FILE: Final = "mitmproxy-ca-cert.pem"
+"""The certificate alone."""
+
+LIFETIME: Final = datetime.timedelta(days=365)
+SOON: Final = datetime.timedelta(days=30)
+"""How long before its end a CA's owner is told."""
+
+_EVERY_ADDRESS: Final = tuple(ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::/0"))
+
+
+# ---------------------------------------------------------------------- make
+
+
+def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
+    """A CA that can vouch for these hosts and for nothing else: private key and certificate, PEM.
+
+    The name constraints are critical (RFC 5280, section 4.2.1.10): a client that does not know them refuses the CA.
+    A name there stands for its subdomains too; RFC 5280 has no way to say otherwise.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"),
+        ]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # a client's clock may be behind
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + lifetime)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        # servers alone: no mail, no code, no clients
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(_constraints(hosts), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def _constraints(hosts: Iterable[Host]) -> x509.NameConstraints:
+    """These hosts and no others.
+
+    Names that are permitted say nothing of addresses: without the exclusion a CA for github.com could vouch for every
+    address (CA/Browser Forum, Baseline Requirements, section 7.1.2.5.2).
+    """
+    names = list(dict.fromkeys(host.name for host in hosts))
+    permitted = [_constraint(name) for name in names]
+    kinds = {type(constraint) for constraint in permitted}
+    if kinds == {x509.IPAddress}:
+        # Addresses say nothing of names either. To exclude them all would be too much: mitmproxy's certificate for an
+        # address has it as its common name, which OpenSSL checks as if it were a DNS name. Permitting that beside real
+        # names would be too much, too: rustls then takes the whole list for malformed.
+        permitted += [x509.DNSName(name) for name in names]
+    excluded = None if x509.IPAddress in kinds else [x509.IPAddress(network) for network in _EVERY_ADDRESS]
+    return x509.NameConstraints(permitted, excluded)
+
+
+def _constraint(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_network(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+# --------------------------------------------------------------------- judge
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA without its key: its certificate, and the folder where it lies."""
+
+    folder: Path
+    certificate: x509.Certificate
+
+    @property
+    def pem(self) -> str:
+        """The certificate, PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
+    def der(self) -> bytes:
+        """The certificate, DER."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def name(self) -> str:
+        """What people are shown of the subject: its common name."""
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else self.certificate.subject.rfc4514_string()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+    @property
+    def permitted(self) -> tuple[str, ...] | None:
+        """The names and addresses that it may vouch for; None if it may vouch for any."""
+        found = self._constraints()
+        return None if found is None else tuple(dict.fromkeys(_text(name) for name in found))
+
+    def uncovered(self, hosts: Iterable[Host]) -> list[str]:
+        """Those of the hosts' names that it may not vouch for."""
+        found = self._constraints()
+        if found is None:
+            return []
+        return sorted({host.name for host in hosts if not any(_permits(name, host.name) for name in found)})
+
+    def left(self, now: datetime.datetime) -> datetime.timedelta:
+        """How long it is still valid; negative when it has expired."""
+        return self.certificate.not_valid_after_utc - now
+
+    def judge(self, hosts: Iterable[Host], now: datetime.datetime) -> str | None:
+        """What its owner should know before clients meet it.
+
+        Raises:
+            GatepassError: clients would refuse what it vouches for.
+        """
+        end = f"{self.certificate.not_valid_after_utc:%Y-%m-%d}"
+        hint = "`gatepass ca renew` makes a new one, which clients must then trust"
+        if uncovered := self.uncovered(hosts):
+            names = ", ".join(f"`{name}`" for name in uncovered)
+            permitted = ", ".join(f"`{name}`" for name in self.permitted or ())
+            raise GatepassError(
+                f"{self.folder}: expected a CA for every host that a rule names, got one for {permitted}, not {names}",
+                hint,
+            )
+        if self.left(now) <= datetime.timedelta(0):
+            raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", hint)
+        if self.left(now) <= SOON:
+            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {hint}"
+        return None
+
+    def _constraints(self) -> list[x509.GeneralName] | None:
+        try:
+            extension = self.certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        except x509.ExtensionNotFound:
+            return None
+        return list(extension.value.permitted_subtrees or ())
+
+
+def _text(name: x509.GeneralName) -> str:
+    if isinstance(name, x509.IPAddress):
+        return str(name.value).removesuffix("/32").removesuffix("/128")
+    return str(name.value)
+
+
+def _permits(constraint: x509.GeneralName, name: str) -> bool:
+    """RFC 5280, section 4.2.1.10: a DNS name stands for itself and its subdomains."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        base = constraint.value.lower() if isinstance(constraint, x509.DNSName) else None
+        return base is not None and (name == base or name.endswith(f".{base}") or not base)
+    network = constraint.value if isinstance(constraint, x509.IPAddress) else None
+    return isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network) and address in network
+
+
+# -------------------------------------------------------------------- folder
+
+
+def default_folder() -> Path:
+    """Where the CA of this user's `gatepass serve` lies."""
+    return Path(click.get_app_dir("gatepass"), "ca")
+
+
+def load(folder: Path) -> Authority | None:
+    """The CA in a folder; None if there is none. Its certificate file is written anew if it is another's.
+
+    Raises:
+        GatepassError: others may read or change it, or it cannot be read.
+    """
+    try:
+        while (authority := _read(folder)) is not None:
+            if _content(folder / CERTIFICATE_FILE) == authority.pem.encode():
+                break
+            # and look again: another process may have renewed the CA meanwhile
+            bundles.write(folder / CERTIFICATE_FILE, authority.pem)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return authority
+
+
+def create(folder: Path, hosts: Iterable[Host]) -> Authority:
+    """Make a CA for these hosts in a folder that has none.
+
+    Raises:
+        GatepassError: there is one, or it cannot be written, or others could read it.
+    """
+    try:
+        _make_folder(folder)
+        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=True)
+    except FileExistsError:
+        hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
+        raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return _written(folder)
+
+
+def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
+    """The CA in a folder, which is made for these hosts if there is none; whoever asks at the same time gets the same.
+
+    Raises:
+        GatepassError: as `load` and `create`.
+    """
+    try:
+        return load(folder) or create(folder, hosts)
+    except GatepassError:
+        # another process may have been first; what else is wrong is wrong still
+        if (authority := load(folder)) is None:
+            raise
+        return authority
+
+
+def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
+    """Make a CA for these hosts, with a key of its own, in place of the one that is there.
+
+    Raises:
+        GatepassError: it cannot be written, or others could read it.
+    """
+    try:
+        _make_folder(folder)
+        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return _written(folder)
+
+
+def _written(folder: Path) -> Authority:
+    authority = load(folder)
+    if authority is None:
+        raise GatepassError(f"{folder}: expected the CA that was just written, got none")
+    return authority
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_shared(folder, folder.stat(), 0o700)
+
+
+def _read(folder: Path) -> Authority | None:
+    path = folder / CA_FILE
+    try:
+        # the folder first: in one that others may change, nothing is what it was when it is opened
+        _refuse_shared(folder, folder.stat(), 0o700)
+        with path.open("rb") as file:
+            _refuse_shared(path, os.fstat(file.fileno()), 0o600)
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    try:
+        key = serialization.load_pem_private_key(content, None)
+        certificate = x509.load_pem_x509_certificate(content)
+    except (ValueError, TypeError):
+        raise GatepassError(
+            f"{path}: expected a private key and its certificate, got something else", "`gatepass ca renew` replaces it"
+        ) from None
+    if key.public_key() != certificate.public_key():
+        raise GatepassError(
+            f"{path}: expected a private key and its certificate, got the certificate of another key",
+            "`gatepass ca renew` replaces it",
+        )
+    return Authority(folder, certificate)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_shared(path: Path, status: os.stat_result, mode: int) -> None:
+    """What others may read or change is no secret; as OpenSSH does with a key."""
+    if sys.platform == "win32":  # where the owner is no number, and st_mode does not tell who may read
+        return
+    if status.st_uid != os.geteuid():
+        raise GatepassError(
+            f"{path}: expected the CA to be your own, got one of user {status.st_uid}",
+            f"take it away, and let Gatepass make its own: `mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}`",
+        )
+    if status.st_mode & 0o077:
+        raise GatepassError(
+            f"{path}: expected permissions {mode:04o}, got {status.st_mode & 0o777:04o}",
+            f"`chmod {mode:o} {shlex.quote(str(path))}`, and if others may have read the key, `gatepass ca renew`",
+        )
+
+
+def _unusable(folder: Path, error: OSError) -> GatepassError:
+    reason = why(error)
+    return GatepassError(
+        f"{folder}: expected a folder for the CA, got `{reason}`",
+        "let $HOME be a folder that you may write to, or serve with a CA of your own: `-- --set confdir=FOLDER`",
+    )

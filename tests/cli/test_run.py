@@ -1,0 +1,681 @@
+"""`gatepass run` beside everything else on a machine: other users, terminals, proxies, and runs of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.proxy import mode_specs
+
+from gatepass.errors import GatepassError
+from gatepass.forge.hosts import GITHUB, Host
+from gatepass.shell import environment, inherited, tempdir
+from gatepass.shell.inherited import Upstream
+from harness import GATEPASS, Client, Shell, background, connections
+from terminal import INTERRUPT, SUSPEND, terminal
+
+if TYPE_CHECKING:
+    import subprocess
+    from contextlib import AbstractContextManager
+    from urllib.parse import SplitResult
+
+    from gatepass.demo.standin import StandIn
+    from harness import Running
+    from terminal import Terminal
+
+from dataclasses import replace
+from urllib.parse import quote, urlsplit
+
+TOKEN = "STANDIN_TOKEN"
+KEPT = f"gatepass: {TOKEN} kept from the command (--keep-token leaves it)\n"
+ASSET_HOSTS = ",".join(str(host) for host in GITHUB.assets)
+
+SHOW_ENVIRONMENT = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+# "sh -c", and then these: tells the proxy, and stays until it is stopped
+STAY = ("sh", "-c", 'echo "folder=$(dirname "$SSL_CERT_FILE")" "pid=$$" "proxy=$HTTPS_PROXY"; exec sleep 1000')
+
+
+def within(shell: Shell, **variables: str) -> Shell:
+    """The same shell with more in its environment."""
+    return replace(shell, env={**shell.env, **variables})
+
+
+def environment_of(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
+    assert done.returncode == 0, done.stderr.decode()
+    shown: dict[str, str] = json.loads(done.stdout)
+    return shown
+
+
+def staying(shell: Shell) -> AbstractContextManager[Running]:
+    """`gatepass run` with a command that stays."""
+    return background([GATEPASS, "run", "--rules", shell.rules, "--", *STAY], shell.env, shell.home)
+
+
+def proxy_of(running: Running) -> SplitResult:
+    return urlsplit(running.wait_for(r"proxy=(\S+)")[1])
+
+
+# ---------------------------------------------------------------- other users
+
+
+def test_the_port_answers_to_the_child_alone(shell: Shell, wheel_url: str, github: StandIn, outsider: Client) -> None:
+    """Who has no password, or a wrong one, gets 407 and no token works for them; no argument list holds it."""
+    with staying(shell) as running:
+        proxy = proxy_of(running)
+        assert proxy.password
+        listed = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        assert any(b"gatepass" in arguments for arguments in listed)
+        assert not any(proxy.password.encode() in arguments for arguments in listed)
+        address = f"127.0.0.1:{proxy.port}"
+        for other in (address, f"gatepass:wrong@{address}", f"{proxy.password}@{address}"):
+            for url in (wheel_url, wheel_url.replace("https:", "http:")):
+                assert "407" in outsider.curl("-v", "-k", "-x", f"http://{other}", url).output
+        assert github.calls() == []
+        assert outsider.fetch(wheel_url, "-k", "-x", proxy.geturl()).status == 302
+
+
+def test_two_runs_at_once(shell: Shell, wheel_url: str) -> None:
+    """Each run has a port, a password, a folder and a CA of its own, and serves while the other does."""
+    with staying(shell) as one, staying(shell) as other:
+        assert proxy_of(one).port != proxy_of(other).port
+        assert proxy_of(one).password != proxy_of(other).password
+        folders = [running.wait_for(r"folder=(\S+)")[1] for running in (one, other)]
+        assert len({Path(folder, "ca.pem").read_text() for folder in folders}) == 2
+        for running, folder in zip((one, other), folders, strict=True):
+            client = Client(shell.home, {"https_proxy": proxy_of(running).geturl()})
+            assert client.fetch(wheel_url, "--cacert", f"{folder}/gatepass-bundle.pem").status == 302
+
+
+# --------------------------------------------------------------------- tokens
+
+
+def test_tokens_are_kept_from_the_child(shell: Shell) -> None:
+    """Every variable that the rules read is taken out of the child's environment, and nothing else of the shell's."""
+    (shell.home / "two.yaml").write_text(shell.rules.read_text().replace("[env:STANDIN_TOKEN]", "[env:ONE, env:TWO]"))
+    mine = within(replace(shell, rules=Path("two.yaml")), ONE="1", TWO="2", THREE="3")
+    given = environment_of(mine.run(*SHOW_ENVIRONMENT))
+    assert not {"ONE", "TWO"} & given.keys()
+    assert (given["THREE"], given[TOKEN]) == ("3", shell.env[TOKEN])
+    changed = {name for name in given if given[name] != mine.env.get(name)}
+    assert changed - {*environment.NAMES, "WGETRC", "GATEPASS_RUN", "LC_CTYPE"} == set()
+
+
+def test_all_that_default_and_an_app_read_is_kept_from_the_child(shell: Shell, github: StandIn) -> None:
+    """`default` stands for the variables of its kind of forge, and an App's key is a secret, too."""
+    web = github.web
+    app = "{github-app: {id: 1, key: env:APP_KEY}}"
+    (shell.home / "more.yaml").write_text(
+        f"version: 1\nforges: [{{web: '{web}'}}]\n"
+        f"credentials:\n  cloud: {{from: [default], hosts: [github.com]}}\n"
+        f"  server: {{from: [{app}, default], hosts: ['{web}']}}\n"
+        f"rules:\n  - {{match: 'github.com/*', resolve: github-release, credential: cloud}}\n"
+        f"  - {{match: '{web}/*', resolve: github-release, credential: server}}\n"
+    )
+    read = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "APP_KEY")
+    mine = within(replace(shell, rules=Path("more.yaml")), **dict.fromkeys(read, "1"), GITLAB_TOKEN="2")
+    given = environment_of(mine.run(*SHOW_ENVIRONMENT))
+    assert not set(read) & given.keys()
+    assert given["GITLAB_TOKEN"] == "2"
+
+
+def test_keep_token(shell: Shell) -> None:
+    """`--keep-token` leaves them."""
+    given = environment_of(shell.gatepass("run", "--keep-token", "--rules", shell.rules, "--", *SHOW_ENVIRONMENT))
+    assert given[TOKEN] == shell.env[TOKEN]
+
+
+# ------------------------------------------------------------------- terminal
+
+
+def in_terminal(shell: Shell, *arguments: str | Path) -> AbstractContextManager[Terminal]:
+    """`gatepass run` in a terminal; the arguments begin with its options."""
+    return terminal([GATEPASS, "run", "--rules", shell.rules, *arguments], shell.env, shell.home)
+
+
+def test_a_terminal_is_told_of_the_token(shell: Shell) -> None:
+    """On a terminal one line says that the token is kept; with no traffic it is all that is said."""
+    with in_terminal(shell, "--", "echo", "here") as shown:
+        assert shown.end() == 0
+        assert shown.output == f"{KEPT}here\n"
+
+
+def test_a_terminal_is_told_nothing(shell: Shell) -> None:
+    """With the token left and no traffic nothing is printed."""
+    with in_terminal(shell, "--keep-token", "--", "true") as shown:
+        assert (shown.end(), shown.output) == (0, "")
+
+
+def test_a_terminal_is_told_what_was_done(shell: Shell, wheel_url: str) -> None:
+    """After traffic a last line tells the assets served, the API calls and the budget; stdin and stdout stay free."""
+    (shell.home / "in").write_text("from stdin\n")
+    command = ("run", "--rules", shell.rules, "--", "sh", "-c", "cat; curl -sSL $0 | wc -c", wheel_url)
+    with terminal(["sh", "-c", 'exec "$@" <in >out', "-", GATEPASS, *command], shell.env, shell.home) as shown:
+        assert shown.end() == 0
+        last = r"gatepass: 1 asset request served, \d+ API calls?, \d+ of 5000 left\n"
+        assert re.fullmatch(re.escape(KEPT) + last, shown.output)
+    assert re.fullmatch(r"from stdin\n\d{3,}\n", (shell.home / "out").read_text())
+
+
+def test_refusals_are_counted(shell: Shell, wheel_url: str) -> None:
+    """A refusal counts as such, after what it was."""
+    with in_terminal(shell, "--", "curl", "-s", "-o", "out", "-f", f"{wheel_url}.none") as shown:
+        assert shown.end() == 22
+        assert re.search(r"asset not found(.|\n)*\ngatepass: 0 asset requests served, 1 refused, ", shown.output)
+
+
+def test_verbose(shell: Shell, wheel_url: str) -> None:
+    """`-v` tells each request on stderr, terminal or not, without a secret; stdout stays the command's."""
+    done = shell.gatepass("run", "-v", "--rules", shell.rules, "--", "curl", "-sS", "-o", "out", "-LI", wheel_url)
+    assert (done.returncode, done.stdout) == (0, b"")
+    said = done.stderr.decode()
+    assert f"gatepass: HEAD {wheel_url}: asset " in said
+    assert shell.env[TOKEN] not in said
+    assert "X-Amz" not in said
+
+
+WATCH = """
+import os, signal, sys
+count = 0
+def interrupted(*_):
+    global count
+    count += 1
+    print("interrupted", count, flush=True)
+    if count == 2:
+        sys.exit(130)
+signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGUSR1, lambda *_: print("so far", count, flush=True))
+def size(*_):
+    print("size", *os.get_terminal_size(), flush=True)
+signal.signal(signal.SIGWINCH, size)
+print("terminals", [os.isatty(number) for number in range(3)], os.ttyname(0) == os.ttyname(2), flush=True)
+size()
+while True:
+    signal.pause()
+"""
+
+
+def test_the_child_has_the_terminal(shell: Shell) -> None:
+    """The terminal is the child's: all three streams, its size, and news of a change of that."""
+    with in_terminal(shell, "--", sys.executable, "-c", WATCH) as shown:
+        shown.wait_for(r"terminals \[True, True, True\] True\nsize 100 40\n")
+        shown.resize(77, 33)
+        shown.wait_for("size 77 33\n")
+
+
+def test_ctrl_c(shell: Shell) -> None:
+    """Ctrl-C reaches the child once, and a second one once more: it is for the child to say what they mean."""
+    with in_terminal(shell, "--", sys.executable, "-c", WATCH) as shown:
+        shown.wait_for("size")
+        shown.press(INTERRUPT)
+        shown.wait_for("interrupted 1\n")
+        # Gatepass sees signals in their order: had it passed the first on, the child would have two by now
+        shown.process.send_signal(signal.SIGUSR1)
+        shown.wait_for("so far 1\n")
+        shown.press(INTERRUPT)
+        shown.wait_for("interrupted 2\n")
+        assert shown.end() == 130
+    assert "Traceback" not in shown.output
+
+
+def test_ctrl_c_ends_what_does_not_mind_it(shell: Shell) -> None:
+    """A child that dies of Ctrl-C has Gatepass die of it, too, as a shell expects; nothing is left behind."""
+    shell = within(shell, TMPDIR=str(shell.home))
+    with in_terminal(shell, "--", "sh", "-c", "echo here; exec sleep 1000") as shown:
+        shown.wait_for("here")
+        shown.press(INTERRUPT)
+        assert shown.end() == -signal.SIGINT
+    assert list(shell.home.glob("gatepass-*")) == []
+
+
+def test_job_control(shell: Shell) -> None:
+    """Ctrl-Z gives the shell back, and `fg` the child."""
+    command = f"{GATEPASS} run --rules {shell.rules} -- {sys.executable} watch.py\n"
+    (shell.home / "watch.py").write_text(WATCH)
+    bash = ["bash", "--norc", "--noprofile", "-i"]
+    with terminal(bash, within(shell, PS1="$ ", HISTFILE="/dev/null").env, shell.home) as shown:
+        shown.press(command)
+        shown.wait_for("size 100 40\n")
+        shown.press(SUSPEND)
+        shown.wait_for("Stopped")
+        shown.press("echo back-$((6*7))\n")
+        shown.wait_for("back-42\n")
+        shown.press("fg\n")
+        shown.wait_for(r"fg\n.*gatepass run.*\n")
+        shown.press(INTERRUPT)
+        shown.wait_for("interrupted 1\n")
+        shown.press(INTERRUPT)
+        shown.wait_for("interrupted 2\n")
+        shown.press("echo code-$?\n")
+        shown.wait_for("code-130\n")
+        shown.press("exit\n")
+        shown.end()
+
+
+def test_a_terminal_that_goes(shell: Shell) -> None:
+    """When its terminal is closed the child is told, and Gatepass ends with it."""
+    program = "trap 'echo gone >told; exit 3' HUP; echo here; while :; do sleep 0.02; done"
+    with in_terminal(shell, "--", "sh", "-c", program) as shown:
+        shown.wait_for("here")
+        shown.process.send_signal(signal.SIGHUP)
+        assert shown.end() == 3
+    assert (shell.home / "told").read_text() == "gone\n"
+
+
+# ------------------------------------------------------------- other proxies
+
+
+def test_no_proxy_is_kept(shell: Shell) -> None:
+    """NO_PROXY keeps what it had, and gets the asset hosts: bulk bytes need not come through here."""
+    given = environment_of(within(shell, NO_PROXY="a.test, b.test").run(*SHOW_ENVIRONMENT))
+    assert given["NO_PROXY"] == given["no_proxy"] == f"a.test,b.test,{ASSET_HOSTS}"
+
+
+def test_all_through_proxy(shell: Shell) -> None:
+    """`--all-through-proxy` adds nothing to NO_PROXY, and leaves what is there."""
+    arguments = ("run", "--all-through-proxy", "--rules", shell.rules, "--", *SHOW_ENVIRONMENT)
+    given = environment_of(within(shell, no_proxy="a.test").gatepass(*arguments))
+    assert given["NO_PROXY"] == given["no_proxy"] == "a.test"
+    assert "NO_PROXY" not in environment_of(shell.gatepass(*arguments))
+
+
+@pytest.mark.parametrize("entry", ["localhost", "*"])
+def test_no_proxy_that_keeps_a_host_away(shell: Shell, github: StandIn, entry: str) -> None:
+    """Where NO_PROXY would have the child go around the proxy, that is said: nothing could be served."""
+    done = within(shell, NO_PROXY=f"a.test,{entry}").run("true")
+    expected = f"gatepass: NO_PROXY has `{entry}`: what the command asks of {github.web} will not come here\n"
+    assert done.stderr.decode() == expected
+
+
+def test_an_existing_proxy_is_gone_through(
+    shell: Shell, wheel_url: str, github: StandIn, company: tuple[str, Running]
+) -> None:
+    """The shell's own proxy, with its password, carries both API calls and bytes; nothing is added to NO_PROXY."""
+    url, running = company
+    done = within(shell, HTTPS_PROXY=url).run("sh", "-c", 'curl -sSfL -o out "$0" && echo "[$NO_PROXY]"', wheel_url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"[]\n", b"")
+    assert github.calls("api")
+    assert connections(running) == {github.web, github.asset_host}
+
+
+def test_an_existing_proxy_that_is_not_for_the_api(
+    shell: Shell, wheel_url: str, github: StandIn, company: tuple[str, Running]
+) -> None:
+    """What the shell's NO_PROXY keeps from its proxy, the API client keeps from it, too."""
+    url, running = company
+    mine = within(shell, HTTPS_PROXY=url, NO_PROXY=github.web)
+    done = mine.run("curl", "-sSfL", "--noproxy", "", "-o", "out", wheel_url)
+    assert done.returncode == 0, done.stderr.decode()
+    assert github.calls("api")
+    assert connections(running) == {github.asset_host}
+
+
+def test_an_existing_proxy_with_a_wrong_password(shell: Shell, wheel_url: str, company: tuple[str, Running]) -> None:
+    """A proxy that refuses is told of, without the password."""
+    url, running = company
+    wrong = url.replace(quote("p@ss/1", safe=""), "S3CR3T")
+    done = within(shell, HTTPS_PROXY=wrong).run("curl", "-sSf", "-o", "out", wheel_url)
+    assert done.returncode == 22
+    assert b"gatepass: GET https://" in done.stderr
+    assert b"S3CR3T" not in done.stdout + done.stderr
+    assert b"Traceback" not in done.stderr
+    assert connections(running) == set()
+
+
+def test_a_socks_proxy_is_refused(shell: Shell) -> None:
+    """A proxy that mitmproxy cannot go through is an error before anything starts, and its password is not shown."""
+    done = within(shell, ALL_PROXY="socks5h://me:S3CR3T@socks.test:1080").run("echo", "here")
+    assert (done.returncode, done.stdout) == (1, b"")
+    said = done.stderr.decode()
+    assert "error: $ALL_PROXY: expected the URL of an http or https proxy, got `socks5h://socks.test:1080`\n" in said
+    assert "hint: " in said
+    assert "S3CR3T" not in said
+
+
+def test_what_the_shell_does_not_trust(shell: Shell, wheel_url: str, github: StandIn) -> None:
+    """Upstream, what SSL_CERT_FILE or REQUESTS_CA_BUNDLE holds is trusted, and nothing that neither holds."""
+    without = replace(shell, env={name: value for name, value in shell.env.items() if name != "SSL_CERT_FILE"})
+    command = ("curl", "-sSf", "-o", "out", wheel_url)
+    done = without.run(*command)
+    assert done.returncode == 22
+    assert b"certificate" in done.stderr
+    assert github.calls("api") == []
+    assert within(without, REQUESTS_CA_BUNDLE=str(github.ca_file)).run(*command).returncode == 0
+
+
+# ----------------------------------------------------------------- more Gatepass
+
+
+def test_nested_runs(shell: Shell, wheel_url: str) -> None:
+    """Under a run another one becomes its command at once: the proxy that is there has the token."""
+    shell = within(shell, GATEPASS_RULES=str(shell.rules))
+    program = 'echo $$ "$HTTPS_PROXY"; exec "$0" run -- sh -c \'echo $$ "$HTTPS_PROXY"; curl -sSfL -o out "$0"\' "$1"'
+    done = shell.gatepass("run", "--", "sh", "-c", program, GATEPASS, wheel_url)
+    outer, inner = done.stdout.splitlines()
+    assert outer == inner
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (shell.home / "out").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/hostname", 126)])
+def test_nested_runs_of_nothing(shell: Shell, command: str, code: int) -> None:
+    """A command that is none fails in an inner run as it does in an outer."""
+    done = within(shell, GATEPASS_RUN=str(shell.home)).gatepass("run", "--", command)
+    assert done.returncode == code
+    assert done.stderr.decode().startswith(f"error: cannot run `{command}`: ")
+
+
+def test_nested_runs_with_rules(shell: Shell, wheel_url: str) -> None:
+    """An inner run with rules of its own is a proxy of its own, and goes out through the outer one."""
+    inner = (GATEPASS, "run", "--rules", shell.rules, "--", "curl", "-sSfL", "-o", "out", wheel_url)
+    done = shell.gatepass("run", "--keep-token", "--rules", shell.rules, "--", *inner)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (shell.home / "out").stat().st_size > 0
+
+
+def test_run_under_serve(shell: Shell, wheel_url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In a shell that is set up for a running `serve`, `run` works as in any, through that proxy."""
+    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0", "--")
+    confdir = f"confdir={tmp_path_factory.mktemp('serve')}"
+    with background([*command, "--set", confdir], shell.env, shell.home) as running:
+        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
+        variables = dict(re.findall(r"^export (\w+)=(\S+)$", running.output, re.MULTILINE))
+        done = within(shell, **variables).run("curl", "-sSfL", "-o", "out", wheel_url)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (shell.home / "out").stat().st_size > 0
+
+
+# ------------------------------------------------------------------------ ends
+
+
+def test_sigkill_leaves_a_folder_to_the_next_start(shell: Shell) -> None:
+    """A killed run cannot tidy up; the next start does, and leaves the folders of those that live alone."""
+    shell = within(shell, TMPDIR=str(shell.home))
+    with staying(shell) as killed, staying(shell) as alive:
+        left, lives = (Path(running.wait_for(r"folder=(\S+)")[1]) for running in (killed, alive))
+        killed.process.kill()
+        killed.process.wait(60)
+        os.kill(int(killed.wait_for(r"pid=(\d+)")[1]), signal.SIGKILL)
+        assert (left / "mitmproxy-ca.pem").exists()
+        assert shell.run("true").returncode == 0
+        assert not left.exists()
+        assert (lives / "mitmproxy-ca.pem").exists()
+    assert list(shell.home.glob("gatepass-*")) == []
+
+
+def test_a_child_that_daemonises(shell: Shell) -> None:
+    """The proxy ends with the command that was started, whatever that has left in the background."""
+    program = 'setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $! "$HTTPS_PROXY" "$SSL_CERT_FILE"'
+    done = shell.run("sh", "-c", program)
+    daemon, proxy, bundle = done.stdout.decode().split()
+    try:
+        os.kill(int(daemon), 0)  # it lives
+        assert done.returncode == 0
+        assert not Path(bundle).exists()
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", urlsplit(proxy).port)) != 0
+    finally:
+        os.kill(int(daemon), signal.SIGKILL)
+
+
+def test_a_shell_that_outlived_its_run(shell: Shell) -> None:
+    """What a daemon such as tmux starts has the variables of a run that is no more: it is told, and nothing is run."""
+    left = environment_of(shell.run(*SHOW_ENVIRONMENT))
+    for arguments in (("--",), ("--rules", shell.rules, "--")):
+        done = replace(shell, env=left).gatepass("run", *arguments, "echo", "here")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"error: this shell was started under a `gatepass run` that has ended\nhint: " in done.stderr
+
+
+def test_a_child_that_is_terminated(shell: Shell) -> None:
+    """SIGTERM to Gatepass ends a child that knows nothing of it, and Gatepass ends in the same way."""
+    with staying(shell) as running:
+        pid = int(running.wait_for(r"pid=(\d+)")[1])
+        assert running.stop() == -signal.SIGTERM
+        assert not Path(f"/proc/{pid}").exists()
+
+
+# --------------------------------------------------------------------- scratch
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def leftover(place: Path, name: str = "gatepass-run-dead") -> Path:
+    """What a killed run leaves."""
+    folder = place / name
+    folder.mkdir(0o700)
+    (folder / "lock").touch()
+    (folder / "key.pem").write_text("secret")
+    return folder
+
+
+def test_scratch(temporary: Path) -> None:
+    """The folder is its owner's alone, and gone at the end, also of a block that fails."""
+
+    def fail() -> None:
+        with tempdir.private() as folder:
+            assert folder.parent == temporary
+            assert folder.stat().st_mode & 0o777 == 0o700
+            (folder / "file").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(temporary.iterdir()) == []
+
+
+def test_leftovers_go(temporary: Path) -> None:
+    """A folder whose lock nobody holds goes with the next start; one that is held, or is none of ours, stays."""
+    dead, other = leftover(temporary), leftover(temporary, "someone-elses-thing")
+    with tempdir.private() as one, tempdir.private() as two:
+        assert one.exists()
+        assert two.exists()
+        assert not dead.exists()
+        assert other.exists()
+
+
+def test_leftovers_without_a_lock(temporary: Path) -> None:
+    """A folder without a lock may be one that is being made: it goes when it is old."""
+    new, old = leftover(temporary, "gatepass-run-new"), leftover(temporary, "gatepass-run-old")
+    for folder in (new, old):
+        (folder / "lock").unlink()
+    os.utime(old, (time.time() - 3600,) * 2)
+    with tempdir.private():
+        assert new.exists()
+        assert not old.exists()
+
+
+def test_leftovers_that_are_links(temporary: Path) -> None:
+    """A link is no leftover, and a lock that is a link is not opened: what they lead to stays."""
+    target = leftover(temporary, "target")
+    (temporary / "gatepass-run-link").symlink_to(target)
+    trap = leftover(temporary, "gatepass-run-trap")
+    (trap / "lock").unlink()
+    (trap / "lock").symlink_to(target / "lock")
+    inside = leftover(temporary, "gatepass-run-inside")
+    (inside / "away").symlink_to(target)
+    with tempdir.private():
+        assert (target / "key.pem").exists()
+        assert trap.exists()
+        assert not inside.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_leftovers_of_others(temporary: Path) -> None:
+    """Another user's folder is not ours to remove, nor is a file of that name."""
+    theirs = leftover(temporary)
+    os.chown(theirs, 12345, 12345)
+    (temporary / "gatepass-run-file").touch()
+    with tempdir.private():
+        assert (theirs / "key.pem").exists()
+        assert (temporary / "gatepass-run-file").exists()
+    shutil.rmtree(theirs)
+
+
+# ------------------------------------------------------------ inherited proxy
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "auth"),
+    [
+        ("http://proxy.test:3128", "http://proxy.test:3128", None),
+        ("https://proxy.test:3129/", "https://proxy.test:3129", None),
+        ("HTTP://Proxy.Test", "http://proxy.test:80", None),
+        ("https://proxy.test", "https://proxy.test:443", None),
+        ("proxy.test:3128", "http://proxy.test:3128", None),
+        ("me:secret@proxy.test:3128", "http://proxy.test:3128", "me:secret"),
+        ("http://me@proxy.test:3128", "http://proxy.test:3128", "me:"),
+        ("http://10.0.0.1:3128", "http://10.0.0.1:3128", None),
+        ("http://me:a%40b%3Ac@[::1]:3128", "http://[::1]:3128", "me:a@b:c"),
+    ],
+)
+def test_upstream(text: str, url: str, auth: str | None) -> None:
+    """Every form in which a shell names a proxy is understood."""
+    assert inherited.upstream({"HTTPS_PROXY": text}) == Upstream(url, auth)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "socks5://me:S3CR3T@p:1",
+        "ftp://p:1",
+        "http://",
+        "http://me:S3CR3T@:80",
+        "http://p:99999",
+        "http://p:x",
+        "http://[",
+    ],
+)
+def test_upstream_that_is_none(text: str) -> None:
+    """What mitmproxy cannot go through is refused, with the variable's name and without the password."""
+    with pytest.raises(GatepassError, match=r"^\$all_proxy: expected the URL of an http or https proxy") as error:
+        inherited.upstream({"all_proxy": text})
+    assert "S3CR3T" not in str(error.value)
+
+
+def test_upstream_of_several() -> None:
+    """The variable for https wins over that for all, and lower case over upper, as in curl; empty ones are none."""
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    environ = {name: f"http://{number}.test:1" for number, name in enumerate(names)}
+    for number, name in enumerate(names):
+        assert inherited.upstream(environ) == Upstream(f"http://{number}.test:1", None)
+        environ[name] = ""
+    assert inherited.upstream(environ) is None
+    assert inherited.upstream({"HTTP_PROXY": "http://plain.test:1"}) is None
+
+
+users = st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"]), min_size=1)
+passwords = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(users, passwords, st.from_regex(r"[a-z][a-z0-9]{0,9}\.test", fullmatch=True), st.integers(1, 65535))
+def test_upstream_as_mitmproxy_reads_it(user: str, password: str, name: str, port: int) -> None:
+    """Whatever the password, it comes through whole and is in no repr, and mitmproxy's mode knows the proxy."""
+    text = f"http://{quote(user, safe='')}:{quote(password, safe='')}@{name}:{port}"
+    upstream = inherited.upstream({"HTTPS_PROXY": text})
+    assert upstream
+    assert upstream.auth == f"{user}:{password}"
+    assert repr(upstream) == f"<Upstream http://{name}:{port}>"
+    mode = mode_specs.ProxyMode.parse(f"upstream:{upstream.url}")
+    assert isinstance(mode, mode_specs.UpstreamMode)
+    assert mode.address == (name, port)
+
+
+@given(st.text(), st.sampled_from(["http", "https", "socks5", "", "x"]))
+def test_upstream_never_shows_a_password(text: str, scheme: str) -> None:
+    """Whatever is wrong with the URL, what stands before its @ is not told."""
+    url = f"{scheme}://me:S3CR3T{text}@proxy.test:1"
+    try:
+        told = repr(inherited.upstream({"HTTPS_PROXY": url}))
+    except GatepassError as error:
+        told = str(error)
+    assert "S3CR3T" not in told
+
+
+API = Host("api.github.com")
+
+
+@pytest.mark.parametrize(
+    ("entry", "host", "exempts"),
+    [
+        ("*", API, True),
+        ("api.github.com", API, True),
+        ("API.GitHub.com", API, True),
+        ("github.com", API, True),
+        (".github.com", API, True),
+        ("*.github.com", API, True),
+        ("hub.com", API, False),
+        ("github.com", Host("notgithub.com"), False),
+        ("uploads.github.com", API, False),
+        ("api.github.com:443", API, True),
+        ("api.github.com:8443", API, False),
+        ("api.github.com:8443", Host("api.github.com", 8443), True),
+        ("localhost", Host("localhost", 8443), True),
+        ("10.0.0.0/8", Host("10.1.2.3"), True),
+        ("10.0.0.0/8", Host("11.1.2.3"), False),
+        ("10.1.2.3", Host("10.1.2.3"), True),
+        ("10.0.0.0/8", API, False),
+        ("::1", Host("10.1.2.3"), False),
+        (".", API, False),
+        ("", API, False),
+    ],
+)
+def test_no_proxy(entry: str, host: Host, exempts: bool) -> None:
+    """NO_PROXY means what curl, requests and Go agree on; the entry itself is told."""
+    expected = entry if exempts else None
+    assert inherited.exempting({"NO_PROXY": f"other.test, {entry} ,third.test"}, host) == expected
+    assert inherited.exempting({"no_proxy": entry, "NO_PROXY": "other.test"}, host) == expected
+
+
+labels = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
+
+
+@given(labels, labels, labels)
+def test_no_proxy_is_about_whole_labels(one: str, two: str, three: str) -> None:
+    """A name exempts itself and what is below it, and never one that merely ends alike."""
+    parent = f"{two}.{three}"
+    for entry in (parent, f".{parent}"):
+        assert inherited.exempting({"NO_PROXY": entry}, Host(f"{one}.{parent}")) == entry
+        assert inherited.exempting({"NO_PROXY": entry}, Host(f"{one}{parent}")) is None
+    assert inherited.exempting({"NO_PROXY": f"{one}.{parent}"}, Host(parent)) is None
+
+
+# ------------------------------------------------------------ for the client
+
+
+def test_for_client() -> None:
+    """Each variable has its value: the proxy, the bundle, or the proxy's CA alone; none is there without need."""
+    given = environment.for_client("http://proxy", Path("bundle"), Path("ca"), {})
+    assert given.keys() == {*environment.NAMES} - {*environment.NO_PROXY}
+    assert {given[name] for name in environment.PROXY} == {"http://proxy"}
+    assert {given[name] for name in environment.TRUST} == {"bundle"}
+    assert {given[name] for name in environment.EXTRA_TRUST} == {"ca"}
+
+
+entries = st.lists(st.from_regex(r"[a-z.*]{1,8}", fullmatch=True))
+
+
+@given(entries, entries, entries)
+def test_for_client_adds_to_no_proxy(upper: list[str], lower: list[str], direct: list[str]) -> None:
+    """NO_PROXY, in both cases, holds what either held and the direct hosts: each once, and nothing else."""
+    environ = {"NO_PROXY": ", ".join(upper), "no_proxy": ",".join(lower)}
+    given = environment.for_client("http://proxy", Path("bundle"), Path("ca"), environ, direct)
+    assert given.get("NO_PROXY") == given.get("no_proxy")
+    held = given["NO_PROXY"].split(",") if "NO_PROXY" in given else []
+    assert held == list(dict.fromkeys([*upper, *lower, *direct]))

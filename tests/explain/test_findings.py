@@ -1,0 +1,205 @@
+"""The pure parts of `gatepass explain`: what headers, variables, URLs and files say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gatepass.errors import GatepassError
+from gatepass.explain import account, lockfiles
+from gatepass.explain.explanation import Step, conclude
+from gatepass.explain.mismatch import nearest_miss
+from gatepass.explain.probe import read_proxy, shown
+from gatepass.forge.hosts import Host
+from gatepass.rules import parser
+from gatepass.secret import Secret
+from gatepass.shell import inherited
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HOST = Host("github.com")
+URL = "https://github.com/acme/tool/releases/download/v1.0/tool-1.0.tar.gz"
+
+
+def test_fingerprint() -> None:
+    """A fingerprint is the same for the same secret, another for another, and short."""
+    one, same, other = (account.fingerprint(Secret(value, "env:X")) for value in ("ghp_abc", "ghp_abc", "ghp_abd"))
+    assert one == same != other
+    assert len(one) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("2026-12-01 00:00:00 UTC", "ok"),
+        ("2026-11-30 13:59:59 +0200", "warn"),
+        ("2026-11-30 11:59:59 UTC", "warn"),
+        ("2026-11-30 14:00:01 +0200", "ok"),
+        ("2026-11-23 13:59:59 +0200", "fail"),
+        ("tomorrow", "warn"),
+    ],
+)
+def test_expiry(text: str, state: str) -> None:
+    """Both forms of the header are read; an end within 7 days is warned of."""
+    assert account.expiry({"github-authentication-token-expiration": text}, NOW).state == state
+
+
+@pytest.mark.parametrize(
+    ("value", "is_excepted"),
+    [
+        ("github.com", True),
+        (".github.com", True),
+        ("GitHub.com", True),
+        ("com", True),
+        ("a.example, github.com", True),
+        ("a.example github.com", True),
+        ("*", True),
+        ("github.com:443", True),
+        ("github.com:8443", False),
+        ("hub.com", False),
+        ("api.github.com", False),
+        ("", False),
+        (",", False),
+    ],
+)
+def test_no_proxy(value: str, is_excepted: bool) -> None:
+    """NO_PROXY is read as clients read it: whole labels from the end, `*` for all."""
+    assert (inherited.exempting_entry(value, HOST) is not None) == is_excepted
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://me:secret@proxy.example:3128/", "http://proxy.example:3128"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_proxies(text: str, expected: str) -> None:
+    """A proxy is shown without its user and password."""
+    assert shown(read_proxy(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["socks5://me:secret@a:1", "http://", "http://me:secret@a:b", "ftp://a"])
+def test_no_proxies(text: str) -> None:
+    """What is no HTTP proxy is refused, and not repeated."""
+    with pytest.raises(GatepassError, match="expected the URL of an HTTP proxy") as caught:
+        read_proxy(text)
+    assert "secret" not in str(caught.value)
+
+
+RULES = parser.parse("""\
+version: 1
+credentials:
+  github: {from: [env:A], hosts: [github.com, b.example]}
+rules:
+  - {name: ours, match: github.com/acme/*/releases/download/*, resolve: github-release, credential: github}
+  - {name: tool, match: github.com/other/tool/releases/download/v2*, resolve: github-release, credential: github}
+  - {name: index, match: b.example/simple/*, headers: {A: "{credential}"}, credential: github}
+""")
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "said"),
+    [
+        ("github.com", "/acne/tool/releases/download/v1/f", "`ours` comes closest"),
+        ("github.com", "/acne/tool/releases/download/v1/f", "its owner is `acme`, not `acne`"),
+        ("github.com", "/ACME/tool/releases/download/v1/f", "capital and small letters differ"),
+        ("github.com", "/other/tool/releases/download/v1/f", "`tool` comes closest"),
+        ("github.com", "/other/tool/releases/download/v1/f", "its path does not allow"),
+        ("github.com", "/acme/tool/releases/download/../f", "dot segments"),
+        ("c.example", "/simple/a", "its host is `b.example`, not `c.example`"),
+    ],
+)
+def test_nearest_miss(host: str, path: str, said: str) -> None:
+    """The rule that comes closest is named, and where it differs: host, owner, or path."""
+    assert said in nearest_miss(RULES, Host(host), path)
+
+
+def test_verdict() -> None:
+    """The first failure that has a remedy is the cause; warnings do not make a failure."""
+    ok, warn = Step("a", "ok", "fine"), Step("b", "warn", "hm", "look")
+    bad, worse = Step("c", "fail", "404"), Step("d", "fail", "no tag", "tag it")
+    assert conclude(URL, [ok, warn]).ok
+    assert conclude(URL, [ok, warn]).advice == "look"
+    told = conclude(URL, [ok, warn, bad, worse])
+    assert (told.ok, told.verdict, told.advice) == (False, "it cannot be fetched: no tag", "tag it")
+    assert conclude(URL, [bad]).verdict == "it cannot be fetched: 404"
+
+
+# ------------------------------------------------------------------ lock files
+
+
+def test_uv_lock(tmp_path: Path) -> None:
+    """Every URL of a lock file counts, wherever it stands: once, in order, without fragment, query and user."""
+    file = tmp_path / "uv.lock"
+    other = URL.replace("tar.gz", "whl")
+    file.write_text(
+        f'[[package]]\nsource = {{ url = "{URL}" }}\nsdist = {{ hash = "sha256:0" }}\n'
+        f'wheels = [{{ url = "{other}#sha256=0" }}, {{ url = "{URL}?raw=1" }}]\n'
+        f'[[package]]\nsource = {{ url = "{URL.replace("https://", "https://me:secret@")}" }}\n'
+        '[[package]]\nsource = { registry = "https://index.example/simple" }\n'
+    )
+    assert lockfiles.downloads(file, [HOST]) == (URL, other)
+
+
+def test_pyproject(tmp_path: Path) -> None:
+    """Direct references, sources and find-links are found in pyproject.toml."""
+    file = tmp_path / "pyproject.toml"
+    one, two, three = (URL.replace("v1.0", tag) for tag in ("v1", "v2", "v3"))
+    file.write_text(
+        f'[project]\ndependencies = ["tool @ {one} ; python_version > \'3\'", "b"]\n'
+        f'[tool.uv]\nfind-links = ["{two}", "https://github.com/acme/tool"]\n'
+        f'[tool.uv.sources]\nb = {{url = "{three}"}}\n'
+    )
+    assert lockfiles.downloads(file, [HOST]) == (one, two, three)
+
+
+def test_requirements(tmp_path: Path) -> None:
+    """Requirements files are read as pip reads them: comments, continued lines, and files that include each other."""
+    file = tmp_path / "requirements.txt"
+    one, two, three = (URL.replace("v1.0", tag) for tag in ("v1", "v2", "v3"))
+    file.write_text(
+        f"# {URL}\ntool @ {one}#sha256=0 \\\n    --hash=sha256:0  # {URL}\n"
+        f"-r more/dev.txt\n{three} ; python_version > '3'\n"
+    )
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "dev.txt").write_text(f"{two}\n-r ../requirements.txt\n")
+    assert lockfiles.downloads(file, [HOST]) == (one, two, three)
+
+
+def test_other_hosts(tmp_path: Path) -> None:
+    """URLs of hosts that are no forge, and pages that are no downloads, are not ours."""
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        f"{URL.replace('github.com', 'b.example')}\nhttps://github.com/acme/tool/archive/v1.zip\nhttps://[/\n"
+    )
+    assert lockfiles.downloads(file, [HOST]) == ()
+
+
+def test_which_file(tmp_path: Path) -> None:
+    """The lock file tells more than the project file, and that more than requirements."""
+    assert lockfiles.find(tmp_path) is None
+    for name in ("requirements-dev.txt", "requirements.txt", "pyproject.toml", "uv.lock"):
+        (tmp_path / name).touch()
+        assert lockfiles.find(tmp_path) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("uv.lock", b"= 1", "expected TOML"),
+        ("a.txt", b"\xff", "UTF-8"),
+        ("a.txt", b"-r b.txt", "b.txt: expected a readable"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    """A file that cannot be read is an error with its name."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(GatepassError, match=said):
+        lockfiles.downloads(tmp_path / name, [HOST])
