@@ -28,7 +28,8 @@ class Request:
     """The facts of a request that a decision rests on.
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
-    `verified` tells whether upstream certificates are checked. `headers` are the names of the client's own.
+    `verified` tells whether upstream certificates are checked. `headers` are the names of the client's own; `has_body`
+    tells whether it announces a body.
     """
 
     scheme: str
@@ -37,6 +38,7 @@ class Request:
     path: str
     verified: bool = True
     headers: Collection[str] = ()
+    has_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def decide(request: Request, rules: Rules) -> Decision:
             decision = _inject(rule, action, request)
     if not request.verified:
         return Refuse(problems.unverified_upstream(request.host))
+    if request.has_body and isinstance(decision, Resolve):
+        return Refuse(problems.unexpected_body())
     return decision
 
 

@@ -1,24 +1,24 @@
-"""The responses that a client sees: made here, or cleared of what is not its business.
+"""The answers that a client gets: made here, or an upstream's, cleared of what is not its business.
 
-Pure: from facts to mitmproxy's `Response`.
+Pure: from facts to an `Answer`, or to the fields of one that passes through; how it is written is for `gatepass.proxy`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-from mitmproxy.http import Headers, Response
 
 from gatepass import problems
 from gatepass.problems import Problem, Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gatepass.forge.hosts import Host
     from gatepass.forge.signed import SignedUrl
     from gatepass.github.client import Excerpt
+    from gatepass.http.fields import Field
 
 # What belongs to the asset. The rest tells of the token (scopes, expiry, budget), sets cookies, or is the host's own.
 _ASSET_HEADERS: Final = frozenset({
@@ -34,7 +34,17 @@ ASSET_STATUS: Final = frozenset({200, 206, 304, 412, 416})
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.ASCII)
 
 
-def refusal(problem: Problem, method: str) -> Response:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, with all headers that it is to have; `reason` is the phrase that HTTP/1.1 shows, if not usual."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = b""
+    reason: str = ""
+
+
+def refusal(problem: Problem, method: str) -> Answer:
     """The answer for a request that cannot be served.
 
     A HEAD gets 404 with the same reason phrase: uv then asks again by GET and shows the details, whereas other
@@ -42,24 +52,24 @@ def refusal(problem: Problem, method: str) -> Response:
     """
     headers = {"Cache-Control": "no-store"}
     if method == "HEAD":
-        return _response(404, headers, reason=problem.reason)
+        return _counted(404, headers, reason=problem.reason)
     headers["Content-Type"] = problems.CONTENT_TYPE
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    return _response(problem.status, headers, problem.body(), problem.reason)
+    return _counted(problem.status, headers, problem.body(), problem.reason)
 
 
-def redirect(signed: SignedUrl) -> Response:
+def redirect(signed: SignedUrl) -> Answer:
     """A redirect to the asset host. It must not be kept: the URL lives for minutes."""
-    return _response(302, {"Location": signed.url, "Cache-Control": "no-store"})
+    return _counted(302, {"Location": signed.url, "Cache-Control": "no-store"})
 
 
-def again(url: str) -> Response:
+def again(url: str) -> Answer:
     """A redirect of a request to itself: what was known of the asset was wrong, and is asked for anew the next time."""
-    return _response(307, {"Location": url, "Cache-Control": "no-store"})
+    return _counted(307, {"Location": url, "Cache-Control": "no-store"})
 
 
-def description(first: Excerpt, host: Host, size: int | None, content_type: str) -> Response:
+def description(first: Excerpt, host: Host, size: int | None, content_type: str) -> Answer:
     """The answer for a HEAD, from what the first byte told; `size` and `content_type` as the API knows them.
 
     Raises:
@@ -67,37 +77,30 @@ def description(first: Excerpt, host: Host, size: int | None, content_type: str)
     """
     headers = _asset_headers(first)
     headers.pop("content-range", None)
-    length: str | None
     match first.status:
         case 206 | 416:
             total = _TOTAL.fullmatch(first.headers.get("content-range", ""))
             if total is None or (first.status == 416 and total[1] != "0"):
                 raise Unresolvable(problems.malformed(host, "a range without its total size"))
-            length, headers["accept-ranges"] = total[1], "bytes"
+            headers["content-length"], headers["accept-ranges"] = total[1], "bytes"
             if first.status == 416:  # an empty asset has no first byte, and the refusal describes itself
                 headers["content-type"] = content_type
         case 200:
-            length = headers.get("content-length", None if size is None else str(size))
+            if size is not None:
+                headers.setdefault("content-length", str(size))
         case status:
             raise Unresolvable(problems.signed_url_refused(host, status))
-    response = _response(200, headers)
-    # of the body that a GET would get, which is not here
-    if length is None:
-        del response.headers["Content-Length"]
-    else:
-        response.headers["Content-Length"] = length
-    return response
+    # the length is that of the body that a GET would get, which is not here
+    return Answer(200, headers)
 
 
-def unmodified(first: Excerpt) -> Response:
+def unmodified(first: Excerpt) -> Answer:
     """The answer for a client that has what there is."""
     headers = _asset_headers(first)
-    response = _response(304, {name: headers[name] for name in _VALIDATORS if name in headers})
-    del response.headers["Content-Length"]
-    return response
+    return Answer(304, {name: headers[name] for name in _VALIDATORS if name in headers})
 
 
-def excerpt(part: Excerpt, host: Host) -> Response:
+def excerpt(part: Excerpt, host: Host) -> Answer:
     """The answer for a small range.
 
     Raises:
@@ -105,34 +108,26 @@ def excerpt(part: Excerpt, host: Host) -> Response:
     """
     if part.status not in ASSET_STATUS:
         raise Unresolvable(problems.signed_url_refused(host, part.status))
-    return _response(part.status, _asset_headers(part), part.content)
+    return _counted(part.status, _asset_headers(part), part.content)
 
 
-def from_asset_host(response: Response, host: Host) -> Response:
-    """What the asset's host answered, as the client may see it: streamed, with the asset's own headers alone.
+def from_asset_host(status: int, fields: Iterable[Field], host: Host) -> tuple[Field, ...]:
+    """What a client sees of the fields of an answer whose body passes through: the asset's own alone.
 
     Raises:
-        Unresolvable: it refused the URL, or failed.
+        Unresolvable: the host refused the URL, or failed.
     """
-    if response.status_code not in ASSET_STATUS:
-        raise Unresolvable(problems.signed_url_refused(host, response.status_code))
+    if status not in ASSET_STATUS:
+        raise Unresolvable(problems.signed_url_refused(host, status))
     kept = _ASSET_HEADERS | _FRAMING
-    fields = tuple((name, value) for name, value in response.headers.fields if name.lower().decode("latin-1") in kept)
-    data = response.data
-    copy = Response(
-        data.http_version, data.status_code, data.reason, Headers(fields), None, None, data.timestamp_start, None
-    )
-    copy.stream = True
-    return copy
+    return tuple((name, value) for name, value in fields if name.lower().decode("latin-1") in kept)
 
 
 def _asset_headers(part: Excerpt) -> dict[str, str]:
     return {name.lower(): value for name, value in part.headers.items() if name.lower() in _ASSET_HEADERS}
 
 
-def _response(status: int, headers: Mapping[str, str], content: bytes = b"", reason: str | None = None) -> Response:
-    """A whole response; `content` is counted, whatever the headers say of its length."""
-    response = Response.make(status, content, {n: v for n, v in headers.items() if n != "content-length"})
-    if reason is not None:
-        response.reason = reason
-    return response
+def _counted(status: int, headers: Mapping[str, str], content: bytes = b"", reason: str = "") -> Answer:
+    """An answer whose content is all of its body, whatever an upstream's headers said of the length."""
+    kept = {name: value for name, value in headers.items() if name != "content-length"}
+    return Answer(status, {**kept, "content-length": str(len(content))}, content, reason)

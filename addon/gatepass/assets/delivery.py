@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from gatepass.assets import answers
+from gatepass.assets.answers import Answer
 from gatepass.decision import MOST_IN_MEMORY, Want, want
 from gatepass.github.client import OCTET_STREAM
 from gatepass.http.conditions import CONDITIONS, PARTIAL, is_unmodified
@@ -16,31 +17,27 @@ from gatepass.http.conditions import CONDITIONS, PARTIAL, is_unmodified
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mitmproxy.http import Response
-
     from gatepass.assets.resolver import Resolver, Source
+    from gatepass.forge.hosts import Host
     from gatepass.github.client import Excerpt
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The request is answered here: by a redirect to the signed URL, or by what is known of the asset."""
-
-    response: Response
+    from gatepass.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
     """The request goes to the asset host, without a credential, and is answered in place."""
 
-    source: Source
+    host: Host
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
     """The request goes to the asset endpoint of the API, with the credential: the forge streams."""
 
-    source: Source
+    host: Host
+    target: str
+    secret: Secret
 
 
 type Plan = Answer | Serve | Rewrite
@@ -62,26 +59,30 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
             if any(name in headers for name in CONDITIONS):
                 unmodified = is_unmodified(conditions, first.headers.get("etag"), first.headers.get("last-modified"))
                 if unmodified:
-                    return Answer(answers.unmodified(first))
-            return _whole(source) if wanted is Want.NEWER else Answer(_described(source, first))
+                    return answers.unmodified(first)
+            return _whole(source) if wanted is Want.NEWER else _described(source, first)
         case Want.EXCERPT:
             part = await resolver.excerpt(source, conditions, MOST_IN_MEMORY)
             # a host that gives the whole where a part was asked for is followed, but not into memory
-            return _part(source) if part.status == 200 else Answer(answers.excerpt(part, source.host))
+            return _part(source) if part.status == 200 else answers.excerpt(part, source.host)
         case Want.PART:
             return _part(source)
     assert_never(wanted)
 
 
 def _whole(source: Source) -> Plan:
-    return Rewrite(source) if source.signed is None else Answer(answers.redirect(source.signed))
+    return _part(source) if source.signed is None else answers.redirect(source.signed)
 
 
 def _part(source: Source) -> Plan:
-    return Rewrite(source) if source.signed is None else Serve(source)
+    if source.signed is not None:
+        return Serve(source.signed.host, source.signed.target)
+    assert source.secret is not None
+    host = source.forge.api_host
+    return Rewrite(host, source.api_url.removeprefix(f"https://{host}"), source.secret)
 
 
-def _described(source: Source, first: Excerpt) -> Response:
+def _described(source: Source, first: Excerpt) -> Answer:
     asset = source.asset
     return answers.description(
         first, source.host, asset.size if asset else None, asset.content_type if asset else OCTET_STREAM

@@ -13,7 +13,7 @@ import httpx2
 
 from gatepass import problems
 from gatepass.assets import delivery
-from gatepass.assets.delivery import Answer
+from gatepass.assets.answers import Answer
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
@@ -76,20 +76,19 @@ class Attempts:
     async def _head(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "HEAD", httpx2.Headers())
         assert isinstance(plan, Answer)  # a HEAD always is answered here
-        return client_view.head(plan.response.status_code, plan.response.reason, plan.response.headers)
+        return client_view.head(plan.status, plan.reason, plan.headers)
 
     async def _part(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
         if not isinstance(plan, Answer):
             return client_view.whole_for_part()
-        given = plan.response
-        return client_view.part(given.status_code, given.reason, given.headers, given.content or b"")
+        return client_view.part(plan.status, plan.reason, plan.headers, plan.content)
 
     async def _whole(self, source: Source) -> Step:
         """The beginning of a GET: a body that is answered whole is left where it is."""
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers())
         if isinstance(plan, Answer):
-            signed = SignedUrl.parse(plan.response.headers.get("location", ""))
+            signed = SignedUrl.parse(plan.headers.get("Location", ""))
             assert signed is not None  # a whole is answered by nothing but a redirect
             begun = await self.github.excerpt(signed, {}, 0)
         else:

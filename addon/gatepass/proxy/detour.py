@@ -8,33 +8,35 @@ rules nor the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from mitmproxy.http import Headers, Response
+from mitmproxy.http import Headers
 
 from gatepass.github.client import USER_AGENT
 from gatepass.http import fields
 from gatepass.http.conditions import PARTIAL
+from gatepass.proxy import facts
 from gatepass.proxy.sealed import SealedHeaders, SealedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from weakref import WeakKeyDictionary
 
-    from mitmproxy.http import HTTPFlow, Message, Request
+    from mitmproxy.http import HTTPFlow, Request, Response
 
     from gatepass.forge.hosts import Host
-
-type Finish = Callable[[Response], Response]
-"""Makes the client's response of the upstream's, when its headers are here. May raise `Unresolvable`."""
+    from gatepass.proxy.outcome import Outcome
+    from gatepass.proxy.state import State
 
 
 @dataclass(slots=True)
-class Errand:
-    """What a request was sent out for."""
+class Detour:
+    """A request that is under way to an upstream, by an outcome under the rules of then."""
 
-    original: Request | None
+    state: State
+    outcome: Outcome
+    original: Request | None = None
     """What the flow is to show, once the request is out; None when the request went out as it came."""
-    finish: Finish
     body: bytes | None = None
     """What replaces the upstream's body."""
 
@@ -54,22 +56,13 @@ class Errand:
         flow.response = response
 
 
-_SMALL: Final = 64 * 1024
-# The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
-_SENDING: Final = frozenset({"POST", "PUT", "PATCH"})
+type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 
 
-def streamed(response: Response) -> Response:
-    """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
-    response.stream = not _is_small(response)
-    return response
-
-
-def pass_on(flow: HTTPFlow, finish: Finish | None = None) -> Errand:
-    """Let the request go on as it came, its body streamed too, and its answer unless `finish` makes another of it."""
-    flow.request.stream = not is_short(flow.request)
+def pass_on(flow: HTTPFlow) -> None:
+    """Let the request go on as it came, its body streamed too."""
+    flow.request.stream = not facts.is_short(flow.request)
     _end_with(flow.request)
-    return Errand(None, finish or streamed)
 
 
 def _end_with(request: Request) -> None:
@@ -78,30 +71,14 @@ def _end_with(request: Request) -> None:
     To a server that leaves it unread the body is the next request, and what follows belongs to that one: a secret, too.
     RFC 9110, section 9.3.1, warns of it.
     """
-    if request.method not in _SENDING and has_body(request):
+    if facts.has_stray_body(request):
         request.headers["Connection"] = "close"
 
 
-def has_body(request: Request) -> bool:
-    """Whether the client announces a body."""
-    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0").strip() != "0"
-
-
-def is_short(request: Request) -> bool:
-    """Whether the request has no body, or one that is sure to be small."""
-    return "transfer-encoding" not in request.headers and _is_small(request)
-
-
-def _is_small(message: Message) -> bool:
-    """Whether the body is known to be small: to stream it would cost mitmproxy more than to hold it."""
-    length = message.headers.get("content-length", "" if isinstance(message, Response) else "0")
-    return length.isascii() and length.isdigit() and int(length) <= _SMALL
-
-
-def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], finish: Finish) -> Errand:
-    """Set these headers on the request, which goes to `host`, as it was going."""
+def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]]) -> Request:
+    """Set these headers on the request, which goes to `host`, as it was going; what the flow is to show later."""
     request = flow.request
-    errand = Errand(_shown(request, sealed), finish)
+    shown = _shown(request, sealed)
     request.headers = SealedHeaders(fields.forwarded(request.headers.fields, sealed), sealed)
     # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
     request.headers["Host"] = str(host)
@@ -109,27 +86,26 @@ def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], fi
     # of a request that says HTTP/2 in a line of HTTP/1 mitmproxy sends a copy, in which nothing is unsealed
     if not request.is_http10:
         request.http_version = "HTTP/1.1"
-    request.stream = not is_short(request)
-    _end_with(request)
-    return errand
+    pass_on(flow)
+    return shown
 
 
 def send(
     flow: HTTPFlow,
     host: Host,
     target: str,
-    finish: Finish,
     headers: Mapping[str, str] | None = None,
     sealed: Mapping[str, Callable[[], str]] | None = None,
-) -> Errand:
+) -> Request:
     """Send the request to `target` on `host`, with these headers and what the client said of ranges and validators.
 
     Nothing else that the client sent goes there, its credentials and cookies least of all. A body may there be none:
-    these headers would not frame it, and what is not framed is read as the next request.
+    these headers would not frame it, and what is not framed is read as the next request. Returns what the flow is to
+    show later.
     """
-    assert not has_body(flow.request)
+    assert not facts.has_body(flow.request)
     request = flow.request
-    errand = Errand(_shown(request, ("authorization", "cookie")), finish)
+    shown = _shown(request, ("authorization", "cookie"))
     ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
     ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
     sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in ours.items()), sealed or {})
@@ -148,7 +124,7 @@ def send(
         data.timestamp_start,
         data.timestamp_end,
     )
-    return errand
+    return shown
 
 
 def _shown(request: Request, without: Mapping[str, object] | tuple[str, ...]) -> Request:

@@ -1,0 +1,82 @@
+"""The facts of a connection and of a request, read off mitmproxy's objects.
+
+Reads, and changes nothing. The Host header is believed by none of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatepass.decision import Request
+from gatepass.forge.hosts import Host
+from gatepass.proxy import modes
+
+if TYPE_CHECKING:
+    from mitmproxy import http
+    from mitmproxy.connection import Client
+
+# The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
+_SENDING = frozenset({"POST", "PUT", "PATCH"})
+_SMALL = 64 * 1024
+
+
+def destination(client: Client, address: tuple[str, int]) -> Host:
+    """The server that a connection really goes to: the CONNECT authority, or the SNI that upstream TLS verifies."""
+    name, port = address
+    if isinstance(client.proxy_mode, modes.TRANSPARENT):
+        name = client.sni or ""
+    return Host(name.lower(), port)
+
+
+def is_fronted(client: Client, name: str) -> bool:
+    """Whether the client asked the proxy for one server, and asks another by its SNI."""
+    explicit = isinstance(client.proxy_mode, modes.EXPLICIT)
+    return explicit and client.sni is not None and client.sni.lower() != name.lower()
+
+
+def server(flow: http.HTTPFlow) -> Host:
+    """The server that the request really goes to."""
+    return destination(flow.client_conn, (flow.request.host, flow.request.port))
+
+
+def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
+    """What a decision rests on; `verified` tells whether upstream certificates are checked."""
+    asked = flow.request
+    return Request(
+        asked.scheme, server(flow), asked.method, asked.path, verified, asked.headers, has_body=has_body(asked)
+    )
+
+
+def url(flow: http.HTTPFlow) -> str:
+    """The request's URL by its server's name, where mitmproxy may know an address alone."""
+    host, scheme = server(flow), flow.request.scheme
+    return f"{scheme}://{host if scheme == 'https' else f'{host.name}:{host.port}'}{flow.request.path}"
+
+
+def shown(flow: http.HTTPFlow) -> str:
+    """Method and URL without its query, for the log."""
+    return f"{flow.request.method} {url(flow).partition('?')[0]}"
+
+
+def has_body(request: http.Request) -> bool:
+    """Whether the client announces a body."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0").strip() != "0"
+
+
+def has_stray_body(request: http.Request) -> bool:
+    """Whether a body is announced that no method is there to send: its server may leave it unread."""
+    return request.method not in _SENDING and has_body(request)
+
+
+def is_short(request: http.Request) -> bool:
+    """Whether the request has no body, or one that is sure to be small."""
+    return "transfer-encoding" not in request.headers and _is_small(request.headers.get("content-length", "0"))
+
+
+def is_small(response: http.Response) -> bool:
+    """Whether the body is known to be small: to stream it would cost mitmproxy more than to hold it."""
+    return _is_small(response.headers.get("content-length", ""))
+
+
+def _is_small(length: str) -> bool:
+    return length.isascii() and length.isdigit() and int(length) <= _SMALL

@@ -1,0 +1,79 @@
+"""What is decrypted: connections to hosts that a rule names, and no others; and how those speak.
+
+Knows connections, and no request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy.layers import TCPLayer
+
+from gatepass.proxy import facts, modes
+
+if TYPE_CHECKING:
+    from mitmproxy.connection import Client
+    from mitmproxy.proxy.layer import NextLayer
+    from mitmproxy.tls import ClientHelloData, TlsData
+
+    from gatepass.proxy.life import Life
+
+
+class Interception:
+    """An addon that tunnels what no rule names, and has the rest speak HTTP/1.1."""
+
+    name = "gatepass_interception"
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    def next_layer(self, nextlayer: NextLayer) -> None:
+        """Tunnel what no rule names, whatever it speaks, where the client has told the host: before TLS is looked at.
+
+        The bytes then pass through one layer. `tls_clienthello` is for the modes in which its SNI tells the host.
+        """
+        context = nextlayer.context
+        address = context.server.address
+        if address is None or not isinstance(context.client.proxy_mode, modes.EXPLICIT):
+            return
+        if not self._is_named(context.client, address):
+            nextlayer.layer = TCPLayer(context, ignore=True)
+
+    def tls_clienthello(self, data: ClientHelloData) -> None:
+        """Decrypt what a rule names; tunnel everything else."""
+        client, address = data.context.client, data.context.server.address
+        data.ignore_connection = (
+            address is None or facts.is_fronted(client, address[0]) or not self._is_named(client, address)
+        )
+
+    def _is_named(self, client: Client, address: tuple[str, int]) -> bool:
+        """Whether a rule names the server that the connection goes to."""
+        state = self._life.state
+        return state is not None and state.rules.names(facts.destination(client, address))
+
+    def tls_start_client(self, data: TlsData) -> None:
+        """Speak HTTP/1.1 with the client.
+
+        mitmproxy moves four times as many bytes over an intercepted HTTP/1.1 connection, clients show the reason
+        phrases of HTTP/1.1 alone (FACTS.md), and sealed headers are made for it.
+        """
+        if data.conn.alpn_offers:
+            data.conn.alpn = b"http/1.1"
+
+    def tls_start_server(self, data: TlsData) -> None:
+        """Speak HTTP/1.1 upstream for the same reasons."""
+        data.conn.alpn_offers = [b"http/1.1"]
+
+    def client_disconnected(self, client: Client) -> None:
+        """Close what mitmproxy leaves open: a connection that is ended while its client goes on sending.
+
+        Its handler is cancelled where it does not expect that (`ConnectionHandler.handle_connection`, 12.3): the client
+        would wait for ever, and the socket stay.
+        """
+        server = ctx.master.addons.get("proxyserver")
+        for handler in server.connections.values() if isinstance(server, Proxyserver) else ():
+            left = handler.transports.get(client) if handler.client is client else None
+            if left is not None and left.writer is not None:
+                left.writer.close()

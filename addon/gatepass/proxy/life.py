@@ -1,0 +1,124 @@
+"""The addon's life: its options, the rules in force, and what is said at the start.
+
+Holds the one value that the other addons decide by, and swaps it whole; sees no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.proxy import mode_specs
+
+from gatepass.errors import GatepassError
+from gatepass.github.client import silence_libraries
+from gatepass.proxy import modes, upstream
+from gatepass.proxy.record import Record
+from gatepass.proxy.state import State
+from gatepass.rules import locate
+
+if TYPE_CHECKING:
+    from mitmproxy.addonmanager import Loader
+
+    from gatepass.rules.model import Rules
+
+logger: Final = logging.getLogger("gatepass")
+
+# What the user did not set is set here, and said once: no connection to a web host that is not going to be asked.
+_DEFAULTS: Final = {"connection_strategy": "lazy"}
+
+
+class Life:
+    """An addon that reads options and rules."""
+
+    name = "gatepass_life"
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.state: State | None = None
+        """None until rules were read."""
+        self._closing: set[asyncio.Task[None]] = set()
+        self._running = False
+
+    def load(self, loader: Loader) -> None:
+        loader.add_option(
+            "gatepass_rules",
+            str,
+            "",
+            "The rules file; else $GATEPASS_RULES, ./rules.yaml, the user's config folder, and the built-in rules.",
+        )
+        silence_libraries()
+
+    def configure(self, updated: set[str]) -> None:
+        try:
+            if "gatepass_rules" in updated:
+                self._swap(locate.load(ctx.options.gatepass_rules or None, os.environ, Path.cwd()))
+            if updated & upstream.OPTIONS:
+                upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
+                if self.state is not None:
+                    self._swap(self.state.rules)
+        except GatepassError as error:
+            if self._running:
+                raise exceptions.OptionsError(str(error)) from None
+            # an error in the log ends mitmproxy's start as an exception does, but without a traceback
+            logger.error("gatepass: %s", error)  # noqa: TRY400
+
+    def _swap(self, rules: Rules | None) -> None:
+        """Put these rules in force, with nothing learnt under them yet."""
+        old, record = self.state, self.record
+        options, told = ctx.options, (record.statistics, record.notice, record.secret)
+        self.state = None if rules is None else State(rules, options, *told)
+        if old is not None:
+            task = asyncio.get_running_loop().create_task(old.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def running(self) -> None:
+        self._running = True
+        if self.state is None:
+            return
+        rules = self.state.rules
+        defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
+        ctx.options.update(**defaults)
+        logger.info("gatepass: %s", _summary(rules, defaults))
+        if not ctx.options.proxyauth and not _is_loopback(ctx.options.listen_host):
+            logger.warning(
+                "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
+                "hint: `--listen-host 127.0.0.1`",
+                ctx.options.listen_host or "every interface",
+            )
+        for spec in ctx.options.mode:
+            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules):
+                logger.warning("gatepass: %s", limit)
+        if ctx.options.ssl_insecure:
+            logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
+
+    def done(self) -> None:
+        self._swap(None)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _summary(rules: Rules, defaults: dict[str, str]) -> str:
+    """What the addon will do, in one line."""
+    hosts = ", ".join(str(host) for host in sorted(rules.hosts))
+    named = "1 rule" if len(rules.rules) == 1 else f"{len(rules.rules)} rules"
+    credentials = "; ".join(
+        f"credential `{credential.name}` from {', '.join(map(str, credential.sources))} serves "
+        f"{', '.join(str(host) for host in sorted(credential.hosts))}"
+        for credential in rules.credentials
+    )
+    line = f"{named} of {rules.source} for {hosts}, all else is tunnelled; {credentials}"
+    if defaults:
+        line += f"; set {', '.join(f'{name}={value}' for name, value in defaults.items())}"
+    return line

@@ -1,0 +1,102 @@
+"""What becomes of a request: how it goes on, or what it is answered with.
+
+Values, made without a flow, and kept until the upstream's answer is there, which is judged by them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gatepass import problems
+from gatepass.assets import delivery
+from gatepass.decision import Inject, Pass, Refuse, Resolve, decide
+from gatepass.errors import GatepassError
+from gatepass.github.client import TOTAL_SECONDS
+from gatepass.problems import Unresolvable
+from gatepass.secret import Audience
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatepass.assets.delivery import Plan
+    from gatepass.assets.resolver import Source
+    from gatepass.decision import Request
+    from gatepass.forge.urls import AssetRef
+    from gatepass.problems import Problem
+    from gatepass.proxy.state import State
+    from gatepass.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained."""
+
+    ref: AssetRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It is answered with a problem."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """It goes on where it was going, with headers set; `secret` is None when all of them are literal."""
+
+    decision: Inject
+    secret: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The asset that it asks for was found, and the client gets it by that plan."""
+
+    decision: Resolve
+    source: Source
+    plan: Plan
+
+
+type Outcome = Passed | Refused | Injected | Found
+
+
+async def outcome(state: State, request: Request, headers: Mapping[str, str]) -> Outcome:
+    """What becomes of a request, of which `headers` are the client's; they must find names whatever their case.
+
+    All that can go wrong on the way is in it. Takes `TOTAL_SECONDS` at the most.
+    """
+    decision = decide(request, state.rules)
+    match decision:
+        case Pass(ref):
+            return Passed(ref)
+        case Refuse(problem):
+            return Refused(problem)
+        case Inject(rule=rule, credential=credential, forge=forge):
+            try:
+                if credential is None:
+                    return Injected(decision, None)
+                audience = Audience(rule.match.host, forge)
+                return Injected(decision, await state.credentials.secret(credential, audience))
+            except (Unresolvable, GatepassError) as error:
+                return Refused(_problem(error))
+        case Resolve(forge=forge, ref=ref):
+            try:
+                async with asyncio.timeout(TOTAL_SECONDS):
+                    source = await state.resolver.resolve(decision)
+                    if source is None:
+                        return Passed()
+                    return Found(decision, source, await delivery.plan(state.resolver, source, request.method, headers))
+            except (Unresolvable, GatepassError) as error:
+                problem = _problem(error)
+            except TimeoutError:
+                problem = problems.timed_out(forge.api_host, TOTAL_SECONDS)
+            named = {"owner": ref.repository.owner, "repo": ref.repository.name, "tag": ref.tag, "asset": ref.name}
+            return Refused(problem.about(**named))
+
+
+def _problem(error: Unresolvable | GatepassError) -> Problem:
+    """A GatepassError comes of a file of CAs that has gone since the start."""
+    return error.problem if isinstance(error, Unresolvable) else problems.misconfigured(error.message, error.hint)

@@ -1,0 +1,144 @@
+"""A response finished: an upstream's answer is judged by what became of its request, and made the client's.
+
+Knows what was decided, and decides nothing anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatepass import problems
+from gatepass.assets import answers
+from gatepass.assets.delivery import Rewrite, Serve
+from gatepass.github import refusals
+from gatepass.github.client import signed_url
+from gatepass.problems import Unresolvable
+from gatepass.proxy import facts, wire
+from gatepass.proxy.outcome import Found, Injected, Passed
+from gatepass.rules.model import ResolveRelease
+
+if TYPE_CHECKING:
+    from mitmproxy.http import HTTPFlow, Response
+
+    from gatepass.assets.resolver import Source
+    from gatepass.proxy.detour import Detour, Detours
+    from gatepass.proxy.record import Record
+    from gatepass.proxy.state import State
+
+
+class Responses:
+    """An addon that finishes what `Requests` sent out."""
+
+    name = "gatepass_responses"
+
+    def __init__(self, record: Record, detours: Detours) -> None:
+        self._record = record
+        self._detours = detours
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        detour = self._detours.get(flow)
+        if detour is None or flow.response is None:
+            return
+        upstream, response = flow.response, None
+        detour.restore(flow)
+        try:
+            response = _finished(detour, upstream, facts.url(flow))
+        except Unresolvable as unresolvable:
+            response = self._refusal(flow, unresolvable.problem)
+        finally:
+            if response is None:  # as in `Requests.requestheaders`
+                response = wire.refusal(flow, problems.internal())
+            if response is upstream or response.stream:
+                flow.response = response
+            else:
+                detour.replace(flow, response)
+
+    def request(self, flow: HTTPFlow) -> None:
+        """A body that came though none was announced goes nowhere: see `detour.send`."""
+        detour = self._detours.get(flow)
+        if detour is None or detour.original is None or not flow.request.raw_content:
+            return
+        if not facts.has_body(detour.original):
+            # there will be no answer of an upstream to look at
+            self._detours.pop(flow).restore(flow)
+            flow.response = self._refusal(flow, problems.unexpected_body())
+
+    def response(self, flow: HTTPFlow) -> None:
+        detour = self._detours.pop(flow, None)
+        if detour is not None and detour.body is not None and flow.response is not None:
+            # for the record, and for an upstream answer that had no body to replace
+            flow.response.content = detour.body
+
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        """Forget what has gone through a WebSocket: mitmproxy would hold all of it until its end."""
+        assert flow.websocket is not None
+        del flow.websocket.messages[:-1]  # the last is what other addons look at
+
+    def error(self, flow: HTTPFlow) -> None:
+        detour = self._detours.pop(flow, None)
+        if detour is None:
+            return
+        detour.restore(flow)
+        if flow.error is not None and flow.error.msg != flow.error.KILLED_MESSAGE:
+            self._record.failed(flow, flow.error.msg)
+
+    def _refusal(self, flow: HTTPFlow, problem: problems.Problem) -> Response:
+        self._record.refused(flow, problem)
+        return wire.refusal(flow, problem)
+
+
+def _finished(detour: Detour, upstream: Response, url: str) -> Response:
+    """The client's response of the upstream's, when its headers are here; `url` is what the client asked for.
+
+    Raises:
+        Unresolvable: it is to be refused.
+    """
+    state = detour.state
+    match detour.outcome:
+        case Passed(ref) if ref is not None and upstream.status_code == 404:
+            # GitHub says it for what is private, too
+            patterns = (str(rule.match) for rule in state.rules.rules if isinstance(rule.action, ResolveRelease))
+            raise Unresolvable(problems.not_in_rules(ref, patterns))
+        case Injected(decision, secret):
+            if upstream.status_code == 401 and secret is not None:
+                state.credentials.reject(secret)  # it is asked for anew the next time
+            for name in decision.dropped:
+                upstream.headers.pop(name, None)
+        case Found(source=source, plan=Serve()):
+            return _served(state, source, upstream, url)
+        case Found(source=source, plan=Rewrite()):
+            return _rewritten(state, source, upstream, url)
+    return wire.streamed(upstream)
+
+
+def _served(state: State, source: Source, upstream: Response, url: str) -> Response:
+    """What the asset host answered."""
+    if upstream.status_code in (401, 403) and source.reused:
+        state.resolver.forget(source)
+        return wire.written(answers.again(url))
+    return _relayed(source, upstream)
+
+
+def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Response:
+    """What the asset endpoint of the API answered."""
+    secret, forge, status = source.secret, source.forge, upstream.status_code
+    assert secret is not None
+    if status in answers.ASSET_STATUS:
+        return _relayed(source, upstream)
+    resolver = state.resolver
+    resolver.forget(source)
+    if (status == 404 and source.reused) or (status == 401 and resolver.reject(source)):
+        return wire.written(answers.again(url))
+    location = upstream.headers.get("location")
+    if location is None or not 300 <= status < 400:
+        raise Unresolvable(refusals.refusal(forge, secret, status, upstream.headers, b""))
+    signed = signed_url(location, source.api_url, forge)
+    if signed is None:
+        raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))
+    resolver.learn(source, signed)
+    return wire.written(answers.redirect(signed))
+
+
+def _relayed(source: Source, upstream: Response) -> Response:
+    fields = answers.from_asset_host(upstream.status_code, upstream.headers.fields, source.host)
+    return wire.relayed(upstream, fields)

@@ -1,0 +1,53 @@
+"""Answers as mitmproxy writes them: made of values, or an upstream's that passes through.
+
+Every answer that a client gets of us goes through here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mitmproxy.http import Headers, Response
+from mitmproxy.net.http import status_codes
+
+from gatepass.assets import answers
+from gatepass.proxy import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mitmproxy.http import HTTPFlow
+
+    from gatepass.assets.answers import Answer
+    from gatepass.http.fields import Field
+    from gatepass.problems import Problem
+
+
+def written(answer: Answer) -> Response:
+    """A whole response, with the answer's own headers and no others."""
+    fields = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in answer.headers.items()]
+    reason = answer.reason or status_codes.RESPONSES.get(answer.status, "")
+    now = time.time()
+    return Response(b"HTTP/1.1", answer.status, reason.encode("ascii"), Headers(fields), answer.content, None, now, now)
+
+
+def refusal(flow: HTTPFlow, problem: Problem) -> Response:
+    """The problem as the client of that flow gets it."""
+    return written(answers.refusal(problem, flow.request.method))
+
+
+def streamed(response: Response) -> Response:
+    """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
+    response.stream = not facts.is_small(response)
+    return response
+
+
+def relayed(response: Response, fields: Iterable[Field]) -> Response:
+    """The response with these fields alone, its body passed on as it arrives."""
+    data = response.data
+    copy = Response(
+        data.http_version, data.status_code, data.reason, Headers(fields), None, None, data.timestamp_start, None
+    )
+    copy.stream = True
+    return copy
