@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from mitmproxy.http import Headers, Response
 
-from gatepass import problems
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import CONTENT_TYPE, Problem, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def refusal(problem: Problem, method: str) -> Response:
     headers = {"Cache-Control": "no-store"}
     if method == "HEAD":
         return _response(404, headers, reason=problem.reason)
-    headers["Content-Type"] = problems.CONTENT_TYPE
+    headers["Content-Type"] = CONTENT_TYPE
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return _response(problem.status, headers, problem.body(), problem.reason)
@@ -72,14 +72,14 @@ def description(first: Excerpt, host: Host, size: int | None, content_type: str)
         case 206 | 416:
             total = _TOTAL.fullmatch(first.headers.get("content-range", ""))
             if total is None or (first.status == 416 and total[1] != "0"):
-                raise Unresolvable(problems.malformed(host, "a range without its total size"))
+                raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what="a range without its total size"))
             length, headers["accept-ranges"] = total[1], "bytes"
             if first.status == 416:  # an empty asset has no first byte, and the refusal describes itself
                 headers["content-type"] = content_type
         case 200:
             length = headers.get("content-length", None if size is None else str(size))
         case status:
-            raise Unresolvable(problems.signed_url_refused(host, status))
+            raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=status))
     response = _response(200, headers)
     # of the body that a GET would get, which is not here
     if length is None:
@@ -104,7 +104,7 @@ def excerpt(part: Excerpt, host: Host) -> Response:
         Unresolvable: the host refused the URL, or failed.
     """
     if part.status not in ASSET_STATUS:
-        raise Unresolvable(problems.signed_url_refused(host, part.status))
+        raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
     return _response(part.status, _asset_headers(part), part.content)
 
 
@@ -115,7 +115,7 @@ def from_asset_host(response: Response, host: Host) -> Response:
         Unresolvable: it refused the URL, or failed.
     """
     if response.status_code not in ASSET_STATUS:
-        raise Unresolvable(problems.signed_url_refused(host, response.status_code))
+        raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=response.status_code))
     kept = _ASSET_HEADERS | _FRAMING
     fields = tuple((name, value) for name, value in response.headers.fields if name.lower().decode("latin-1") in kept)
     data = response.data

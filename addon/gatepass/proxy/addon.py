@@ -21,7 +21,6 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers import TCPLayer
 
-from gatepass import problems
 from gatepass.assets import answers, delivery
 from gatepass.assets.delivery import Answer, Rewrite, Serve
 from gatepass.assets.resolver import Resolver
@@ -33,7 +32,8 @@ from gatepass.forge.hosts import Host
 from gatepass.github import refusals
 from gatepass.github.client import API_VERSION, OCTET_STREAM, TOTAL_SECONDS, GitHub, signed_url, silence_libraries
 from gatepass.github.statistics import Statistics
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.proxy import detour, modes, upstream
 from gatepass.rules import locate
 from gatepass.rules.model import ResolveRelease
@@ -237,11 +237,11 @@ class Gatepass:
             flow.response = self._refusal(flow, unresolvable.problem)
             settled = True
         except GatepassError as error:  # a file of CAs that has gone since the start
-            flow.response = self._refusal(flow, problems.misconfigured(error.message, error.hint))
+            flow.response = self._refusal(flow, catalogue.MISCONFIGURED(message=error.message, hint=error.hint))
             settled = True
         finally:
             if not settled:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
-                flow.response = answers.refusal(problems.internal(), flow.request.method)
+                flow.response = answers.refusal(catalogue.INTERNAL(), flow.request.method)
             if flow.response is not None and not detour.is_short(flow.request):
                 flow.kill()  # mitmproxy would hold all of the body before it looks at the answer
 
@@ -257,17 +257,17 @@ class Gatepass:
                 self._errands[flow] = await self._inject(flow, decision)
                 return None
             case Resolve() if detour.has_body(flow.request):
-                return self._refusal(flow, problems.unexpected_body())
+                return self._refusal(flow, catalogue.UNEXPECTED_BODY())
             case Resolve():
                 try:
                     async with asyncio.timeout(TOTAL_SECONDS):
                         return await self._resolve(flow, decision)
                 except TimeoutError:
-                    problem = problems.timed_out(decision.forge.api_host, TOTAL_SECONDS)
+                    problem = catalogue.TIMED_OUT(host=decision.forge.api_host, seconds=TOTAL_SECONDS)
                 except Unresolvable as unresolvable:
                     problem = unresolvable.problem
                 except GatepassError as error:  # a file of CAs that has gone since the start
-                    problem = problems.misconfigured(error.message, error.hint)
+                    problem = catalogue.MISCONFIGURED(message=error.message, hint=error.hint)
                 ref = decision.ref
                 return self._refusal(
                     flow,
@@ -279,8 +279,12 @@ class Gatepass:
         if response.status_code != 404:
             return detour.streamed(response)
         assert self._rules is not None
-        patterns = (str(rule.match) for rule in self._rules.rules if isinstance(rule.action, ResolveRelease))
-        raise Unresolvable(problems.not_in_rules(ref, patterns))
+        patterns = [str(rule.match) for rule in self._rules.rules if isinstance(rule.action, ResolveRelease)]
+        raise Unresolvable(
+            catalogue.NOT_IN_RULES(ref=ref, names=patterns).about(
+                owner=ref.repository.owner, repo=ref.repository.name, tag=ref.tag, asset=ref.name
+            )
+        )
 
     async def _inject(self, flow: HTTPFlow, decision: Inject) -> Errand:
         """Set the headers; a secret that the server refuses is asked for anew the next time."""
@@ -356,7 +360,7 @@ class Gatepass:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `requestheaders`
-                response = answers.refusal(problems.internal(), flow.request.method)
+                response = answers.refusal(catalogue.INTERNAL(), flow.request.method)
             if response is upstream or response.stream:
                 flow.response = response
             else:
@@ -370,7 +374,7 @@ class Gatepass:
         if not detour.has_body(errand.original):
             # there will be no answer of an upstream for the errand to look at
             self._errands.pop(flow).restore(flow)
-            flow.response = self._refusal(flow, problems.unexpected_body())
+            flow.response = self._refusal(flow, catalogue.UNEXPECTED_BODY())
 
     def response(self, flow: HTTPFlow) -> None:
         errand = self._errands.pop(flow, None)
@@ -423,7 +427,9 @@ def _rewrite(flow: HTTPFlow, resolver: Resolver, source: Source) -> Errand:
             raise Unresolvable(refusals.refusal(forge, secret, response.status_code, response.headers, b""))
         signed = signed_url(location, source.api_url, forge)
         if signed is None:
-            raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))
+            raise Unresolvable(
+                catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect that leads to no asset host")
+            )
         resolver.learn(source, signed)
         return answers.redirect(signed)
 
