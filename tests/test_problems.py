@@ -1,4 +1,4 @@
-"""The catalogue of problems: whole; each text with all its facts wherever it is used."""
+"""The catalogue of problems: whole, each text with all its facts wherever it is used, and told in docs/problems.md."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gatepass.problems.kind import Facts, Kind, fill
 from gatepass.secret import Secret
 from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc, Source
 from harness import ROOT
+from problems_page import page, sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,3 +267,20 @@ def test_every_token_has_a_remedy(token: str) -> None:
     kind = Secret(token, "env:X").kind
     assert hint == f"check the spelling; if it exists, {remedies.get(kind, remedies[''])}"
     assert set(remedies) - {""} <= set(secrets._KINDS.values())
+
+
+def test_the_page_is_current() -> None:
+    """docs/problems.md is what is made from the catalogue."""
+    made_by = "run: uv run python -m tests.problems_page > docs/problems.md"
+    assert (ROOT / "docs" / "problems.md").read_text(encoding="utf-8") == page(), made_by
+
+
+def test_the_page_is_whole() -> None:
+    """Each problem's `type` ends in an anchor of the page, which no other heading has; each is in the overview."""
+    assert [kind for _, kinds in sections() for kind in kinds] == list(KINDS.values())
+    headings = re.findall(r"^#+ (.+)$", page(), re.MULTILINE)
+    anchors = [heading.lower().replace(" ", "-") for heading in headings]
+    for kind in KINDS.values():
+        anchor = kind(**FACTS).type.removeprefix("urn:gatepass:problem:")
+        assert anchors.count(anchor) == 1
+        assert page().count(f"(#{anchor})") == 1
