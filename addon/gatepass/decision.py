@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems
 from gatepass.forge import urls
 from gatepass.http.conditions import CONDITIONS, span
 from gatepass.http.fields import folded
+from gatepass.problems import catalogue
 from gatepass.rules.model import DOWNLOADS, InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rule, Rules
     from gatepass.rules.values import Template
 
@@ -55,7 +56,7 @@ class Pass:
 class Refuse:
     """Ours, but to serve it would not be safe."""
 
-    problem: problems.Problem
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ def decide(request: Request, rules: Rules) -> Decision:
         case InjectHeaders() as action:
             decision = _inject(rule, action, request)
     if not request.verified:
-        return Refuse(problems.unverified_upstream(request.host))
+        return Refuse(catalogue.UNVERIFIED_UPSTREAM(host=request.host))
     if request.has_body and isinstance(decision, Resolve):
-        return Refuse(problems.unexpected_body())
+        return Refuse(catalogue.UNEXPECTED_BODY())
     return decision
 
 
@@ -122,7 +123,7 @@ def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Ref
         sent = {folded(name) for name in request.headers}
         present = [name for name, _ in headers if folded(name) in sent]
         if present and action.on_existing == "refuse":
-            return Refuse(problems.header_present(rule.name, present))
+            return Refuse(catalogue.HEADER_PRESENT(rule=rule.name, names=present))
         headers = tuple((name, template) for name, template in headers if name not in present)
     needed = any(template.needs_secret for _, template in headers)
     return Inject(rule, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)

@@ -20,7 +20,7 @@ from gatepass.forge.hosts import Forge, Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.github.client import GitHub
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.rules.model import Credential, ResolveRelease, Rule
 from gatepass.rules.parser import parse
 from gatepass.rules.values import Pattern

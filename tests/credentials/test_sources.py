@@ -23,7 +23,7 @@ from gatepass.forge import hosts
 from gatepass.forge.hosts import GITHUB, Forge, Host
 from gatepass.forge.urls import Repository
 from gatepass.github.client import GitHub
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience, Secret
 from gatepass.sources import Command, Default, Env, File, Gh, Git, Keyring, Netrc, expanded, variables
@@ -209,7 +209,7 @@ def test_file_on_a_mount_of_secrets(tmp_path: Path) -> None:
     program = """
         import sys
         from gatepass.credentials import files
-        from gatepass.problems import Unresolvable
+        from gatepass.problems.problem import Unresolvable
         from gatepass.sources import File
         try:
             print(files.secret(File(sys.argv[1]), sys.argv[1]))

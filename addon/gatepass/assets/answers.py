@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import CONTENT_TYPE, Problem, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +53,7 @@ def refusal(problem: Problem, method: str) -> Answer:
     headers = {"Cache-Control": "no-store"}
     if method == "HEAD":
         return _counted(404, headers, reason=problem.reason)
-    headers["Content-Type"] = problems.CONTENT_TYPE
+    headers["Content-Type"] = CONTENT_TYPE
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return _counted(problem.status, headers, problem.body(), problem.reason)
@@ -81,7 +81,7 @@ def description(first: Excerpt, host: Host, size: int | None, content_type: str)
         case 206 | 416:
             total = _TOTAL.fullmatch(first.headers.get("content-range", ""))
             if total is None or (first.status == 416 and total[1] != "0"):
-                raise Unresolvable(problems.malformed(host, "a range without its total size"))
+                raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what="a range without its total size"))
             headers["content-length"], headers["accept-ranges"] = total[1], "bytes"
             if first.status == 416:  # an empty asset has no first byte, and the refusal describes itself
                 headers["content-type"] = content_type
@@ -89,7 +89,7 @@ def description(first: Excerpt, host: Host, size: int | None, content_type: str)
             if size is not None:
                 headers.setdefault("content-length", str(size))
         case status:
-            raise Unresolvable(problems.signed_url_refused(host, status))
+            raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=status))
     # the length is that of the body that a GET would get, which is not here
     return Answer(200, headers)
 
@@ -107,7 +107,7 @@ def excerpt(part: Excerpt, host: Host) -> Answer:
         Unresolvable: the host refused the URL, or failed.
     """
     if part.status not in ASSET_STATUS:
-        raise Unresolvable(problems.signed_url_refused(host, part.status))
+        raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
     return _counted(part.status, _asset_headers(part), part.content)
 
 
@@ -118,7 +118,7 @@ def from_asset_host(status: int, fields: Iterable[Field], host: Host) -> tuple[F
         Unresolvable: the host refused the URL, or failed.
     """
     if status not in ASSET_STATUS:
-        raise Unresolvable(problems.signed_url_refused(host, status))
+        raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=status))
     kept = _ASSET_HEADERS | _FRAMING
     return tuple((name, value) for name, value in fields if name.lower().decode("latin-1") in kept)
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems
 from gatepass.cache import Cache, Flights
 from gatepass.github import diagnosis
 from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue, choice
+from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gatepass.forge.signed import SignedUrl
     from gatepass.forge.urls import AssetRef
     from gatepass.github.client import Asset, Excerpt, Found, GitHub
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rules
     from gatepass.secret import Secret
 
@@ -41,10 +41,12 @@ _LASTING: Final = frozenset({401, 403, 404, 429})
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
 _REFUSED: Final = frozenset({401, 403, 404, 429})
 # The repository was seen, so that no other credential would find more in it.
-_SEEN: Final = frozenset({"asset-not-found", "asset-not-uploaded"})
+_SEEN: Final = frozenset({catalogue.ASSET_NOT_FOUND.name, catalogue.ASSET_NOT_UPLOADED.name})
 # Answers that are the same whatever is asked for with that secret.
-_OF_THE_ACCOUNT: Final = frozenset({"bad-credential", "expired-credential", "locked-out"})
-_OF_THE_BUDGET: Final = frozenset({"rate-limited", "secondary-rate-limited"})
+_OF_THE_ACCOUNT: Final = frozenset(
+    {catalogue.BAD_CREDENTIAL.name, catalogue.EXPIRED_CREDENTIAL.name, catalogue.LOCKED_OUT.name}
+)
+_OF_THE_BUDGET: Final = frozenset({catalogue.RATE_LIMITED.name, catalogue.SECONDARY_RATE_LIMITED.name})
 # A release is kept past its lifetime, for asking whether it changed is free.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
@@ -266,10 +268,10 @@ class Resolver:
                 self._chosen.put(
                     key, credential, min((_settled(problem) for _, problem in refused), default=_KEPT_SECONDS)
                 )
-            return replace(source, notices=(*source.notices, *problems.passed_over(refused))) if refused else source
+            return replace(source, notices=(*source.notices, *choice.passed_over(refused))) if refused else source
         pairs = zip(turn, refused, strict=True)
         told = [(each.name, await self._diagnosed(request, each, problem)) for each, (_, problem) in pairs]
-        raise Unresolvable(problems.most_telling(told))
+        raise Unresolvable(choice.most_telling(told))
 
     async def _with(self, request: Resolve, credential: Credential) -> Source:
         """With one credential; one that is refused is asked for anew at its source, once."""
@@ -365,7 +367,7 @@ class Resolver:
         except (AssetGoneError, UnclearError):
             signed = None
         if signed is None:
-            raise Unresolvable(problems.signed_url_refused(source.host, 403))
+            raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=source.host, status=403))
         return self._remember(replace(source, signed=signed, reused=False))
 
     def _remember(self, source: Source) -> Source:
@@ -385,13 +387,13 @@ class Resolver:
         if asset := known.uploaded(name):
             return known, asset
         if unfinished := known.assets.get(name):
-            raise Unresolvable(problems.asset_not_uploaded(query.ref, unfinished.state))
+            raise Unresolvable(catalogue.ASSET_NOT_UPLOADED(ref=query.ref, state=unfinished.state))
         raise self._no_asset(query, known)
 
     @staticmethod
     def _no_asset(query: _Query, known: _Known) -> Unresolvable:
         found = known.found
-        return Unresolvable(problems.asset_not_found(query.ref, found.release.tag_name, known.assets, found.renamed))
+        return Unresolvable(choice.asset_not_found(query.ref, found.release.tag_name, known.assets, found.renamed))
 
     async def _release(self, query: _Query) -> _Known:
         """Ask for the release, or whether it still is what is known of it."""
@@ -417,13 +419,14 @@ class Resolver:
     def _dated(self, query: _Query, problem: Problem) -> Problem:
         """A refused token whose end an earlier answer told is known to have come to it."""
         expires = self._expiries.get(query.holder)
-        if problem.kind == "bad-credential" and expires is not None and expires.timestamp() <= self._clock():
-            return problems.expired_credential(query.forge, query.secret, expires)
+        is_bad = problem.kind == catalogue.BAD_CREDENTIAL.name
+        if is_bad and expires is not None and expires.timestamp() <= self._clock():
+            return catalogue.EXPIRED_CREDENTIAL(forge=query.forge, secret=query.secret, expired=expires)
         return problem
 
     async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem) -> Problem:
         """What is behind a 404, as far as a few more questions tell: they are asked once a minute at the most."""
-        if problem.kind != "release-not-found":
+        if problem.kind != catalogue.RELEASE_NOT_FOUND.name:
             return problem
         query = await self._query(request, credential)
 

@@ -19,12 +19,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from gatepass import problems
 from gatepass.cache import Cache
 from gatepass.credentials.validation import fit
 from gatepass.github import refusals
 from gatepass.github.client import decode
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Audience, Secret
 
 if TYPE_CHECKING:
@@ -45,7 +45,14 @@ _INSTALLATION_SECONDS: Final = 3600
 _MOST_INSTALLATIONS: Final = 1000
 _REFUSED_SECONDS: Final = 10
 # What the App is told whatever it asks for.
-_OF_THE_APP: Final = frozenset({"app-not-accepted", "locked-out", "rate-limited", "secondary-rate-limited"})
+_OF_THE_APP: Final = frozenset(
+    {
+        catalogue.APP_NOT_ACCEPTED.name,
+        catalogue.LOCKED_OUT.name,
+        catalogue.RATE_LIMITED.name,
+        catalogue.SECONDARY_RATE_LIMITED.name,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Apps:
         except (OverflowError, ValueError):
             seconds = 0.0
         if seconds <= 0:
-            raise Unresolvable(problems.malformed(forge.api_host, "a token that has ended already"))
+            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a token that has ended already"))
         identity = old.identity(b"") if old else ("app", app.id, secrets.token_hex(8))
         return Token(
             Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation)),
@@ -168,7 +175,7 @@ class Apps:
         elif repository is not None:
             url = _url(forge, f"repos/{repository}/installation")
         else:
-            raise Unresolvable(problems.app_without_installation(app))
+            raise Unresolvable(catalogue.APP_WITHOUT_INSTALLATION(app=app))
         reply = await self._github.ask(forge, url, jwt)
         if reply.status != 200:
             raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
@@ -191,7 +198,7 @@ def _signed(app: GitHubApp, key: str, claims: Mapping[str, object]) -> str:
         # `jwt.encode` wants the issuer to be text, and GitHub an App's number to be one
         return jwt.PyJWS().encode(msgspec.json.encode(claims), key, algorithm="RS256")
     except (jwt.exceptions.PyJWTError, ValueError, TypeError, AttributeError):  # the last for a public key
-        raise Unresolvable(problems.unusable_key(app)) from None
+        raise Unresolvable(catalogue.UNUSABLE_KEY(app=app)) from None
 
 
 def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, reply: Reply) -> Problem:
@@ -199,17 +206,17 @@ def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, repl
     message = refusals.message(reply.content)
     match reply.status:
         case 401:
-            return problems.app_not_accepted(app, forge, message)
+            return catalogue.APP_NOT_ACCEPTED(app=app, forge=forge, message=message)
         case 403 if "suspended" in message:
-            return problems.app_suspended(app, forge)
+            return catalogue.APP_SUSPENDED(app=app, forge=forge)
         case 404 if "Integration not found" in message:
-            return problems.app_not_accepted(app, forge, message)
+            return catalogue.APP_NOT_ACCEPTED(app=app, forge=forge, message=message)
         case 404:
-            return problems.app_not_installed(app, forge, audience.repository)
+            return catalogue.APP_NOT_INSTALLED(app=app, forge=forge, repository=audience.repository)
         case 422 if "repository" in message:
-            return problems.app_not_installed(app, forge, audience.repository)
+            return catalogue.APP_NOT_INSTALLED(app=app, forge=forge, repository=audience.repository)
         case 422:
-            return problems.app_lacks_permission(app, forge, message)
+            return catalogue.APP_LACKS_PERMISSION(app=app, forge=forge, message=message)
     return refusals.refusal(forge, jwt, reply.status, reply.headers, reply.content)
 
 

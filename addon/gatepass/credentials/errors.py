@@ -1,6 +1,6 @@
 """Why a source has no secret to give: an exception of its own, so that the next source is asked.
 
-A source that gives something which cannot be used is another matter, and ends the search (`problems.Unresolvable`).
+A source that gives something which cannot be used is another matter, and ends the search (`Unresolvable`).
 """
 
 from __future__ import annotations

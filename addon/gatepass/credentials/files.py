@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from gatepass import problems
 from gatepass.credentials.errors import AbsentError
 from gatepass.errors import why
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ def secret(source: Source, path: str) -> str:
         except OSError as error:
             raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
     if len(content) > _MOST:
-        raise Unresolvable(problems.unusable_secret(source, f"more than {_MOST} bytes"))
+        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what=f"more than {_MOST} bytes"))
     return content.decode(errors="surrogateescape")
 
 
@@ -104,7 +104,7 @@ def _check(source: Source, path: Path, descriptor: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise AbsentError("is no file", failed=True)
     if sys.platform != "win32" and status.st_mode & 0o077 and not _is_secrets_mount(descriptor, status):
-        raise Unresolvable(problems.exposed_secret(source, path, stat.S_IMODE(status.st_mode)))
+        raise Unresolvable(catalogue.EXPOSED_SECRET(source=source, path=path, mode=stat.S_IMODE(status.st_mode)))
 
 
 def _is_secrets_mount(descriptor: int, status: os.stat_result) -> bool:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
-from gatepass import problems
 from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
 from gatepass.credentials.app import Apps
 from gatepass.credentials.errors import AbsentError, BusyError
 from gatepass.credentials.validation import expect_token, fit
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import choice
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Secret
 from gatepass.sources import (
     DEFAULT_TTL,
@@ -130,7 +130,7 @@ class Credentials:
             absent.append((source, AbsentError("was not waited for: those before it took too long", failed=True)))
         except Unresolvable as unresolvable:
             raise Unresolvable(unresolvable.problem.about(credential=credential.name)) from None
-        raise Unresolvable(problems.no_credential(credential.name, [(each, error.reason) for each, error in absent]))
+        raise Unresolvable(choice.no_credential(credential.name, [(each, error.reason) for each, error in absent]))
 
     def _tell(
         self, credential: Credential, absent: Iterable[tuple[Source, AbsentError]], used: Source, secret: Secret
@@ -271,7 +271,7 @@ class Credentials:
         try:
             return await self._apps.jwt(app, await self._private_key(app))
         except AbsentError as absent:
-            raise Unresolvable(problems.no_credential(str(app), [(app, absent.reason)])) from None
+            raise Unresolvable(choice.no_credential(str(app), [(app, absent.reason)])) from None
 
     async def _text(self, source: Source, audience: Audience) -> tuple[str, float]:
         """What a source says, and for how many seconds it is to be believed."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from gatepass import problems
 from gatepass.credentials.errors import AbsentError
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 from gatepass.sources import Env, File
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def fit(source: Source, text: str) -> str:
     if not value:
         raise AbsentError("is empty" if isinstance(source, Env | File) else "gave nothing")
     if "\n" in value:
-        raise Unresolvable(problems.unusable_secret(source, "it has several lines"))
+        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what="it has several lines"))
     if not _HEADER_SAFE.fullmatch(value):
-        raise Unresolvable(problems.unusable_secret(source, "it has characters that no header may hold"))
+        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what="it has characters that no header may hold"))
     return value
 
 
@@ -51,4 +51,4 @@ def expect_token(source: Source, secret: Secret) -> None:
     """
     text = secret.reveal()
     if mistake := next((what for pattern, what in _MISTAKES if pattern.search(text)), None):
-        raise Unresolvable(problems.unusable_secret(source, mistake))
+        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what=mistake))

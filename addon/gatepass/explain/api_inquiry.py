@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass import problems
 from gatepass.explain import account, client_view
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import Step
 from gatepass.github import refusals
 from gatepass.github.client import GitHub, decode
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import choice
+from gatepass.problems.problem import Problem, Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,7 +85,7 @@ class ApiInquiry:
         if seen is not None:
             return [*steps, _seen(seen, name)], None
         if reply.status == 404:
-            problem = problems.repository_not_visible(forge, decision.ref, secret)
+            problem = choice.repository_not_visible(forge, decision.ref, secret)
             return [*steps, client_view.failed("repository", problem)], problem
         problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
         if all(step.state != "fail" for step in steps):

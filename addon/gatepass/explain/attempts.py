@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from gatepass import problems
 from gatepass.assets import delivery
 from gatepass.assets.answers import Answer
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
 from gatepass.forge.signed import SignedUrl
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,7 +38,7 @@ async def within[T](call: Awaitable[T], host: Host) -> T:
         async with asyncio.timeout(STEP_SECONDS):
             return await call
     except TimeoutError:
-        raise Unresolvable(problems.timed_out(host, STEP_SECONDS)) from None
+        raise Unresolvable(catalogue.TIMED_OUT(host=host, seconds=STEP_SECONDS)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +96,5 @@ class Attempts:
             assert source.secret is not None
             begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
         if begun.status != 200:
-            return client_view.failed("get", problems.signed_url_refused(source.host, begun.status))
+            return client_view.failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
         return client_view.whole(200, signed.host if signed else None)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass import problems
 from gatepass.explain.explanation import Step
+from gatepass.problems.problem import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gatepass.forge.hosts import Host
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
 
 
 class _Details(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ def whole(status: int, via: Host | None) -> Step:
 
 def refused(name: str, status: int, reason: str, headers: Mapping[str, str], content: bytes) -> Step:
     """An answer that is no download, in the words of its problem details where it has some."""
-    if headers.get("content-type") != problems.CONTENT_TYPE:
+    if headers.get("content-type") != CONTENT_TYPE:
         return Step(name, "fail", _said(status, reason))
     try:
         details = msgspec.json.decode(content, type=_Details)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass import problems
 from gatepass.explain import account, client_view
 from gatepass.explain.attempts import within
 from gatepass.explain.explanation import Step
 from gatepass.github import refusals
 from gatepass.github.client import GitHub, decode
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.sources import GitHubApp, expanded, is_local
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Introspection:
         if reply.status == 404:
             if not account.has_account(secret.kind):
                 return Step("account", "skip", f"a {secret.kind} belongs to no account that may be asked for"), reply
-            problem = problems.malformed(forge.api_host, "no `/user` there")
+            problem = catalogue.MALFORMED_ANSWER(host=forge.api_host, what="no `/user` there")
         else:
             problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
         return client_view.failed("budget" if problem.status == 429 else "account", problem), problem
@@ -114,7 +114,7 @@ class Introspection:
         try:
             reply = await self.ask(forge, f"{forge.api}/app", jwt)
             if reply.status != 200:
-                problem = problems.app_not_accepted(app, forge, refusals.message(reply.content))
+                problem = catalogue.APP_NOT_ACCEPTED(app=app, forge=forge, message=refusals.message(reply.content))
                 return client_view.failed("app", problem)
             seen = decode(reply, _App, forge)
         except Unresolvable as unresolvable:
@@ -137,7 +137,7 @@ async def of_credential(
             secret = await credentials.secret(replace(credential, sources=asked), audience)
             yield account.credential(credential.name, secret)
         except Unresolvable as lacking:
-            if lacking.problem.kind != "no-credential" or len(asked) == len(sources):
+            if lacking.problem.kind != catalogue.NO_CREDENTIAL.name or len(asked) == len(sources):
                 yield client_view.failed("credential", lacking.problem)
                 return
             following = sources[len(asked)]
@@ -153,7 +153,7 @@ async def of_credential(
     try:
         secret = await credentials.secret(credential, audience)
     except Unresolvable as lacking:
-        if forge is not None and lacking.problem.kind == "app-without-installation":
+        if forge is not None and lacking.problem.kind == catalogue.APP_WITHOUT_INSTALLATION.name:
             # what is asked for tells it, and here nothing is
             for name, app in apps.items():
                 found = f"`{credential.name}` from {name}: its installation is found by the repository"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import httpx2
 
-from gatepass import problems
 from gatepass.errors import GatepassError
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import USER_AGENT
 from gatepass.github.refusals import causes
+from gatepass.problems.problem import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -185,7 +185,7 @@ async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: H
 
 def is_problem(seen: Seen) -> bool:
     """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
-    return seen.reason.startswith("gatepass: ") or seen.headers.get("content-type") == problems.CONTENT_TYPE
+    return seen.reason.startswith("gatepass: ") or seen.headers.get("content-type") == CONTENT_TYPE
 
 
 def _issuer(response: httpx2.Response) -> str:

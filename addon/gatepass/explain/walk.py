@@ -23,7 +23,7 @@ from gatepass.explain.mismatch import nearest_miss
 from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import GitHub, UnclearError
-from gatepass.problems import Unresolvable
+from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:

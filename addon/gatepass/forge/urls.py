@@ -37,6 +37,11 @@ class AssetRef:
     tag: str | None
     name: str
 
+    @property
+    def members(self) -> dict[str, str | None]:
+        """What problem details name it by."""
+        return {"owner": self.repository.owner, "repo": self.repository.name, "tag": self.tag, "asset": self.name}
+
     def __str__(self) -> str:
         return f"{self.repository}@{self.tag or 'latest'}/{self.name}"
 

@@ -20,14 +20,14 @@ import httpx2
 import msgspec
 from cryptography import x509
 
-from gatepass import problems
 from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.forge.urls import Repository
 from gatepass.github import refusals
 from gatepass.github.statistics import Statistics
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -191,7 +191,7 @@ class GitHub:
         if reply.status == 304:
             return None
         if reply.status == 404:
-            raise Unresolvable(problems.release_not_found(ref, secret))
+            raise Unresolvable(catalogue.RELEASE_NOT_FOUND(ref=ref, secret=secret))
         self.expect_ok(forge, secret, reply)
         release = decode(reply, Release, forge)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
@@ -228,7 +228,7 @@ class GitHub:
             if signed := signed_url(location, api_url, forge):
                 return signed
             api_url = self._same_origin(forge, _joined(api_url, location))
-        raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
+        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
     async def api_excerpt(
         self, forge: Forge, api_url: str, secret: Secret, headers: Mapping[str, str], most: int
@@ -246,7 +246,7 @@ class GitHub:
                     return await _reply(response, url, secret)
                 location = response.headers["location"]
             url = self._same_origin(forge, _joined(url, location))
-        raise Unresolvable(problems.malformed(forge.api_host, "too many redirects"))
+        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
     async def post(self, forge: Forge, url: str, secret: Secret, body: object) -> Reply:
         """POST a JSON document to a URL of the API, with the credential; a redirect is not followed."""
@@ -269,7 +269,9 @@ class GitHub:
         """`url`, when it is of the forge's API: a redirect may not carry a credential elsewhere."""
         segments = unquote(url.partition("?")[0]).split("/")
         if not url.startswith(f"{forge.api}/") or not {".", ".."}.isdisjoint(segments):
-            raise Unresolvable(problems.malformed(forge.api_host, "a redirect leads away from the API"))
+            raise Unresolvable(
+                catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect leads away from the API")
+            )
         return url
 
     @staticmethod
@@ -327,7 +329,7 @@ class GitHub:
                 async for chunk in response.aiter_raw():
                     content += chunk
                     if len(content) > most:
-                        raise Unresolvable(problems.malformed(host, "more bytes than were asked for"))
+                        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what="more bytes than were asked for"))
             return Excerpt(response.status_code, response.headers, bytes(content))
 
     # ------------------------------------------------------------------- both
@@ -347,7 +349,7 @@ class GitHub:
                     await response.aread()  # so that the connection can serve again
         except httpx2.TimeoutException as error:
             seconds = CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else TOTAL_SECONDS
-            raise Unresolvable(problems.timed_out(host, seconds)) from None
+            raise Unresolvable(catalogue.TIMED_OUT(host=host, seconds=seconds)) from None
         except httpx2.TransportError as error:
             issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
             raise Unresolvable(refusals.fault(host, error, self._trust, issuer)) from None
@@ -410,7 +412,7 @@ async def _bounded(response: httpx2.Response) -> bytes:
         content += chunk
         if len(content) > _MAX_REPLY:
             host = Host(response.url.host, response.url.port or HTTPS_PORT)
-            raise Unresolvable(problems.malformed(host, f"more than {_MAX_REPLY} bytes"))
+            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what=f"more than {_MAX_REPLY} bytes"))
     return bytes(content)
 
 
@@ -424,4 +426,4 @@ def decode[T](reply: Reply, into: type[T], forge: Forge) -> T:
         return msgspec.json.decode(reply.content, type=into)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec names the place and the types, never the content
-        raise Unresolvable(problems.malformed(forge.api_host, str(error))) from None
+        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what=str(error))) from None

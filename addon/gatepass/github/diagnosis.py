@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gatepass import problems
 from gatepass.forge.urls import Repository
 from gatepass.github.client import PER_PAGE, decode
+from gatepass.problems import catalogue, choice
 
 if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import AssetRef
     from gatepass.github.client import GitHub
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
 SECONDS: Final = 5.0
@@ -43,7 +43,7 @@ async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: S
     url = f"{forge.api}/repos/{ref.repository}"
     reply = await github.ask(forge, url, secret)
     if reply.status == 404:
-        return problems.repository_not_visible(forge, ref, secret)
+        return choice.repository_not_visible(forge, ref, secret)
     github.expect_ok(forge, secret, reply)
     renamed = renamed_to(decode(reply, _Repository, forge).full_name, ref.repository)
     reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
@@ -51,8 +51,8 @@ async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: S
     releases = decode(reply, tuple[_Release, ...], forge)
     # drafts are listed to people with push access alone (REST docs)
     if any(release.draft and release.tag_name == ref.tag for release in releases):
-        return problems.only_a_draft(ref, renamed)
-    return problems.tag_not_found(ref, (release.tag_name for release in releases if not release.draft), renamed)
+        return catalogue.ONLY_A_DRAFT(ref=ref, renamed=renamed)
+    return choice.tag_not_found(ref, (release.tag_name for release in releases if not release.draft), renamed)
 
 
 def renamed_to(full_name: str, asked: Repository) -> Repository | None:

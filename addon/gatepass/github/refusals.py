@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gatepass import problems
+from gatepass.problems import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gatepass.forge.hosts import Forge, Host
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
 _SSO: Final = re.compile(r"required; url=(https://[!-~]{1,2000})", re.ASCII)
@@ -53,26 +53,28 @@ def _refusal(
 ) -> Problem:
     if status == 401:
         if expires is not None and expires <= datetime.now(UTC):
-            return problems.expired_credential(forge, secret, expires)
-        return problems.bad_credential(forge, secret)
+            return catalogue.EXPIRED_CREDENTIAL(forge=forge, secret=secret, expired=expires)
+        return catalogue.BAD_CREDENTIAL(forge=forge, secret=secret)
     if status not in (403, 429):
-        return problems.upstream_failed(forge.api_host, status)
+        return catalogue.UPSTREAM_FAILED(host=forge.api_host, status=status)
     if "x-github-sso" in headers:
         url = _SSO.fullmatch(headers["x-github-sso"].strip())
-        return problems.sso_required(forge, secret, url[1] if url else None)
+        at = url[1] if url else None
+        return catalogue.SSO_REQUIRED(forge=forge, secret=secret, url=at).about(authorise_at=at)
     if (after := _seconds(headers.get("retry-after"))) is not None:
-        return problems.slowed_down(forge, secret, after)
+        return catalogue.SECONDARY_RATE_LIMITED(forge=forge, secret=secret, retry_after=after)
     if headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset"))
-        return problems.rate_limited(forge, secret, 60 if reset is None else max(1, reset - int(time.time())))
+        after = 60 if reset is None else max(1, reset - int(time.time()))
+        return catalogue.RATE_LIMITED(forge=forge, secret=secret, retry_after=after)
     folded = said.casefold()
     if "ip allow list" in folded:
-        return problems.address_not_allowed(forge, secret)
+        return catalogue.ADDRESS_NOT_ALLOWED(forge=forge, secret=secret)
     if "login attempts" in folded:
-        return problems.locked_out(forge, secret)
+        return catalogue.LOCKED_OUT(forge=forge, secret=secret)
     if status == 429 or "rate limit" in folded:
-        return problems.slowed_down(forge, secret, 60)
-    return problems.forbidden(forge, secret, said or "it gives no reason")
+        return catalogue.SECONDARY_RATE_LIMITED(forge=forge, secret=secret, retry_after=60)
+    return catalogue.FORBIDDEN(forge=forge, secret=secret, message=said)
 
 
 def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Problem:
@@ -83,13 +85,13 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
     chain = list(causes(error))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return problems.certificate_not_trusted(host, cause.verify_message, issuer, trust)
+            return catalogue.CERTIFICATE_NOT_TRUSTED(host=host, error=cause.verify_message, issuer=issuer, trust=trust)
         if isinstance(cause, socket.gaierror):
-            return problems.name_not_resolved(host, cause.strerror or "unknown name")
+            return catalogue.NAME_NOT_RESOLVED(host=host, error=cause.strerror or "unknown name")
     texts = [cause.strerror or str(cause) for cause in chain if isinstance(cause, OSError)]
     # what the libraries say of a request may quote its headers, and a text with a URL in it may hold a signature
     text = next((text for text in reversed(texts) if text and "://" not in text), type(error).__name__)
-    return problems.unreachable(host, text)
+    return catalogue.UNREACHABLE(host=host, error=text)
 
 
 def is_untrusted(error: Exception) -> bool:

@@ -9,12 +9,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gatepass import problems
 from gatepass.assets import delivery
 from gatepass.decision import Inject, Pass, Refuse, Resolve, decide
 from gatepass.errors import GatepassError
 from gatepass.github.client import TOTAL_SECONDS
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gatepass.assets.resolver import Source
     from gatepass.decision import Request
     from gatepass.forge.urls import AssetRef
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
 
@@ -92,11 +92,14 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
             except (Unresolvable, GatepassError) as error:
                 problem = _problem(error)
             except TimeoutError:
-                problem = problems.timed_out(forge.api_host, TOTAL_SECONDS)
-            named = {"owner": ref.repository.owner, "repo": ref.repository.name, "tag": ref.tag, "asset": ref.name}
-            return Refused(problem.about(**named))
+                problem = catalogue.TIMED_OUT(host=forge.api_host, seconds=TOTAL_SECONDS)
+            return Refused(problem.about(**ref.members))
 
 
 def _problem(error: Unresolvable | GatepassError) -> Problem:
     """A GatepassError comes of a file of CAs that has gone since the start."""
-    return error.problem if isinstance(error, Unresolvable) else problems.misconfigured(error.message, error.hint)
+    return (
+        error.problem
+        if isinstance(error, Unresolvable)
+        else catalogue.MISCONFIGURED(message=error.message, hint=error.hint)
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gatepass.assets.resolver import Source
     from gatepass.decision import Resolve
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
     from gatepass.rules.model import Rule
     from gatepass.secret import Secret
 

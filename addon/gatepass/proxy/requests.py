@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from mitmproxy import ctx
 
-from gatepass import problems
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
+from gatepass.problems import catalogue
 from gatepass.proxy import detour, facts, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
@@ -49,7 +49,7 @@ class Requests:
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
-                flow.response = wire.refusal(flow, problems.internal())
+                flow.response = wire.refusal(flow, catalogue.INTERNAL())
             if flow.response is not None and not facts.is_short(flow.request):
                 flow.kill()  # mitmproxy would hold all of the body before it looks at the answer
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatepass import problems
 from gatepass.assets import answers
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github import refusals
 from gatepass.github.client import signed_url
-from gatepass.problems import Unresolvable
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import facts, wire
 from gatepass.proxy.outcome import Found, Injected, Passed
 from gatepass.rules.model import ResolveRelease
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Response
 
     from gatepass.assets.resolver import Source
+    from gatepass.problems.problem import Problem
     from gatepass.proxy.detour import Detour, Detours
     from gatepass.proxy.record import Record
     from gatepass.proxy.state import State
@@ -47,7 +48,7 @@ class Responses:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `Requests.requestheaders`
-                response = wire.refusal(flow, problems.internal())
+                response = wire.refusal(flow, catalogue.INTERNAL())
             if response is upstream or response.stream:
                 flow.response = response
             else:
@@ -61,7 +62,7 @@ class Responses:
         if not facts.has_body(detour.original):
             # there will be no answer of an upstream to look at
             self._detours.pop(flow).restore(flow)
-            flow.response = self._refusal(flow, problems.unexpected_body())
+            flow.response = self._refusal(flow, catalogue.UNEXPECTED_BODY())
 
     def response(self, flow: HTTPFlow) -> None:
         detour = self._detours.pop(flow, None)
@@ -82,7 +83,7 @@ class Responses:
         if flow.error is not None and flow.error.msg != flow.error.KILLED_MESSAGE:
             self._record.failed(flow, flow.error.msg)
 
-    def _refusal(self, flow: HTTPFlow, problem: problems.Problem) -> Response:
+    def _refusal(self, flow: HTTPFlow, problem: Problem) -> Response:
         self._record.refused(flow, problem)
         return wire.refusal(flow, problem)
 
@@ -97,8 +98,8 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
     match detour.outcome:
         case Passed(ref) if ref is not None and upstream.status_code == 404:
             # GitHub says it for what is private, too
-            patterns = (str(rule.match) for rule in state.rules.rules if isinstance(rule.action, ResolveRelease))
-            raise Unresolvable(problems.not_in_rules(ref, patterns))
+            patterns = [str(rule.match) for rule in state.rules.rules if isinstance(rule.action, ResolveRelease)]
+            raise Unresolvable(catalogue.NOT_IN_RULES(ref=ref, names=patterns).about(**ref.members))
         case Injected(decision, secret):
             if upstream.status_code == 401 and secret is not None:
                 state.credentials.reject(secret)  # it is asked for anew the next time
@@ -134,7 +135,9 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Re
         raise Unresolvable(refusals.refusal(forge, secret, status, upstream.headers, b""))
     signed = signed_url(location, source.api_url, forge)
     if signed is None:
-        raise Unresolvable(problems.malformed(forge.api_host, "a redirect that leads to no asset host"))
+        raise Unresolvable(
+            catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect that leads to no asset host")
+        )
     resolver.learn(source, signed)
     return wire.written(answers.redirect(signed))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gatepass.assets.answers import Answer
     from gatepass.http.fields import Field
-    from gatepass.problems import Problem
+    from gatepass.problems.problem import Problem
 
 
 def written(answer: Answer) -> Response:

@@ -1,0 +1,168 @@
+"""All that can go wrong: each entry has a name, a status, a title, a detail (what is wrong) and a hint (what to do).
+
+Knows nothing but words. How to read the places for facts, and the alternatives, stands in `kind`. docs/problems.md is
+made from this file, with a heading for each name, where the `type` of a problem leads.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gatepass.problems.kind import Kind
+
+# A table, an entry a paragraph: what it is; then detail and hint, from a line of their own; a text goes on further in.
+# fmt: off
+
+# ----------------------------------------------------------------- the addon
+
+INTERNAL: Final = Kind("internal", 500, "gatepass failed",
+    "the addon met something that it does not expect; mitmproxy's log holds the details",
+    "report it, with the log")
+MISCONFIGURED: Final = Kind("misconfigured", 500, "gatepass is set up wrong",
+    "{message}",
+    ("{hint}", "see the proxy's log"))
+UNVERIFIED_UPSTREAM: Final = Kind("unverified-upstream", 502, "upstream certificates are not verified",
+    "mitmproxy runs with `ssl_insecure`, so no credential is sent for {host}",
+    "start it without `ssl_insecure`, and name a private CA with `ssl_verify_upstream_trusted_ca`")
+UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
+    "the request for an asset came with a body",
+    "ask without one")
+HEADER_PRESENT: Final = Kind("header-present", 403, "the request brings a header of its own",
+    "rule `{rule}` sets {names}, and refuses requests that have it already",
+    "send it without, or let the rule say `on_existing: replace`")
+NOT_IN_RULES: Final = Kind("not-in-rules", 404, "not found, and no rule covers it",
+    "no credential was used for {ref.repository}: the rules name {names}",
+    "if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`")
+
+# ---------------------------------------------------------------- credential
+
+NO_CREDENTIAL: Final = Kind("no-credential", 401, "no credential found",
+    "credential `{name}` has no value: {tried}",
+    "where the proxy runs: {remedies}",
+    {"env": "set the variable, and start it again",
+     "file": "write the file, with the mode 0600",
+     "command": "run the command by hand, and see what it says",
+     "gh": "`gh auth login`",
+     "git": "ask by hand, with `git credential fill`",
+     "netrc": "add the machine to the netrc",
+     "keyring": "`keyring set {source.service} {source.user}`",
+     "github-app": "see to the App's private key",
+     "default": "`gh auth login`, or set a variable"})
+UNUSABLE_SECRET: Final = Kind("unusable-secret", 401, "unusable credential",
+    "what `{source}` gives is no token: {what}",
+    "let it be the token alone, without line breaks, quotes or non-ASCII characters")
+EXPOSED_SECRET: Final = Kind("exposed-secret", 401, "the credential's file is open to others",
+    "`{source}` has the mode {mode:04o}: other users of the machine may read it",
+    "`chmod 600 {path}`, and make a new token if others may have read this one")
+
+# --------------------------------------------------------------- GitHub Apps
+
+UNUSABLE_KEY: Final = Kind("unusable-key", 401, "unusable private key",
+    "what `{app.key}` holds for `{app}` is no RSA private key in PEM, without a passphrase",
+    "set the whole file that the App's settings gave out, or generate another key there")
+APP_WITHOUT_INSTALLATION: Final = Kind("app-without-installation", 401, "which installation of the App is not said",
+    "`{app}` is wanted for no repository, so its installation cannot be found",
+    "name it under `github-app:` as `installation: NUMBER`, or its account as `owner: NAME`")
+APP_NOT_ACCEPTED: Final = Kind("app-not-accepted", 401, "the GitHub App is not accepted",
+    "{forge.api_host} does not accept `{app}` with the key from `{app.key}`: [{message}|it gives no reason]",
+    "see that id and private key are of the same App, and that the clock of the proxy's machine is right")
+APP_SUSPENDED: Final = Kind("app-suspended", 403, "the GitHub App is suspended",
+    "the installation of `{app}` on {forge.web} is suspended",
+    "let an owner of the account unsuspend it, in its settings under GitHub Apps")
+APP_NOT_INSTALLED: Final = Kind("app-not-installed", 404, "the GitHub App is not installed there",
+    "`{app}` has no installation [for {repository}|for {app.owner}|{app.installation}] on {forge.web}, "
+      "or the repository does not exist",
+    "check the spelling; if it exists, install the App there, or select the repository in its installation")
+APP_LACKS_PERMISSION: Final = Kind("app-lacks-permission", 403, "the GitHub App lacks a permission",
+    "{forge.api_host} gives `{app}` no token that may read contents: [{message}|it gives no reason]",
+    "give the App the permission `Contents: read`, and let the account's owner accept it")
+
+# -------------------------------------------------------------------- tokens
+
+BAD_CREDENTIAL: Final = Kind("bad-credential", 401, "bad credential",
+    "{forge.api_host} does not accept the {secret.kind} from `{secret.source}`: mistyped, revoked or expired",
+    "make a new token, and set the whole of it")
+EXPIRED_CREDENTIAL: Final = Kind("expired-credential", 401, "credential expired",
+    "{forge.api_host} does not accept the {secret.kind} from `{secret.source}`: it expired on {expired:%Y-%m-%d}",
+    "make a new token, or renew this one, and set it")
+LOCKED_OUT: Final = Kind("locked-out", 403, "locked out for a while",
+    "{forge.api_host} saw too many bad credentials from here, and refuses the good ones too, "
+      "that from `{secret.source}` among them",
+    "stop what sends a bad token, and wait some minutes")
+SSO_REQUIRED: Final = Kind("sso-required", 403, "SSO authorisation missing",
+    "the organisation demands single sign-on, and the {secret.kind} from `{secret.source}` is not authorised",
+    ("authorise it at {url}", "authorise it in the token settings of {forge.web}"))
+ADDRESS_NOT_ALLOWED: Final = Kind("address-not-allowed", 403, "not on the IP allow list",
+    "the organisation on {forge.web} admits listed addresses alone, and that of this proxy is not one of them; "
+      "the credential from `{secret.source}` is good",
+    "have the proxy's outgoing address added to the organisation's IP allow list")
+FORBIDDEN: Final = Kind("forbidden", 403, "access refused",
+    "{forge.api_host} refuses the {secret.kind} from `{secret.source}`: [{message}|it gives no reason]",
+    "see that it has the permission `Contents: read` for the repository")
+RATE_LIMITED: Final = Kind("rate-limited", 429, "API rate limit exceeded",
+    "the budget of the {secret.kind} from `{secret.source}` at {forge.api_host} is used up; "
+      "it is full again in {retry_after:span}",
+    "wait, or use a credential with a larger budget, such as a GitHub App's")
+SECONDARY_RATE_LIMITED: Final = Kind("secondary-rate-limited", 429, "secondary rate limit exceeded",
+    "{forge.api_host} had too many requests at once with the {secret.kind} from `{secret.source}`; "
+      "it answers again in {retry_after:span}",
+    "wait, and ask for less at once")
+
+# --------------------------------------------------------------------- asset
+
+RELEASE_NOT_FOUND: Final = Kind("release-not-found", 404, "release not found",
+    "[release `{ref.tag}`|a latest release] of {ref.repository} does not exist, "
+      "or the {secret.kind} from `{secret.source}` may not see it",
+    "check owner, repository and tag, and that it has the permission `Contents: read` there")
+REPOSITORY_NOT_VISIBLE: Final = Kind("repository-not-visible", 404, "repository not visible",
+    "{ref.repository} does not exist on {forge.web}, or the {secret.kind} from `{secret.source}` may not see it: "
+      "GitHub does not tell which",
+    "check the spelling; if it exists, {remedy}",
+    {"fine-grained token": "select the repository and grant `Contents: read` in the token's settings",
+     "classic token": "give it the scope `repo`, and its owner access to the repository",
+     "App or Actions token": "install the App on the repository with `Contents: read`; "
+       "a workflow's own token sees its own repository alone",
+     "": "grant its owner `Contents: read` on the repository"})
+TAG_NOT_FOUND: Final = Kind("tag-not-found", 404, "release not found",
+    "{ref.repository}[ (now {renamed})] has no [release with the tag `{ref.tag}`|published release]",
+    ("did you mean {candidates}?",
+     "its newest releases are {known}",
+     "publish a release, or check the repository's name"))
+ONLY_A_DRAFT: Final = Kind("only-a-draft", 404, "the release is a draft",
+    "{ref.repository}[ (now {renamed})] has the tag `{ref.tag}` on a draft alone, "
+      "whose assets have no download URL yet",
+    "publish the release")
+ASSET_NOT_FOUND: Final = Kind("asset-not-found", 404, "asset not found",
+    "release `{tag}` of {ref.repository}[ (now {renamed})] has no asset `{ref.name}`",
+    ("GitHub renames uploads: there it is `{uploaded}`",
+     "did you mean {candidates}?",
+     "it holds {known}[ and {more} more]",
+     "it holds no assets: upload them"))
+ASSET_NOT_UPLOADED: Final = Kind("asset-not-uploaded", 404, "asset not fully uploaded",
+    "asset `{ref.name}` of {ref.repository} is in the state `{state}`",
+    "wait for the upload, or delete the asset and upload it again")
+
+# ------------------------------------------------------------------- network
+
+NAME_NOT_RESOLVED: Final = Kind("name-not-resolved", 502, "cannot resolve {host.name}",
+    "DNS has no address for {host.name}: {error}",
+    "check the name, the network, and the resolver of the machine that the proxy runs on")
+UNREACHABLE: Final = Kind("unreachable", 502, "cannot reach {host.name}",
+    "{host}: {error}",
+    "check the network, and whether an upstream proxy is needed (`--mode upstream:…`)")
+CERTIFICATE_NOT_TRUSTED: Final = Kind("certificate-not-trusted", 502, "certificate of {host.name} not trusted",
+    "the certificate of {host}[, issued by `{issuer}`,] was checked against {trust}: {error}",
+    "if a company's CA stands between, name it with `ssl_verify_upstream_trusted_ca`, or in SSL_CERT_FILE for "
+      "`gatepass run` and `gatepass serve`")
+TIMED_OUT: Final = Kind("timed-out", 504, "no answer from {host.name}",
+    "{host} did not answer within {seconds:g} s",
+    "try again; see the forge's status page")
+UPSTREAM_FAILED: Final = Kind("upstream-failed", 502, "{host.name} failed",
+    "{host} answered {status}",
+    "try again; see the forge's status page")
+MALFORMED_ANSWER: Final = Kind("malformed-answer", 502, "unexpected answer from {host.name}",
+    "{host}: {what}",
+    "check that `api:` in the rules is the base URL of a GitHub API")
+SIGNED_URL_REFUSED: Final = Kind("signed-url-refused", 502, "the asset host refused the signed URL",
+    "{host} answered {status} to a URL that the API has just signed",
+    "try again; check the clock of the machine that the proxy runs on")
