@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
 from gatepass.rules import locate
 from gatepass.trust import authority, bundles, stores
@@ -62,7 +63,7 @@ def renew(rules: Path | None) -> None:
     if bundle.exists():
         # the shell's own part may have come from another shell, and is kept
         own = {"SSL_CERT_FILE": str(bundle)}
-        bundles.update(bundle, bundles.client_bundle(own, made.pem))
+        files.update(bundle, bundles.client_bundle(own, made.pem))
         click.echo(f"rewrote {bundle}, which clients read when they start")
     click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
     click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
@@ -161,7 +162,7 @@ def _save(path: Path, content: bytes) -> None:
         target = path.resolve()
         if target.exists() and not target.is_file():
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
-        bundles.update(target, content)
+        files.update(target, content)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepass import files
 from gatepass.errors import GatepassError
 from gatepass.rules import locate
 from gatepass.shell import environment, inherited, tempdir
@@ -66,17 +67,17 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
 
     with tempdir.private() as folder:
         ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
-        bundles.write(folder / authority.CA_FILE, ca, 0o600)
+        files.write(folder / authority.CA_FILE, ca, 0o600)
         shell = bundles.shell_bundle(os.environ)
         settings: dict[str, Any] = {
-            "ssl_verify_upstream_trusted_ca": str(bundles.write(folder / bundles.UPSTREAM_FILE, shell)),
+            "ssl_verify_upstream_trusted_ca": str(files.write(folder / bundles.UPSTREAM_FILE, shell)),
             # else names of the upstream certificate, which this CA may not vouch for, would come along
             "upstream_cert": False,
         }
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
-        bundle = bundles.write(folder / bundles.BUNDLE_FILE, bundles.combine(shell, ca))
-        certificate = bundles.write(folder / "ca.pem", bundles.combine(ca, bundles.shell_extras(os.environ)))
+        bundle = files.write(folder / bundles.BUNDLE_FILE, bundles.combine(shell, ca))
+        certificate = files.write(folder / "ca.pem", bundles.combine(ca, bundles.shell_extras(os.environ)))
         # where there is a proxy on the way out already, nothing goes directly
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]

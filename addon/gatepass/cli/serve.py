@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepass import files
 from gatepass.errors import GatepassError
 from gatepass.rules import locate
 from gatepass.shell import environment, running
@@ -73,7 +74,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = bundles.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
+            bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
             address = f"http://{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
@@ -106,7 +107,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        upstream_ca = bundles.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
+        upstream_ca = files.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 

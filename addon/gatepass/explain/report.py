@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
 from gatepass.explain import shell
 from gatepass.explain.redaction import redact
 from gatepass.rules.describe import describe
-from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +76,7 @@ def write(path: Path, text: str) -> None:
     """
     check(path)
     try:
-        bundles.write(path, text.encode(), 0o600)
+        files.write(path, text.encode(), 0o600)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None

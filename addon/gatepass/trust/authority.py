@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
-from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -231,7 +231,7 @@ def load(folder: Path) -> Authority | None:
             if _content(folder / CERTIFICATE_FILE) == authority.pem.encode():
                 break
             # and look again: another process may have renewed the CA meanwhile
-            bundles.write(folder / CERTIFICATE_FILE, authority.pem)
+            files.write(folder / CERTIFICATE_FILE, authority.pem)
     except OSError as error:
         raise _unusable(folder, error) from None
     return authority
@@ -245,7 +245,7 @@ def create(folder: Path, hosts: Iterable[Host]) -> Authority:
     """
     try:
         _make_folder(folder)
-        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=True)
+        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=True)
     except FileExistsError:
         hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
         raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
@@ -277,7 +277,7 @@ def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
     """
     try:
         _make_folder(folder)
-        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600)
+        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600)
     except OSError as error:
         raise _unusable(folder, error) from None
     return _written(folder)
