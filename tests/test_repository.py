@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from gatepass import shipped
 from gatepass.cli import gatepass
-from gatepass.rules import locate, parser
+from gatepass.rules import parser
 from harness import BIN, ROOT, call, clean_environment
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_wheel(tmp_path: Path) -> None:
 
 def test_script_path() -> None:
     """In a clone the script is the one beside the package."""
-    assert locate.script_path() == ROOT / "addon" / "inject.py"
+    assert shipped.script() == ROOT / "addon" / "inject.py"
 
 
 def test_the_lock_covers_the_dependencies() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import files
+from gatepass import files, shipped
 from gatepass.errors import GatepassError
 from gatepass.rules import locate
 from gatepass.shell import environment, running
@@ -101,7 +101,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
                 options.update(upstream_cert=False)
             self.addons.add(Announce())
 
-    arguments = ["-s", str(locate.script_path()), "--listen-host", host, "--listen-port", str(port)]
+    arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
