@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks import client, programs, servers
 from gatepass import files
-from gatepass.demo.standin import certificates
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.forge.hosts import HTTPS_PORT, Host
-from gatepass.trust import authority, bundles
+from gatepass.trust import authority, bundles, certificates
 
 if TYPE_CHECKING:
     import ssl
