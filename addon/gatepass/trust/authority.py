@@ -151,15 +151,7 @@ def create(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: there is one, or it cannot be written, or others could read it.
     """
-    try:
-        _make_folder(folder)
-        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=True)
-    except FileExistsError:
-        hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
-        raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
-    except OSError as error:
-        raise _unusable(folder, error) from None
-    return _written(folder)
+    return _write(folder, hosts, new=True)
 
 
 def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
@@ -183,24 +175,23 @@ def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: it cannot be written, or others could read it.
     """
+    return _write(folder, hosts, new=False)
+
+
+def _write(folder: Path, hosts: Iterable[Host], *, new: bool) -> Authority:
     try:
-        _make_folder(folder)
-        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(folder, folder.stat(), 0o700)
+        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=new)
     except OSError as error:
+        if new and isinstance(error, FileExistsError):
+            hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
+            raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
         raise _unusable(folder, error) from None
-    return _written(folder)
-
-
-def _written(folder: Path) -> Authority:
     authority = load(folder)
     if authority is None:
         raise GatepassError(f"{folder}: expected the CA that was just written, got none")
     return authority
-
-
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_shared(folder, folder.stat(), 0o700)
 
 
 def _read(folder: Path) -> Authority | None:
