@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gatepass import problems
+from gatepass.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,4 +129,4 @@ def message(content: bytes) -> str:
         said = msgspec.json.decode(content, type=_Message).message
     except msgspec.DecodeError:
         return ""
-    return "".join(c if c.isprintable() else " " for c in said)[:300]
+    return printable(said)[:300]
