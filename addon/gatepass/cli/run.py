@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import files
+from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
-from gatepass.rules import locate
 from gatepass.shell import environment, inherited, tempdir
 from gatepass.trust import authority, bundles
 
@@ -35,7 +35,7 @@ _MARK = "GATEPASS_RUN"
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
+@rules_option
 @click.option("--keep-token", is_flag=True, help="Leave the variables that the rules read to COMMAND.")
 @click.option("--all-through-proxy", is_flag=True, help="Send the bytes through the proxy, too: nothing goes directly.")
 @click.option("--verbose", "-v", is_flag=True, help="Say what is done for each request, on stderr.")
@@ -54,7 +54,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         if rules is None:
             # it has a proxy; a second one before it would find no token
             _execute(command)
-    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = load_rules(rules)
     upstream = inherited.upstream(os.environ)
     tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
     for host in sorted(loaded.hosts):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import files, shipped
+from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
-from gatepass.rules import locate
 from gatepass.shell import environment, running
 from gatepass.trust import authority, bundles
 
@@ -34,7 +34,7 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
+@rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
 def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) -> None:
@@ -42,7 +42,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another.
     """
-    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = load_rules(rules)
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
