@@ -158,10 +158,8 @@ def _wgetrc(folder: Path, bundle: Path) -> Path:
         settings = theirs.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         settings = ""
-    path = folder / "wgetrc"
-    path.write_text(f"{settings}\nca_certificate = {bundle}\n", encoding="utf-8")
-    path.chmod(0o600)  # the user's may hold passwords
-    return path
+    # the user's may hold passwords
+    return files.write(folder / "wgetrc", f"{settings}\nca_certificate = {bundle}\n".encode(), 0o600)
 
 
 def _execute(command: tuple[str, ...]) -> None:
