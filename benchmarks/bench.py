@@ -11,10 +11,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks import client, programs, servers
-from gatepass.demo.standin import certificates
+from gatepass import files
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.forge.hosts import HTTPS_PORT, Host
-from gatepass.trust import authority, bundles
+from gatepass.trust import authority, bundles, certificates
 
 if TYPE_CHECKING:
     import ssl
@@ -81,13 +81,13 @@ class Bench:
     def __enter__(self) -> Self:
         self.confdir.mkdir()
         issued = certificates.issue(["localhost"])
-        bundles.write(self.certificate, issued.server, 0o600)
+        files.write(self.certificate, issued.server, 0o600)
         self._ca = issued.ca
         # as `gatepass run` makes it, but for all names of the stand-in: an eager mitmproxy copies them from upstream
         names = ("localhost", "127.0.0.1", *REAL_HOSTS)
         ca = authority.make([Host(name, HTTPS_PORT) for name in names], datetime.timedelta(days=1))
-        bundles.write(self.confdir / authority.CA_FILE, ca, 0o600)
-        self.upstream_ca = bundles.write(self.folder / "upstream.pem", bundles.combine(issued.ca, self.github.ca))
+        files.write(self.confdir / authority.CA_FILE, ca, 0o600)
+        self.upstream_ca = files.write(self.folder / "upstream.pem", bundles.combine(issued.ca, self.github.ca))
         self.bundle = self.trusting(ca)
         return self
 
@@ -97,7 +97,7 @@ class Bench:
     def trusting(self, ca: str) -> Path:
         """What a client trusts that meets the servers, and a proxy with this CA."""
         texts = (ca, self._ca, self.github.ca)
-        return bundles.write(self.folder / f"client-{len(list(self.folder.iterdir()))}.pem", bundles.combine(*texts))
+        return files.write(self.folder / f"client-{len(list(self.folder.iterdir()))}.pem", bundles.combine(*texts))
 
     @cached_property
     def github(self) -> servers.GitHub:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gatepass import files
 from gatepass.shell import environment
 from gatepass.trust import bundles
 
@@ -158,7 +159,7 @@ def mitmdump(
 def client_bundle(confdir: Path, *others: Path) -> Path:
     """The proxy's CA, and these."""
     texts = [path.read_text() for path in (confdir / "mitmproxy-ca-cert.pem", *others)]
-    return bundles.write(confdir / "client.pem", bundles.combine(*texts))
+    return files.write(confdir / "client.pem", bundles.combine(*texts))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import pypiserver  # type: ignore[import-untyped]  # carries no types
 
-from gatepass.demo.standin import certificates
+from gatepass.trust import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -92,6 +92,14 @@ def test_no_circle_within_a_package(package: Path) -> None:
         pytest.fail("\n".join(place for importer, imported, place in found if (importer, imported) in circle))
 
 
+def test_the_stand_in_shares_nothing_with_what_it_tests() -> None:
+    """In `demo/` nothing else of Gatepass is imported but what makes certificates: no mistake is on both sides."""
+    found = [each for file in (GATEPASS / "demo").rglob("*.py") for each in imports(file)]
+    assert any(each.name[:2] == ("trust", "certificates") for each in found)
+    wrong = [each.place for each in found if each.name[0] != "demo" and each.name[:2] != ("trust", "certificates")]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_each_package_says_what_it_is_for() -> None:
     """In three lines: what it is for, and what it may not know."""
     for package in PACKAGES[1:]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,8 +14,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from gatepass import shipped
 from gatepass.cli import gatepass
-from gatepass.rules import locate, parser
+from gatepass.rules import parser
 from harness import BIN, ROOT, call, clean_environment
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ def test_wheel(tmp_path: Path) -> None:
 
 def test_script_path() -> None:
     """In a clone the script is the one beside the package."""
-    assert locate.script_path() == ROOT / "addon" / "inject.py"
+    assert shipped.script() == ROOT / "addon" / "inject.py"
 
 
 def test_the_lock_covers_the_dependencies() -> None:
@@ -109,6 +112,33 @@ def test_the_lock_covers_the_dependencies() -> None:
     for requirement in wanted:
         name = re.split(r"[\[<>=]", requirement)[0].lower()
         assert re.search(rf"^{name}==\S+.*\\\n    --hash=sha256:", lock, re.MULTILINE | re.IGNORECASE), name
+
+
+def test_ci_runs_one_command() -> None:
+    """CI runs `poe check` and no check besides; that runs every other task, each once, the slow tests last."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^uv run (.*)", script, re.MULTILINE) == ["poe check"]
+    assert script.endswith("\nuv run poe check\n")
+    tasks = PROJECT["tool"]["poe"]["tasks"]
+    sequence = tasks["check"]["sequence"]
+    assert sorted(["check", *sequence]) == sorted(tasks)
+    assert tasks[sequence[-1]].startswith("pytest "), "the last line of CI is pytest's"
+
+
+@pytest.mark.parametrize(
+    ("text", "failed", "not_run"), [("import os", "lint", "format"), ("a = ''", "format", "types")]
+)
+def test_the_check_that_fails_is_named(text: str, failed: str, not_run: str, tmp_path: Path) -> None:
+    """`poe check` stops at the first check that fails, and its last line says which one it was."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "a.py").write_text(f"{text}\n", encoding="utf-8")
+    env = clean_environment(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    result = call([BIN / "poe", "-C", tmp_path, "check"], env)
+    assert result.code == 1
+    assert f"'{failed}'" in result.output.splitlines()[-1]
+    tasks = PROJECT["tool"]["poe"]["tasks"]
+    assert f"Poe => {tasks[failed]}" in result.output
+    assert f"Poe => {tasks[not_run]}" not in result.output
 
 
 def test_no_place_of_this_machine_is_written_down() -> None:

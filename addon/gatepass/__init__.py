@@ -2,7 +2,8 @@
 
 The order of its packages and modules; each imports only from lines above its own, and `tests/test_order.py` holds it:
 
-    errors, cache, http            what everything may use
+    errors, files, shipped         what is told to people; files written whole; files that come along
+    cache, http                    what everything else may use
     forge                          what a forge's addresses mean
     sources                        where a secret may come from
     secret                         the type that holds one, and whom it is for

@@ -1,4 +1,4 @@
-"""The one error that is meant for a person: what is wrong, and what to do about it; and the system's own words."""
+"""The one error that is meant for a person: what is wrong, and what to do about it; and the words of others in it."""
 
 
 class GatepassError(Exception):
@@ -19,3 +19,8 @@ class GatepassError(Exception):
 def why(error: OSError) -> str:
     """What the system says is wrong, as part of a sentence; without the file's name, which has been said."""
     return (error.strerror or "an error").lower()
+
+
+def printable(text: str) -> str:
+    """What came from a server or a file must not steer the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)

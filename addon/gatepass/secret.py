@@ -111,3 +111,8 @@ class Audience:
     host: Host
     forge: Forge | None = None
     repository: Repository | None = None
+
+    @property
+    def site(self) -> Host:
+        """Where people sign in: what they, gh and git know a forge by, whichever of its hosts is meant."""
+        return self.forge.web if self.forge else self.host

@@ -25,6 +25,7 @@ import pytest
 from cryptography import x509
 from mitmproxy import certs
 
+from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
@@ -91,12 +92,10 @@ def hosts(*names: str) -> list[Host]:
 def issue(folder: Path, ca: str, *names: str) -> tuple[str, Path]:
     """What mitmproxy would show for these names with that CA: the CA's certificate, and a chain with its key."""
     folder.mkdir(exist_ok=True)
-    bundles.write(folder / authority.CA_FILE, ca, 0o600)
+    files.write(folder / authority.CA_FILE, ca, 0o600)
     store = certs.CertStore.from_store(folder, "mitmproxy", 2048)
     leaf = store.get_cert(names[0], [_san(name) for name in names]).cert
-    chain = bundles.write(
-        folder / "chain.pem", ca.partition("-----BEGIN CERTIFICATE")[0] + leaf.to_pem().decode(), 0o600
-    )
+    chain = files.write(folder / "chain.pem", ca.partition("-----BEGIN CERTIFICATE")[0] + leaf.to_pem().decode(), 0o600)
     return bundles.combine(ca), chain
 
 
@@ -153,7 +152,7 @@ def test_clients_obey_the_name_constraints(client: str, permitted: bool, tmp_pat
     ca, chain = issue(
         tmp_path / "ca", authority.make(hosts("localhost" if permitted else "github.com"), DAY), "localhost"
     )
-    bundle = bundles.write(tmp_path / "bundle.pem", ca)
+    bundle = files.write(tmp_path / "bundle.pem", ca)
     variables = dict.fromkeys(("SSL_CERT_FILE", "CURL_CA_BUNDLE"), str(bundle))
     user = Client(tmp_path, variables)
     with https(chain, tmp_path / "files") as port:
@@ -203,7 +202,7 @@ def test_a_ca_that_can_do_nothing_else() -> None:
 def test_openssl_and_we_agree(permitted: str, name: str, accepted: bool, tmp_path: Path) -> None:
     """OpenSSL accepts exactly what `uncovered` says is permitted; a kind of name that no rule has is excluded whole."""
     ca, chain = issue(tmp_path / "ca", authority.make(hosts(permitted), DAY), name)
-    trusted = bundles.write(tmp_path / "trusted.pem", ca)
+    trusted = files.write(tmp_path / "trusted.pem", ca)
     command = ["openssl", "verify", "-purpose", "sslserver", "-CAfile", str(trusted), str(chain)]
     assert (call(command, clean_environment()).code == 0) == accepted
     found = authority.Authority(tmp_path, x509.load_pem_x509_certificate(ca.encode()))
@@ -213,7 +212,7 @@ def test_openssl_and_we_agree(permitted: str, name: str, accepted: bool, tmp_pat
 def test_one_foreign_name_spoils_a_certificate(tmp_path: Path) -> None:
     """A certificate that names a permitted host and another is refused: `serve` lets no foreign names come along."""
     ca, chain = issue(tmp_path / "ca", authority.make(hosts("a.test"), DAY), "a.test", "b.test")
-    trusted = bundles.write(tmp_path / "trusted.pem", ca)
+    trusted = files.write(tmp_path / "trusted.pem", ca)
     result = call(["openssl", "verify", "-CAfile", trusted, chain], clean_environment())
     assert "permitted subtree violation" in result.output
 
@@ -221,7 +220,7 @@ def test_one_foreign_name_spoils_a_certificate(tmp_path: Path) -> None:
 def test_it_signs_servers_alone(tmp_path: Path) -> None:
     """What the CA signs is good for TLS servers: not for mail, and no further CA comes below it."""
     ca, chain = issue(tmp_path / "ca", authority.make(hosts("a.test"), DAY), "a.test")
-    trusted = bundles.write(tmp_path / "trusted.pem", ca)
+    trusted = files.write(tmp_path / "trusted.pem", ca)
     for purpose, code in (("sslserver", 0), ("smimesign", 2)):
         command = ["openssl", "verify", "-purpose", purpose, "-CAfile", str(trusted), str(chain)]
         assert call(command, clean_environment()).code == code
@@ -294,7 +293,7 @@ def test_a_broken_file_is_told(folder: Path, content: str) -> None:
     made = authority.create(folder, hosts("github.com"))
     key = authority.make(hosts("github.com"), DAY).partition("-----BEGIN CERTIFICATE")[0]
     text = {"certificate": made.pem, "mixed": key + made.pem}.get(content, content)
-    bundles.write(folder / authority.CA_FILE, text, 0o600)
+    files.write(folder / authority.CA_FILE, text, 0o600)
     with pytest.raises(GatepassError, match="expected a private key and its certificate") as caught:
         authority.load(folder)
     assert "PRIVATE" not in str(caught.value)
@@ -415,7 +414,7 @@ def test_a_bundle_does_not_swallow_itself(tmp_path: Path) -> None:
     (tmp_path / "company.pem").write_text(company)
     path = tmp_path / "bundle.pem"
     first = bundles.client_bundle({"SSL_CERT_FILE": str(tmp_path / "company.pem")}, old)
-    bundles.write(path, first)
+    files.write(path, first)
     using = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(path))
     assert bundles.client_bundle(using, old) == first
     renewed = bundles.client_bundle(using, new)
@@ -423,7 +422,7 @@ def test_a_bundle_does_not_swallow_itself(tmp_path: Path) -> None:
     # a public root that was given up goes too
     given_up = bundles.certificates(authority.make(hosts("b.test"), DAY))[0]
     title, _, rest = first.partition("\n")
-    bundles.write(path, f"{title}\n{given_up}\n{rest}")
+    files.write(path, f"{title}\n{given_up}\n{rest}")
     assert bundles.client_bundle(using, old) == first
 
 
@@ -604,7 +603,7 @@ def test_serve_refuses_an_unfit_ca(shell: Shell, fault: str) -> None:
     elif fault == "shared":
         (shell.folder / authority.CA_FILE).chmod(0o644)
     else:
-        bundles.write(shell.folder / authority.CA_FILE, authority.make(hosts("localhost"), -DAY / 48), 0o600)
+        files.write(shell.folder / authority.CA_FILE, authority.make(hosts("localhost"), -DAY / 48), 0o600)
     result = call([GATEPASS, "serve", "--listen", "127.0.0.1:0"], shell.env, cwd=shell.home)
     assert result.code == 1
     told = {"uncovered": "not `ghe.test`", "shared": "expected permissions 0600, got 0644", "expired": "expired on"}
@@ -617,7 +616,7 @@ def test_serve_refuses_an_unfit_ca(shell: Shell, fault: str) -> None:
 def test_serve_warns_of_the_end(shell: Shell) -> None:
     """A CA that ends soon is said at the start, with the command that renews it, and serves on."""
     shell.ca("create")
-    bundles.write(shell.folder / authority.CA_FILE, authority.make(hosts("localhost"), 12 * DAY), 0o600)
+    files.write(shell.folder / authority.CA_FILE, authority.make(hosts("localhost"), 12 * DAY), 0o600)
     with serve(shell) as (running, _):
         assert re.search(r"^warning: .*: the CA expires in 11 days, on ", running.output, re.MULTILINE)
         assert "hint: `gatepass ca renew`" in running.output

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 import gatepass
 from gatepass.cli import gatepass as command
-from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Fault, Release, Repository, Token, certificates
+from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Fault, Release, Repository, Token
+from gatepass.trust import certificates
 from harness import BIN, Client, free_port, mitmdump, strays
 
 if TYPE_CHECKING:

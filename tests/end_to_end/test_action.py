@@ -16,6 +16,7 @@ import pytest
 import yaml
 from test_env import block, read_environment_file
 
+from gatepass import files
 from gatepass.demo.standin import DEFAULT_TOKEN, Token
 from gatepass.shell import environment
 from gatepass.trust import bundles
@@ -137,7 +138,7 @@ def job(github: StandIn, rules: Path, tmp_path: Path) -> Iterator[Job]:
         pytest.skip("no /proc here")
     # the runner's own trust stays, for the installation
     ca = bundles.combine(bundles.shell_bundle(os.environ), github.ca_file.read_text())
-    bundle = bundles.write(tmp_path / "trusted.pem", ca)
+    bundle = files.write(tmp_path / "trusted.pem", ca)
     # and has a Python, which uv would fetch otherwise
     env = clean_environment(SSL_CERT_FILE=str(bundle), UV_PYTHON=sys.executable)
     env.pop("HOME")

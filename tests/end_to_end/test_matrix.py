@@ -24,9 +24,10 @@ import pytest
 from benchmarks import servers
 
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, certificates
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.shell import environment
+from gatepass.trust import certificates
 from harness import GATEPASS, ROOT, Result, clean_environment, strays
 from road import Road, road
 

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, certificates
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
+from gatepass.trust import certificates
 from harness import Client, Proxy, mitmdump, peak, strays
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gatepass import shipped
 from gatepass.errors import GatepassError
 from gatepass.rules import locate
 from gatepass.rules.parser import parse
@@ -70,10 +71,10 @@ def test_wheel_holds_what_the_source_tree_has(tmp_path: Path, cwd: Path, monkeyp
     write(package / "rules.yaml", "packaged")
     (package / "script").mkdir()
     (package / "script" / "inject.py").touch()
-    assert locate.script_path() == ROOT / "addon" / "inject.py"
-    monkeypatch.setattr(locate, "_PACKAGE", package)
+    assert shipped.script() == ROOT / "addon" / "inject.py"
+    monkeypatch.setattr(shipped, "_PACKAGE", package)
     assert locate.load(None, {}, cwd).rules[0].name == "packaged"
-    assert locate.script_path() == package / "script" / "inject.py"
+    assert shipped.script() == package / "script" / "inject.py"
 
 
 @pytest.mark.parametrize("by_variable", [False, True])

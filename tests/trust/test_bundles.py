@@ -46,13 +46,3 @@ def test_a_missing_bundle_is_told(tmp_path: Path) -> None:
     with pytest.raises(GatepassError, match=r"\$SSL_CERT_FILE: expected a PEM file") as error:
         bundles.shell_bundle({"SSL_CERT_FILE": str(tmp_path / "none.pem")})
     assert error.value.hint
-
-
-def test_write_is_all_or_nothing(tmp_path: Path) -> None:
-    """A file is replaced whole, with its permissions, and a failure leaves the old one and no litter."""
-    path = bundles.write(tmp_path / "a.pem", "old", 0o600)
-    assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(UnicodeEncodeError):
-        bundles.write(path, "né")
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.pem"]

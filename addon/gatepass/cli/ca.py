@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import files
+from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, why
-from gatepass.rules import locate
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
     from gatepass.rules.model import Rules
     from gatepass.trust.authority import Authority
-
-_rules_option = click.option(
-    "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
-)
 
 
 @click.group(invoke_without_command=True)
@@ -33,36 +30,36 @@ def ca(context: click.Context) -> None:
 
 
 @ca.command()
-@_rules_option
+@rules_option
 def show(rules: Path | None = None) -> None:
     """Show the CA: what it may vouch for, until when, and where it lies."""
     found = _present()
-    loaded = _load(rules)
+    loaded = load_rules(rules)
     for label, text in _describe(found, loaded, datetime.datetime.now(datetime.UTC)).items():
         click.echo(f"{label:<12}{text}")
 
 
 @ca.command()
-@_rules_option
+@rules_option
 def create(rules: Path | None) -> None:
     """Make the CA, for the hosts that the rules name; `gatepass serve` does so at its first start."""
-    made = authority.create(authority.default_folder(), sorted(_load(rules).hosts))
+    made = authority.create(authority.default_folder(), sorted(load_rules(rules).hosts))
     click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
     click.echo("clients trust it with the bundle that `gatepass ca bundle` writes")
 
 
 @ca.command()
-@_rules_option
+@rules_option
 def renew(rules: Path | None) -> None:
     """Make a new CA, with a new key, for the hosts that the rules name now."""
     folder = authority.default_folder()
-    made = authority.renew(folder, sorted(_load(rules).hosts))
+    made = authority.renew(folder, sorted(load_rules(rules).hosts))
     click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
     bundle = folder / bundles.BUNDLE_FILE
     if bundle.exists():
         # the shell's own part may have come from another shell, and is kept
         own = {"SSL_CERT_FILE": str(bundle)}
-        bundles.update(bundle, bundles.client_bundle(own, made.pem))
+        files.update(bundle, bundles.client_bundle(own, made.pem))
         click.echo(f"rewrote {bundle}, which clients read when they start")
     click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
     click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
@@ -82,7 +79,7 @@ def export(der: bool, output: str) -> None:
 
 
 @ca.command()
-@_rules_option
+@rules_option
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it.")
 def bundle(rules: Path | None, output: Path | None) -> None:
     """Write the CAs for SSL_CERT_FILE, and print where: the public ones, those of this shell, and the proxy's.
@@ -91,7 +88,7 @@ def bundle(rules: Path | None, output: Path | None) -> None:
     has changed.
     """
     folder = authority.default_folder()
-    found = authority.load(folder) or authority.obtain(folder, sorted(_load(rules).hosts))
+    found = authority.load(folder) or authority.obtain(folder, sorted(load_rules(rules).hosts))
     path = (output or folder / bundles.BUNDLE_FILE).absolute()
     _save(path, bundles.client_bundle(os.environ, found.pem).encode("ascii"))
     click.echo(path)
@@ -123,10 +120,6 @@ def _present() -> Authority:
     if found is None:
         raise GatepassError(f"{folder}: expected a CA, got none yet", "`gatepass ca create` makes it")
     return found
-
-
-def _load(rules: Path | None) -> Rules:
-    return locate.load(str(rules) if rules else None, os.environ, Path.cwd())
 
 
 def _describe(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, str]:
@@ -161,7 +154,7 @@ def _save(path: Path, content: bytes) -> None:
         target = path.resolve()
         if target.exists() and not target.is_file():
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
-        bundles.update(target, content)
+        files.update(target, content)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None

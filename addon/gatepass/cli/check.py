@@ -82,10 +82,8 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
         stack.callback(credentials.close)
         introspection = Introspection(github, time.time)
         for use in _all_uses(rules):
-            audience = use.audience
-            host = audience.forge.web if audience.forge else audience.host
-            printer.title(f"\ncredential `{use.credential.name}` at {host}")
-            steps = of_credential(introspection, credentials, use.credential, audience, offline=offline)
+            printer.title(f"\ncredential `{use.credential.name}` at {use.audience.site}")
+            steps = of_credential(introspection, credentials, use.credential, use.audience, offline=offline)
             states = [printer.step(step).state async for step in steps]
             if "fail" not in states:
                 working.add(use)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gatepass.errors import printable
+
 if TYPE_CHECKING:
     from gatepass.explain.explanation import Explanation, Step
 
@@ -58,8 +60,3 @@ class Printer:
     def _print(self, text: str) -> None:
         if not self._quiet:
             click.echo(text, color=self._colored)
-
-
-def printable(text: str) -> str:
-    """What came from a server or a file must not steer the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepass import files
+from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
-from gatepass.rules import locate
 from gatepass.shell import environment, inherited, tempdir
 from gatepass.trust import authority, bundles
 
@@ -34,7 +35,7 @@ _MARK = "GATEPASS_RUN"
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
+@rules_option
 @click.option("--keep-token", is_flag=True, help="Leave the variables that the rules read to COMMAND.")
 @click.option("--all-through-proxy", is_flag=True, help="Send the bytes through the proxy, too: nothing goes directly.")
 @click.option("--verbose", "-v", is_flag=True, help="Say what is done for each request, on stderr.")
@@ -53,7 +54,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         if rules is None:
             # it has a proxy; a second one before it would find no token
             _execute(command)
-    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = load_rules(rules)
     upstream = inherited.upstream(os.environ)
     tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
     for host in sorted(loaded.hosts):
@@ -66,17 +67,17 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
 
     with tempdir.private() as folder:
         ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
-        bundles.write(folder / authority.CA_FILE, ca, 0o600)
+        files.write(folder / authority.CA_FILE, ca, 0o600)
         shell = bundles.shell_bundle(os.environ)
         settings: dict[str, Any] = {
-            "ssl_verify_upstream_trusted_ca": str(bundles.write(folder / bundles.UPSTREAM_FILE, shell)),
+            "ssl_verify_upstream_trusted_ca": str(files.write(folder / bundles.UPSTREAM_FILE, shell)),
             # else names of the upstream certificate, which this CA may not vouch for, would come along
             "upstream_cert": False,
         }
         if upstream is not None:
             settings |= {"mode": [f"upstream:{upstream.url}"], "upstream_auth": upstream.auth}
-        bundle = bundles.write(folder / bundles.BUNDLE_FILE, bundles.combine(shell, ca))
-        certificate = bundles.write(folder / "ca.pem", bundles.combine(ca, bundles.shell_extras(os.environ)))
+        bundle = files.write(folder / bundles.BUNDLE_FILE, bundles.combine(shell, ca))
+        certificate = files.write(folder / "ca.pem", bundles.combine(ca, bundles.shell_extras(os.environ)))
         # where there is a proxy on the way out already, nothing goes directly
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
@@ -157,10 +158,8 @@ def _wgetrc(folder: Path, bundle: Path) -> Path:
         settings = theirs.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         settings = ""
-    path = folder / "wgetrc"
-    path.write_text(f"{settings}\nca_certificate = {bundle}\n", encoding="utf-8")
-    path.chmod(0o600)  # the user's may hold passwords
-    return path
+    # the user's may hold passwords
+    return files.write(folder / "wgetrc", f"{settings}\nca_certificate = {bundle}\n".encode(), 0o600)
 
 
 def _execute(command: tuple[str, ...]) -> None:

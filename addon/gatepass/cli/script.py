@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from gatepass.rules import locate
+from gatepass import shipped
 
 
 @click.command()
 def script() -> None:
     """Print the path of the addon's script, for `mitmdump -s "$(gatepass script)"`."""
-    click.echo(locate.script_path())
+    click.echo(shipped.script())

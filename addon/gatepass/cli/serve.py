@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepass import files, shipped
+from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
-from gatepass.rules import locate
 from gatepass.shell import environment, running
 from gatepass.trust import authority, bundles
 
@@ -33,7 +34,7 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it.")
+@rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
 def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) -> None:
@@ -41,7 +42,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another.
     """
-    loaded = locate.load(str(rules) if rules else None, os.environ, Path.cwd())
+    loaded = load_rules(rules)
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
@@ -73,7 +74,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = bundles.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
+            bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
             address = f"http://{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
@@ -100,13 +101,13 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
                 options.update(upstream_cert=False)
             self.addons.add(Announce())
 
-    arguments = ["-s", str(locate.script_path()), "--listen-host", host, "--listen-port", str(port)]
+    arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        upstream_ca = bundles.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
+        upstream_ca = files.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 

@@ -23,7 +23,6 @@ from gatepass.errors import why
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gatepass.forge.hosts import Host
     from gatepass.secret import Audience
     from gatepass.sources import Keyring
 
@@ -55,7 +54,7 @@ async def command(argv: Sequence[str], environ: Mapping[str, str]) -> str:
 
 async def gh(audience: Audience, environ: Mapping[str, str]) -> str:
     """What `gh auth token` prints: of the forge that the audience belongs to."""
-    host = _web(audience)
+    host = audience.site
     try:
         # not the working folder, in which gh would look for a repository
         return await _output(["gh", "auth", "token", "--hostname", str(host)], environ, cwd=os.sep)
@@ -68,7 +67,7 @@ async def git(audience: Audience, environ: Mapping[str, str]) -> str:
 
     https://git-scm.com/docs/git-credential
     """
-    host = _web(audience)
+    host = audience.site
     question = f"protocol=https\nhost={host}\n"
     if audience.repository is not None:
         question += f"path={audience.repository}\n"
@@ -94,11 +93,6 @@ async def keyring(entry: Keyring, environ: Mapping[str, str]) -> str:
         return await _output(argv, environ)
     except _ExitError:
         raise AbsentError("has no such entry, or cannot be opened") from None
-
-
-def _web(audience: Audience) -> Host:
-    """Where people sign in: what gh and git know a forge by, whichever of its hosts is meant."""
-    return audience.forge.web if audience.forge else audience.host
 
 
 class _ExitError(AbsentError):

@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from gatepass.errors import GatepassError, why
+from gatepass import files
+from gatepass.errors import GatepassError, printable, why
 from gatepass.explain import shell
 from gatepass.explain.redaction import redact
 from gatepass.rules.describe import describe
-from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +76,7 @@ def write(path: Path, text: str) -> None:
     """
     check(path)
     try:
-        bundles.write(path, text.encode(), 0o600)
+        files.write(path, text.encode(), 0o600)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None
@@ -95,7 +95,7 @@ def render(
     set_here = [f"{name}={environ[name]}" for name in shell.VARIABLES if name in environ]
     parts += ["\n## Shell\n", _fenced(set_here or ["none of the variables for proxy and trust is set"])]
     for explanation in explanations:
-        parts += [f"\n## {_line(explanation.url)}\n", _fenced(_steps(explanation))]
+        parts += [f"\n## {printable(explanation.url)}\n", _fenced(_steps(explanation))]
     parts.append("\n## Exchanges\n")
     parts += [_fenced(_exchange(exchange)) for exchange in recorder.exchanges] or ["\nnone\n"]
     if recorder.left_out:
@@ -151,9 +151,5 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
 
 def _fenced(lines: Iterable[str]) -> str:
     """A code block, which nothing in the lines can end."""
-    shown = "\n".join(_line(line).replace("```", "'''") for line in lines)
+    shown = "\n".join(printable(line).replace("```", "'''") for line in lines)
     return f"\n```text\n{shown}\n```\n"
-
-
-def _line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gatepass.errors import printable
 from gatepass.problems import catalogue
 
 if TYPE_CHECKING:
@@ -130,4 +131,4 @@ def message(content: bytes) -> str:
         said = msgspec.json.decode(content, type=_Message).message
     except msgspec.DecodeError:
         return ""
-    return "".join(c if c.isprintable() else " " for c in said)[:300]
+    return printable(said)[:300]

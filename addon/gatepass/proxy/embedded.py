@@ -16,9 +16,9 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
+from gatepass import shipped
 from gatepass.errors import GatepassError
 from gatepass.proxy.addon import Gatepass
-from gatepass.rules import locate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,7 +80,7 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     logging.getLogger().addHandler(causes)
     options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
     options.set(f"gatepass_rules={rules or ''}", defer=True)
-    options.update(scripts=[str(locate.script_path())])
+    options.update(scripts=[str(shipped.script())])
     task = asyncio.create_task(master.run())
     try:
         await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)

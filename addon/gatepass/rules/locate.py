@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from gatepass import shipped
 from gatepass.errors import GatepassError, why
 from gatepass.rules.parser import parse
 from gatepass.rules.yaml_source import MAX_SIZE, RulesError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _FILE: Final = "rules.yaml"
 _VARIABLE: Final = "GATEPASS_RULES"
-_PACKAGE: Final = Path(__file__).resolve().parents[1]
 _NAME_ANOTHER: Final = f"mend it, or name another file with `${_VARIABLE}`"
 
 
@@ -57,18 +57,7 @@ def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
     users = Path(click.get_app_dir("gatepass"), _FILE)
     if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
         return parse(text, str(users))
-    return parse(_shipped(_FILE, _PACKAGE.parent.parent / _FILE).read_text(encoding="utf-8"), "built-in rules")
-
-
-def script_path() -> Path:
-    """The file for `mitmdump -s`."""
-    return _shipped("script/inject.py", _PACKAGE.parent / "inject.py")
-
-
-def _shipped(name: str, in_source_tree: Path) -> Path:
-    """A file that a wheel holds inside the package, and the source tree outside of it (see pyproject.toml)."""
-    packaged = _PACKAGE / name
-    return packaged if packaged.exists() else in_source_tree
+    return parse(shipped.rules().read_text(encoding="utf-8"), "built-in rules")
 
 
 def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | None:

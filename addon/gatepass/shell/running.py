@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from gatepass import files
 from gatepass.errors import GatepassError
-from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def announce(server: Running, environ: Mapping[str, str]) -> Path:
     # the json of the standard library, because it also carries paths that are no UTF-8 (PEP 383)
     text = json.dumps(msgspec.to_builtins(server, enc_hook=str))
     # with the pid, so that a server that ends never removes the file of the next one at its port
-    return bundles.write(place / f"{urlsplit(server.proxy).port}-{server.pid}.json", text, 0o600)
+    return files.write(place / f"{urlsplit(server.proxy).port}-{server.pid}.json", text, 0o600)
 
 
 def find(environ: Mapping[str, str]) -> list[Running]:

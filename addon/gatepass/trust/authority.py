@@ -1,12 +1,11 @@
 """The proxy's CA: made for the hosts of the rules, kept in a folder that is its owner's alone, and judged.
 
-Makes and reads certificates; does not know who trusts them. The private key leaves no function here but `make`.
+Does not know who trusts it. The private key leaves no function here but `make`.
 """
 
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import os
 import shlex
 import socket
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
-from gatepass.trust import bundles
+from gatepass.trust import certificates, constraints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,83 +38,16 @@ LIFETIME: Final = datetime.timedelta(days=365)
 SOON: Final = datetime.timedelta(days=30)
 """How long before its end a CA's owner is told."""
 
-_EVERY_ADDRESS: Final = tuple(ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::/0"))
-
 
 # ---------------------------------------------------------------------- make
 
 
 def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
-    """A CA that can vouch for these hosts and for nothing else: private key and certificate, PEM.
-
-    The name constraints are critical (RFC 5280, section 4.2.1.10): a client that does not know them refuses the CA.
-    A name there stands for its subdomains too; RFC 5280 has no way to say otherwise.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A CA that can vouch for these hosts and for nothing else: private key and certificate, PEM."""
     now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"),
-        ]
-    )
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # a client's clock may be behind
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + lifetime)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        # servers alone: no mail, no code, no clients
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(_constraints(hosts), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
-
-
-def _constraints(hosts: Iterable[Host]) -> x509.NameConstraints:
-    """These hosts and no others.
-
-    Names that are permitted say nothing of addresses: without the exclusion a CA for github.com could vouch for every
-    address (CA/Browser Forum, Baseline Requirements, section 7.1.2.5.2).
-    """
-    names = list(dict.fromkeys(host.name for host in hosts))
-    permitted = [_constraint(name) for name in names]
-    kinds = {type(constraint) for constraint in permitted}
-    if kinds == {x509.IPAddress}:
-        # Addresses say nothing of names either. To exclude them all would be too much: mitmproxy's certificate for an
-        # address has it as its common name, which OpenSSL checks as if it were a DNS name. Permitting that beside real
-        # names would be too much, too: rustls then takes the whole list for malformed.
-        permitted += [x509.DNSName(name) for name in names]
-    excluded = None if x509.IPAddress in kinds else [x509.IPAddress(network) for network in _EVERY_ADDRESS]
-    return x509.NameConstraints(permitted, excluded)
-
-
-def _constraint(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_network(name))
-    except ValueError:
-        return x509.DNSName(name)
+    name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
+    subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    return certificates.authority(x509.Name(subject), lifetime, constraints.only(host.name for host in hosts))
 
 
 # --------------------------------------------------------------------- judge
@@ -152,15 +84,15 @@ class Authority:
     @property
     def permitted(self) -> tuple[str, ...] | None:
         """The names and addresses that it may vouch for; None if it may vouch for any."""
-        found = self._constraints()
-        return None if found is None else tuple(dict.fromkeys(_text(name) for name in found))
+        found = constraints.permitted(self.certificate)
+        return None if found is None else tuple(dict.fromkeys(constraints.text(name) for name in found))
 
     def uncovered(self, hosts: Iterable[Host]) -> list[str]:
         """Those of the hosts' names that it may not vouch for."""
-        found = self._constraints()
+        found = constraints.permitted(self.certificate)
         if found is None:
             return []
-        return sorted({host.name for host in hosts if not any(_permits(name, host.name) for name in found)})
+        return sorted({host.name for host in hosts if not any(constraints.covers(name, host.name) for name in found)})
 
     def left(self, now: datetime.datetime) -> datetime.timedelta:
         """How long it is still valid; negative when it has expired."""
@@ -187,30 +119,6 @@ class Authority:
             return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {hint}"
         return None
 
-    def _constraints(self) -> list[x509.GeneralName] | None:
-        try:
-            extension = self.certificate.extensions.get_extension_for_class(x509.NameConstraints)
-        except x509.ExtensionNotFound:
-            return None
-        return list(extension.value.permitted_subtrees or ())
-
-
-def _text(name: x509.GeneralName) -> str:
-    if isinstance(name, x509.IPAddress):
-        return str(name.value).removesuffix("/32").removesuffix("/128")
-    return str(name.value)
-
-
-def _permits(constraint: x509.GeneralName, name: str) -> bool:
-    """RFC 5280, section 4.2.1.10: a DNS name stands for itself and its subdomains."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        base = constraint.value.lower() if isinstance(constraint, x509.DNSName) else None
-        return base is not None and (name == base or name.endswith(f".{base}") or not base)
-    network = constraint.value if isinstance(constraint, x509.IPAddress) else None
-    return isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network) and address in network
-
 
 # -------------------------------------------------------------------- folder
 
@@ -231,7 +139,7 @@ def load(folder: Path) -> Authority | None:
             if _content(folder / CERTIFICATE_FILE) == authority.pem.encode():
                 break
             # and look again: another process may have renewed the CA meanwhile
-            bundles.write(folder / CERTIFICATE_FILE, authority.pem)
+            files.write(folder / CERTIFICATE_FILE, authority.pem)
     except OSError as error:
         raise _unusable(folder, error) from None
     return authority
@@ -243,15 +151,7 @@ def create(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: there is one, or it cannot be written, or others could read it.
     """
-    try:
-        _make_folder(folder)
-        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=True)
-    except FileExistsError:
-        hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
-        raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
-    except OSError as error:
-        raise _unusable(folder, error) from None
-    return _written(folder)
+    return _write(folder, hosts, new=True)
 
 
 def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
@@ -275,24 +175,23 @@ def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: it cannot be written, or others could read it.
     """
+    return _write(folder, hosts, new=False)
+
+
+def _write(folder: Path, hosts: Iterable[Host], *, new: bool) -> Authority:
     try:
-        _make_folder(folder)
-        bundles.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(folder, folder.stat(), 0o700)
+        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=new)
     except OSError as error:
+        if new and isinstance(error, FileExistsError):
+            hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
+            raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
         raise _unusable(folder, error) from None
-    return _written(folder)
-
-
-def _written(folder: Path) -> Authority:
     authority = load(folder)
     if authority is None:
         raise GatepassError(f"{folder}: expected the CA that was just written, got none")
     return authority
-
-
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_shared(folder, folder.stat(), 0o700)
 
 
 def _read(folder: Path) -> Authority | None:

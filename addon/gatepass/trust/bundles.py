@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -135,31 +134,3 @@ def _files(folder: Path) -> list[Path]:
     """The files that hold a folder's CAs: those with hashed names, for OpenSSL trusts no other; else all."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file()]
     return [file for file in files if _HASHED.fullmatch(file.name)] or files
-
-
-def write(path: Path, content: str | bytes, mode: int = 0o644, *, new: bool = False) -> Path:
-    """Write a file whole or not at all; a reader never sees half of it.
-
-    Raises:
-        FileExistsError: it is there, and should be `new`; of several who write a new one, one succeeds.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode("ascii") if isinstance(content, str) else content)
-        Path(temporary).chmod(mode)
-        if new:
-            path.hardlink_to(temporary)  # fails where a rename would replace
-        else:
-            Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
-
-
-def update(path: Path, content: str | bytes) -> Path:
-    """Write a file unless it holds that already: who watches it is not woken for nothing."""
-    wanted = content.encode("ascii") if isinstance(content, str) else content
-    if not (path.is_file() and path.read_bytes() == wanted):
-        write(path, wanted)
-    return path

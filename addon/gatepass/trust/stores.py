@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
-from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,7 +164,7 @@ def install(platform: Platform, pem: str) -> Path:
     """
     store = _writable(platform)
     try:
-        bundles.write(store.path, pem)
+        files.write(store.path, pem)
     except OSError as error:
         raise GatepassError(f"{store.path}: expected to write it, got `{why(error)}`") from None
     try:

@@ -1,7 +1,8 @@
 """A stand-in GitHub, served on loopback: web, API and asset host, as honest as what is known of the real ones.
 
 The demo and every end-to-end test run against it. No live GitHub was asked: the REST documentation and the threads
-cited in the code say how it behaves. It may not import the addon. Read on in this order:
+cited in the code say how it behaves. Of the addon it may import `gatepass.trust.certificates` alone, which makes its
+CA: what else both sides shared might be wrong on both, and no test would see it. Read on in this order:
 
     model         repositories, releases, assets, Apps, tokens
     exchange      a request in the log, an answer, a fault, and the names to meet them under
@@ -10,7 +11,7 @@ cited in the code say how it behaves. It may not import the addon. Read on in th
     replies       the API's JSON
     apps          the API of GitHub Apps, for a JWT
     web, api, assets    the three origins: a request in, an answer out
-    certificates, server    the throw-away CA; TLS and HTTP
+    server        TLS and HTTP
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from . import api, assets, certificates, web
+from gatepass.trust import certificates
+
+from . import api, assets, web
 from .exchange import GITHUB, REAL_HOSTS, TENANT, Answer, Fault, Names, Recorded, Role
 from .model import App, Asset, Content, Installation, Release, Repository, Token, Zeros
 from .server import Listener
