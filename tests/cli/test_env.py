@@ -22,7 +22,9 @@ from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
 from gatepass.shell import actions, environment, running, syntax, undo
 from gatepass.shell.running import Running
-from harness import BIN, ROOT, Client, background, clean_environment, eventually, free_port
+from harness import BIN, Client, background, clean_environment, eventually, free_port
+from readme import README, block
+from shells import read_environment_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
 
 GATEPASS: Final = BIN / "gatepass"
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # How a shell runs a script, with nothing of the user's own.
 PROGRAMS: Final = {
@@ -465,19 +466,6 @@ def test_serve_without_a_place_to_tell(base: dict[str, str], rules: Path, tmp_pa
 # --------------------------------------------------------------- GitHub Actions
 
 
-def read_environment_file(text: str) -> dict[str, str]:
-    """As the runner reads it (actions/runner, `src/Runner.Worker/FileCommandManager.cs`)."""
-    found, lines = {}, iter(text.split("\n"))
-    for line in lines:
-        if line:
-            name, delimiter = line.split("<<", 1)
-            value = []
-            while (part := next(lines)) != delimiter:
-                value.append(part)
-            found[name] = "\n".join(value)
-    return found
-
-
 @given(st.dictionaries(st.sampled_from(environment.NAMES), texts))
 @example({"NO_PROXY": "a\nEOF\nEVIL=1\n", "HTTPS_PROXY": "<<EOF"})
 def test_the_environment_file(variables: dict[str, str]) -> None:
@@ -542,12 +530,6 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
 
 
 # ------------------------------------------------------------------- the README
-
-
-def block(language: str, part: str) -> str:
-    """The README's code block that holds `part`."""
-    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return next(match[1] for match in found if part in match[1])
 
 
 LINES: Final = {
