@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import ssl
 import time
 import warnings
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Installation, Release, Repository, StandIn, Token
+from gatepass.forge.hosts import Forge, Host
+from gatepass.github.client import GitHub
 from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
     from typing import Protocol
 
@@ -63,6 +66,20 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.forget()
     yield _standin
     _standin.faults[:] = []
+
+
+@pytest.fixture
+def forge(github: StandIn) -> Forge:
+    """The stand-in, as the rules name a forge."""
+    return Forge(Host.parse(github.web), github.api)
+
+
+@pytest.fixture
+async def api(github: StandIn) -> AsyncIterator[GitHub]:
+    """The addon's own client, which trusts the stand-in."""
+    client = GitHub(ssl.create_default_context(cafile=github.ca_file))
+    yield client
+    await client.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,20 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
-from gatepass.shell import actions, environment, running, syntax, undo
+from gatepass.shell import environment, running, syntax, undo
 from gatepass.shell.running import Running
-from harness import BIN, ROOT, Client, background, clean_environment, eventually, free_port
+from harness import BIN, Client, background, eventually
+from readme import README, block
+from shells import SHELLS, listening, parse, program, read_environment_file, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,108 +29,12 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
 
 GATEPASS: Final = BIN / "gatepass"
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
-
-# How a shell runs a script, with nothing of the user's own.
-PROGRAMS: Final = {
-    "bash": ("bash", "--norc", "--noprofile", "-c"),
-    "zsh": ("zsh", "-f", "-c"),
-    "fish": ("fish", "--no-config", "-c"),
-    "nushell": ("nu", "--no-config-file", "--stdin", "-c"),
-    "powershell": ("pwsh", "-NoProfile", "-NonInteractive", "-Command"),
-}
-# A script that evaluates its standard input, and then runs a program that shows its environment.
-EVALUATE: Final = {
-    "bash": 'eval "$(cat)"; env -0',
-    "zsh": 'eval "$(cat)"; env -0',
-    "fish": "cat | source; env -0",
-    "nushell": "$in | from json | load-env; ^env -0",
-    "powershell": "$input | Out-String | Invoke-Expression; env -0",
-}
-SHELLS: Final = list(PROGRAMS)
-
-NASTY: Final = [
-    "",
-    "'",
-    '"',
-    "''",
-    "\\",
-    "\\'",
-    "a\\",
-    "$(exit 9)",
-    "`exit 9`",
-    "${HOME}",
-    "$HOME",
-    "!!",
-    "%41",
-    "~",
-    "*",
-]
-NASTY_LINES: Final = [
-    "\n",
-    "a\nb\n",
-    "\r\n",
-    "\t",
-    " a ",
-    "#b",
-    ";exit 9",
-    "\u2019; exit 9",
-    "\u2028",
-    "\x1b[0m",
-    "€",
-    "@(1)",
-]
-
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
-
-
-def program(shell: str) -> tuple[str, ...]:
-    command = PROGRAMS[shell]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"no {command[0]} here")
-    return command
-
-
-def parse(listing: bytes) -> dict[str, str]:
-    """What `env -0` wrote."""
-    pairs = (os.fsdecode(entry).partition("=") for entry in listing.split(b"\0") if entry)
-    return {name: value for name, _, value in pairs}
-
-
-def evaluate(shell: str, text: str, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program that the shell runs when it has evaluated the text."""
-    done = subprocess.run(
-        [*program(shell), EVALUATE[shell]],
-        input=os.fsencode(text),
-        env=env,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stderr == b"", done.stderr
-    return parse(done.stdout)
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> dict[str, str]:
     """The environment of a user with a home, and a runtime folder of the session's."""
-    runtime = tmp_path / "runtime"
-    runtime.mkdir()
-    found = os.pathsep.join([str(BIN), os.environ["PATH"]])
-    return clean_environment(HOME=str(tmp_path), XDG_RUNTIME_DIR=str(runtime), PATH=found, SHELL="/bin/bash")
-
-
-@contextmanager
-def listening(base: Mapping[str, str], bundle: Path) -> Iterator[Running]:
-    """A server that is announced: the process is this one, and all it does is listen."""
-    bundle.touch()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        known = Running(os.getpid(), f"http://127.0.0.1:{server.getsockname()[1]}", bundle, bundle)
-        file = running.announce(known, base)
-        try:
-            yield known
-        finally:
-            file.unlink(missing_ok=True)
+    return session(tmp_path)
 
 
 @pytest.fixture
@@ -148,103 +50,6 @@ def gatepass_env(env: Mapping[str, str], *arguments: str) -> subprocess.Complete
 
 def wanted(server: Running, env: Mapping[str, str]) -> dict[str, str]:
     return environment.for_client(server.proxy, server.bundle, server.ca, env)
-
-
-# ------------------------------------------------------------------ the shells
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_value_evaluates_to_itself(shell: str, base: dict[str, str]) -> None:
-    """Whatever a variable holds, the shell hands a program that very value, and runs none of it."""
-    program(shell)
-
-    # a name that ends in PATH is a list to fish, which must come out as it went in
-    names = ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", *(f"V{number}" for number in range(30))]
-
-    @settings(max_examples=15, deadline=None)
-    @given(st.lists(texts, max_size=20))
-    @example(NASTY)
-    @example(NASTY_LINES)
-    @example(["a:b", "::", "x y"])
-    def law(values: list[str]) -> None:
-        changes = dict(zip(names, values, strict=False))
-        found = evaluate(shell, syntax.render(shell, changes), base)
-        assert {name: found.get(name) for name in changes} == changes
-
-    law()
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_bytes_that_are_no_utf_8(shell: str, base: dict[str, str]) -> None:
-    """A value is bytes to a shell: those that are no text come through, too."""
-    value = os.fsdecode(b"/caf\xe9/\xff'")
-    assert evaluate(shell, syntax.render(shell, {"V": value}), base)["V"] == value
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_unsetting(shell: str, base: dict[str, str]) -> None:
-    """A variable that is unset reaches no program; to unset one that is not there is no error."""
-    found = evaluate(shell, syntax.render(shell, {"THERE": None, "NOT_THERE": None, "V": "1"}), base | {"THERE": "x"})
-    assert "THERE" not in found
-    assert "NOT_THERE" not in found
-    assert found["V"] == "1"
-
-
-@given(texts)
-@example("\u2018\u2019\u201a\u201b'")
-def test_powershells_quotes(value: str) -> None:
-    """Between single quotes PowerShell knows each kind of single quote, doubled, and nothing else."""
-    (match,) = re.findall(
-        r"\A\$env:V = '((?:[^'‘’‚‛]|(?:''|‘‘|’’|‚‚|‛‛))*)'\n\Z", syntax.render("powershell", {"V": value})
-    )
-    assert re.sub(r"(['‘’‚‛])\1", r"\1", match) == value
-
-
-def test_a_dotenv_file_reads_the_same_everywhere(tmp_path: Path) -> None:
-    """What is written to a dotenv file is read as itself by a shell and by node; all else is refused."""
-    env = {"PATH": os.environ["PATH"]}
-    file = tmp_path / ".env"
-    node = [] if shutil.which("node") is None else [("node", f"--env-file={file}", "-e")]
-    show = "process.stdout.write(Object.entries(process.env).map(([n, v]) => `${n}=${v}\\0`).join(''))"
-    readers = [("sh", "-c", f"set -a; . '{file}'; env -0"), *((*command, show) for command in node)]
-
-    @settings(max_examples=10, deadline=None)
-    @given(st.lists(texts, max_size=20))
-    @example([*NASTY, *NASTY_LINES])
-    @example(["http://127.0.0.1:8080", "/a b/c.pem", "localhost,.example.com,[::1],10.0.0.0/8,*"])
-    def law(values: list[str]) -> None:
-        written = {}
-        for number, value in enumerate(values):
-            try:
-                syntax.render("dotenv", {"V": value})
-            except GatepassError:
-                assert re.search(r"['\\]|\$\{|[^ -~]", value), "no plain value is refused"
-            else:
-                written[f"V{number}"] = value
-        file.write_text(syntax.render("dotenv", written), encoding="utf-8", newline="")
-        for command in readers:
-            found = parse(subprocess.run(command, env=env, capture_output=True, timeout=60, check=True).stdout)
-            assert {name: found.get(name) for name in written} == written, command[0]
-
-    law()
-
-
-@pytest.mark.parametrize(
-    ("path", "shell"),
-    [
-        ("/bin/bash", "bash"),
-        ("/usr/bin/zsh", "zsh"),
-        ("/opt/bin/fish", "fish"),
-        ("/usr/bin/nu", "nushell"),
-        ("/usr/bin/pwsh", "powershell"),
-        ("/bin/dash", "bash"),
-        ("", "bash"),
-    ],
-)
-def test_the_default_shell(path: str, shell: str) -> None:
-    """Without `--shell` the syntax is that of $SHELL, and bash's where that is none that differs."""
-    assert syntax.detect({"SHELL": path}) == shell
-    assert syntax.detect({}) == "bash"
 
 
 # ------------------------------------------------------------------ round trips
@@ -293,25 +98,6 @@ def test_round_trip(shell: str, base: dict[str, str], server: Running, tmp_path:
     assert last == first
 
 
-names = st.sampled_from([*environment.NAMES, "OTHER"])
-
-
-@given(st.dictionaries(names, texts), st.lists(st.dictionaries(names, texts), min_size=1, max_size=3))
-def test_undo_brings_back_what_was(environ: dict[str, str], settings: list[dict[str, str]]) -> None:
-    """However often and with whatever an environment is set up, one undo brings back the one before the first."""
-    current = dict(environ)
-    for variables in settings:
-        current = applied(current, undo.remember(variables, current))
-        assert current.items() >= variables.items()
-        assert undo.before(current) == environ
-    assert applied(current, undo.undo(current)) == environ
-
-
-def applied(environ: Mapping[str, str], changes: undo.Changes) -> dict[str, str]:
-    changed = {**environ, **changes}
-    return {name: value for name, value in changed.items() if value is not None}
-
-
 @pytest.mark.parametrize("memory", ["x", "[]", '{"A": 1}', "null"])
 def test_a_memory_of_something_else(base: dict[str, str], memory: str) -> None:
     """What cannot be read is an error with a way out, not a guess."""
@@ -352,23 +138,6 @@ def test_several_servers(base: dict[str, str], server: Running, tmp_path: Path) 
         assert "--proxy: no `gatepass serve` is running at `127.0.0.1:1`" in done.stderr
 
 
-def test_stale_files(base: dict[str, str], server: Running) -> None:
-    """A server that died, or that listens no more, is not found, and its file goes; a file of another sort stays."""
-    with subprocess.Popen(["true"]) as gone:
-        pass
-    stale = [
-        running.announce(Running(gone.pid, server.proxy, server.bundle, server.ca), base),
-        running.announce(Running(os.getpid(), f"http://127.0.0.1:{free_port()}", server.bundle, server.ca), base),
-        running.announce(Running(2**70, server.proxy, server.bundle, server.ca), base),
-    ]
-    future = running.folder(base) / "1-1.json"
-    future.write_text('{"pid": "of a version to come"}')
-    (running.folder(base) / "2-2.json").write_bytes(b"\xff{")
-    assert running.find(base) == [server]
-    assert not any(path.exists() for path in stale)
-    assert future.exists()
-
-
 def test_a_lost_bundle(base: dict[str, str], server: Running) -> None:
     """A bundle that is gone is not handed out: clients would trust nobody."""
     server.bundle.unlink()
@@ -397,14 +166,6 @@ def test_a_folder_of_another_user(base: dict[str, str], server: Running) -> None
     assert "expected a folder of your own, got one of user 65534" in done.stderr
     with pytest.raises(GatepassError, match="of your own"):
         running.announce(server, base)
-
-
-@pytest.mark.parametrize("runtime", [None, "", "relative/folder"])
-def test_no_runtime_folder(runtime: str | None) -> None:
-    """Without a runtime folder it is the user's own configuration folder; a relative one is none."""
-    found = running.folder({} if runtime is None else {"XDG_RUNTIME_DIR": runtime})
-    assert found.is_absolute()
-    assert found.parts[-2:] == ("gatepass", "run")
 
 
 # ------------------------------------------------------------------ with `serve`
@@ -465,26 +226,6 @@ def test_serve_without_a_place_to_tell(base: dict[str, str], rules: Path, tmp_pa
 # --------------------------------------------------------------- GitHub Actions
 
 
-def read_environment_file(text: str) -> dict[str, str]:
-    """As the runner reads it (actions/runner, `src/Runner.Worker/FileCommandManager.cs`)."""
-    found, lines = {}, iter(text.split("\n"))
-    for line in lines:
-        if line:
-            name, delimiter = line.split("<<", 1)
-            value = []
-            while (part := next(lines)) != delimiter:
-                value.append(part)
-            found[name] = "\n".join(value)
-    return found
-
-
-@given(st.dictionaries(st.sampled_from(environment.NAMES), texts))
-@example({"NO_PROXY": "a\nEOF\nEVIL=1\n", "HTTPS_PROXY": "<<EOF"})
-def test_the_environment_file(variables: dict[str, str]) -> None:
-    """The runner reads back what was written, whatever it holds, and no other variable."""
-    assert read_environment_file(actions.environment_file(variables)) == variables
-
-
 def test_github_actions(base: dict[str, str], server: Running, tmp_path: Path) -> None:
     """The variables are appended to $GITHUB_ENV, and nothing is printed that need not be."""
     file = tmp_path / "github_env"
@@ -492,18 +233,6 @@ def test_github_actions(base: dict[str, str], server: Running, tmp_path: Path) -
     done = gatepass_env(base | {"GITHUB_ENV": str(file)}, "--github-actions")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert read_environment_file(file.read_text()) == {"EARLIER": "1"} | wanted(server, base)
-
-
-def test_masks() -> None:
-    """The password of a URL is masked as it stands and decoded; what is no secret is not masked."""
-    values = [
-        "http://user:p%40ss@proxy.example:1",
-        "http://127.0.0.1:8080",
-        "/a/bundle.pem",
-        "http://[bad",
-        "http://u@h",
-    ]
-    assert sorted(actions.masks(values).splitlines()) == ["::add-mask::p%2540ss", "::add-mask::p@ss"]
 
 
 def test_github_actions_elsewhere(base: dict[str, str], server: Running) -> None:
@@ -542,12 +271,6 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
 
 
 # ------------------------------------------------------------------- the README
-
-
-def block(language: str, part: str) -> str:
-    """The README's code block that holds `part`."""
-    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return next(match[1] for match in found if part in match[1])
 
 
 LINES: Final = {

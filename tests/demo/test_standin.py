@@ -23,6 +23,7 @@ import pytest
 
 from direct import OCTETS, api, ask, connect
 from gatepass.demo.standin import GITHUB, TENANT, Asset, Fault, Release, Repository, StandIn, Token, Zeros
+from gatepass.demo.standin.model import BLOCK
 from harness import eventually
 
 if TYPE_CHECKING:
@@ -964,7 +965,8 @@ class TestLog:
             connection = connect(github, github.web)
             connection.request("GET", "/big/1000000000")
             with connection.getresponse() as answer:
-                answer.read(1)
+                # more than one block, so that the first has been written whole
+                answer.read(BLOCK + 1)
             connection.close()
             # it is counted when the server meets the closed connection
             eventually(lambda: github.requests[0].bytes_sent > 0)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
-from test_env import block, read_environment_file
 
 from gatepass import files
 from gatepass.demo.standin import DEFAULT_TOKEN, Token
 from gatepass.shell import environment
 from gatepass.trust import bundles
 from harness import BIN, DEADLINE, ROOT, UV, Client, clean_environment, eventually, strays
+from readme import block
+from shells import read_environment_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

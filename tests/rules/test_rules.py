@@ -643,6 +643,14 @@ def test_headers_of_the_connection_cannot_be_set(name: str) -> None:
     assert problem.expected == "a header that a rule may set"
 
 
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT"])
+def test_methods_that_no_rule_may_name(method: str) -> None:
+    """A rule cannot be made for a method whose answer would bring the secret back, or that makes a tunnel."""
+    text = f"version: 1\nrules:\n  - {{match: a.test/*, headers: {{X-Kind: literal}}, methods: [GET, {method}]}}\n"
+    with pytest.raises(RulesError, match=rf"rules\[0\]\.methods\[1\]: expected a method .* got `{method}`\nhint: "):
+        parse(text)
+
+
 @pytest.mark.parametrize(
     "api",
     [

@@ -1,17 +1,20 @@
-"""The proxy's CA, and the bundles."""
+"""The bundles: what a shell trusts already, and the proxy's CA."""
 
 from __future__ import annotations
 
 import datetime
+import os
 import ssl
 from typing import TYPE_CHECKING
 
 import certifi
 import pytest
 
+from gatepass import files
 from gatepass.errors import GatepassError
 from gatepass.forge.hosts import Host
 from gatepass.trust import authority, bundles
+from issuing import hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +49,52 @@ def test_a_missing_bundle_is_told(tmp_path: Path) -> None:
     with pytest.raises(GatepassError, match=r"\$SSL_CERT_FILE: expected a PEM file") as error:
         bundles.shell_bundle({"SSL_CERT_FILE": str(tmp_path / "none.pem")})
     assert error.value.hint
+
+
+def test_a_bundle_for_clients(tmp_path: Path) -> None:
+    """The public roots, the company's CA and the proxy's, each once, and no key."""
+    company, proxys = (authority.make(hosts("a.test"), DAY) for _ in range(2))
+    (tmp_path / "company.pem").write_text(company)
+    environ = {"SSL_CERT_FILE": str(tmp_path / "company.pem"), "REQUESTS_CA_BUNDLE": str(tmp_path / "company.pem")}
+    bundle = bundles.client_bundle(environ, proxys)
+    assert bundles.certificates(bundle) == bundles.certificates(bundles.shell_bundle({}), company, proxys)
+    assert "PRIVATE" not in bundle
+    ssl.create_default_context(cadata=bundle)
+
+
+def test_a_bundle_does_not_swallow_itself(tmp_path: Path) -> None:
+    """Made again in a shell that already uses it, a bundle is the same; a renewed CA goes, the company's stays."""
+    company, old, new = (authority.make(hosts("a.test"), DAY) for _ in range(3))
+    (tmp_path / "company.pem").write_text(company)
+    path = tmp_path / "bundle.pem"
+    first = bundles.client_bundle({"SSL_CERT_FILE": str(tmp_path / "company.pem")}, old)
+    files.write(path, first)
+    using = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(path))
+    assert bundles.client_bundle(using, old) == first
+    renewed = bundles.client_bundle(using, new)
+    assert bundles.certificates(renewed) == bundles.certificates(bundles.shell_bundle({}), company, new)
+    # a public root that was given up goes too
+    given_up = bundles.certificates(authority.make(hosts("b.test"), DAY))[0]
+    title, _, rest = first.partition("\n")
+    files.write(path, f"{title}\n{given_up}\n{rest}")
+    assert bundles.client_bundle(using, old) == first
+
+
+def test_folders_of_cas(tmp_path: Path) -> None:
+    """Of SSL_CERT_DIR's folders the hashed names count where there are any; what is not readable is passed over."""
+    one, two, three = (authority.make(hosts("a.test"), DAY) for _ in range(3))
+    for name in ("hashed", "plain", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hashed" / "0a1b2c3d.0").write_text(one)
+    (tmp_path / "hashed" / "old.pem").write_text(two)
+    (tmp_path / "hashed" / "99999999.0").symlink_to("nowhere")
+    (tmp_path / "plain" / "any.crt").write_text(three)
+    names = os.pathsep.join(str(tmp_path / name) for name in ("hashed", "missing", "plain", "empty"))
+    found = bundles.certificates(bundles.shell_bundle({"SSL_CERT_DIR": names}))
+    assert found == bundles.certificates(bundles.shell_bundle({}), one, three)
+
+
+def test_folders_that_are_not_there(tmp_path: Path) -> None:
+    """SSL_CERT_DIR that names nothing at all would leave clients without any trust."""
+    with pytest.raises(GatepassError, match=r"\$SSL_CERT_DIR: expected folders of trusted CAs, got .*: none"):
+        bundles.shell_bundle({"SSL_CERT_DIR": f"{tmp_path}/a{os.pathsep}{tmp_path}/b"})

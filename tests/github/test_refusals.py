@@ -1,0 +1,221 @@
+"""What an API's refusal, or a fault of the network, means: pure, so proved for whatever may be answered."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+import httpx2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gatepass.forge.hosts import Forge, Host
+from gatepass.github import refusals
+from gatepass.secret import Secret
+
+FORGE = Forge(Host("ghe.example.com"), "https://ghe.example.com/api/v3")
+SECRET = Secret("ghp_OpenSesameOpenSesameOpenSesame", "env:TOKEN")
+HOST = Host("api.github.com")
+SSO = "https://github.com/orgs/acme/sso?authorization_request=A1"
+
+
+def said(message: str) -> bytes:
+    """The body of an error answer."""
+    return json.dumps({"message": message, "status": "403"}).encode()
+
+
+# -------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message", "kind", "after"),
+    [
+        (401, {}, "Bad credentials", "bad-credential", None),
+        (403, {"x-github-sso": f"required; url={SSO}"}, "", "sso-required", None),
+        (403, {"retry-after": "30"}, "", "secondary-rate-limited", 30),
+        (429, {"retry-after": "0"}, "", "secondary-rate-limited", 0),
+        (403, {"retry-after": "soon"}, "You have exceeded a secondary rate limit", "secondary-rate-limited", 60),
+        (429, {}, "", "secondary-rate-limited", 60),
+        (403, {}, "the `acme` organization has an IP allow list enabled", "address-not-allowed", None),
+        (403, {}, "Maximum number of login attempts exceeded.", "locked-out", None),
+        (403, {}, "Resource not accessible by integration", "forbidden", None),
+        (403, {"x-ratelimit-remaining": "1"}, "", "forbidden", None),
+        (500, {"retry-after": "30"}, "rate limit", "upstream-failed", None),
+        (302, {}, "", "upstream-failed", None),
+        (451, {}, "", "upstream-failed", None),
+    ],
+)
+def test_each_refusal_by_name(status: int, headers: dict[str, str], message: str, kind: str, after: int | None) -> None:
+    """Each way in which GitHub says no is a problem of its own, with the seconds to wait where it told them."""
+    problem = refusals.refusal(FORGE, SECRET, status, headers, said(message))
+    assert (problem.kind, problem.retry_after) == (kind, after)
+
+
+def test_the_plainest_sign_decides() -> None:
+    """Where several signs stand together, what a person can mend comes first, then what the forge says of waiting."""
+    signs = {"x-github-sso": "required", "retry-after": "5", "x-ratelimit-remaining": "0"}
+    kinds = []
+    for name in list(signs):
+        kinds.append(refusals.refusal(FORGE, SECRET, 403, signs, said("IP allow list")).kind)
+        del signs[name]
+    kinds.append(refusals.refusal(FORGE, SECRET, 403, signs, said("IP allow list")).kind)
+    assert kinds == ["sso-required", "secondary-rate-limited", "rate-limited", "address-not-allowed"]
+
+
+@pytest.mark.parametrize(("reset", "least", "most"), [(1000, 990, 1000), (-1000, 1, 1), (None, 60, 60)])
+def test_a_spent_budget_tells_when_it_is_full(reset: int | None, least: int, most: int) -> None:
+    """Who has no budget left waits until it is full again: a second at the least, and a minute if nothing is told."""
+    headers = {"x-ratelimit-remaining": "0"}
+    headers |= {} if reset is None else {"x-ratelimit-reset": str(int(time.time()) + reset)}
+    problem = refusals.refusal(FORGE, SECRET, 403, headers, b"")
+    assert problem.kind == "rate-limited"
+    assert problem.retry_after is not None
+    assert least <= problem.retry_after <= most
+
+
+@pytest.mark.parametrize(
+    ("days", "kind"), [(-1, "expired-credential"), (1, "bad-credential"), (None, "bad-credential")]
+)
+def test_a_token_that_has_come_to_its_end(days: int | None, kind: str) -> None:
+    """A refused token is called expired when its end was told before, and is past; else nobody knows that it is."""
+    end = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    problem = refusals.refusal(FORGE, SECRET, 401, {}, b"", end)
+    assert problem.kind == kind
+    assert end is None or (f"{end:%Y-%m-%d}" in problem.detail) == (days == -1)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "partial-results; organizations=1,2",
+        "required; url=http://github.com/orgs/acme/sso",
+        "required; url=javascript:alert(1)",
+        "required; url=https://github.com/a b",
+        "required; url=https://github.com/\x1b[2J",
+        f"required; url=https://github.com/{'a' * 2001}",
+    ],
+)
+def test_only_an_address_is_shown_as_one(header: str) -> None:
+    """Where to authorise a token is told as the forge says it, if that is an https URL of plain characters."""
+    good = refusals.refusal(FORGE, SECRET, 403, {"x-github-sso": f"required; url={SSO}"}, b"")
+    assert good.members["authorise-at"] == SSO
+    assert SSO in good.hint
+    other = refusals.refusal(FORGE, SECRET, 403, {"x-github-sso": header}, b"")
+    assert other.kind == "sso-required"
+    assert "authorise-at" not in other.members
+    assert other.hint == "authorise it in the token settings of ghe.example.com"
+
+
+def test_what_support_asks_for() -> None:
+    """The id that GitHub gave the request stands in the problem, whatever the problem is."""
+    for status in (401, 403, 429, 500):
+        problem = refusals.refusal(FORGE, SECRET, status, {"x-github-request-id": "C0DE:1"}, b"")
+        assert problem.members["request-id"] == "C0DE:1"
+        assert "request-id" not in refusals.refusal(FORGE, SECRET, status, {}, b"").members
+
+
+names = ("x-github-sso", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset", "x-github-request-id")
+
+
+@given(st.integers(100, 599), st.dictionaries(st.sampled_from(names), st.text() | st.integers().map(str)), st.text())
+@example(403, {"retry-after": "²"}, "")
+@example(403, {"retry-after": "9" * 5000, "x-ratelimit-remaining": "0", "x-ratelimit-reset": "9" * 5000}, "")
+def test_any_refusal_is_a_problem(status: int, headers: dict[str, str], message: str) -> None:
+    """Whatever an API answers is explained: a failure for the client, without the secret, and no wait is negative."""
+    for content in (message.encode("utf-8", "replace"), said(message)):
+        problem = refusals.refusal(FORGE, SECRET, status, headers, content)
+        assert 400 <= problem.status <= 599
+        assert problem.retry_after is None or problem.retry_after >= 0
+        assert SECRET.reveal() not in str(problem) + problem.body().decode()
+
+
+# ---------------------------------------------------------------- its own words
+
+
+@given(st.text())
+@example("\x1b[2Jall is well\r\n\u2028")
+@example("a" * 301)
+def test_a_message_is_for_people(text: str) -> None:
+    """GitHub's own words are one printable line of 300 characters at the most, which begins as they do."""
+    line = refusals.message(said(text))
+    assert line.isprintable()
+    assert len(line) == min(len(text), 300)
+    assert all(shown in (meant, " ") for shown, meant in zip(line, text, strict=False))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b'{"message": 5}', b'{"message": "a', b"\xff"])
+def test_no_message(content: bytes) -> None:
+    """What is no error of GitHub's has no words to repeat."""
+    assert refusals.message(content) == ""
+
+
+# ------------------------------------------------------------------ a token's end
+
+
+@given(
+    st.datetimes(min_value=datetime(1000, 1, 1)),  # noqa: DTZ001 — the zone comes below
+    st.integers(-23 * 60 - 59, 23 * 60 + 59),
+)
+def test_the_end_of_a_token(moment: datetime, minutes: int) -> None:
+    """Both formats in which GitHub tells a token's end are read to the second."""
+    moment = moment.replace(microsecond=0)
+    there = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    name = "github-authentication-token-expiration"
+    assert refusals.token_expiry({name: f"{there:%Y-%m-%d %H:%M:%S %z}"}) == there
+    assert refusals.token_expiry({name: f" {moment:%Y-%m-%d %H:%M:%S} UTC "}) == moment.replace(tzinfo=UTC)
+
+
+@given(st.text() | st.from_regex(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (UTC|[+-]\d{4})", fullmatch=True))
+@example("2026-02-30 00:00:00 UTC")
+@example("2026-01-01 00:00:00 +9999")
+def test_an_end_that_cannot_be_read(text: str) -> None:
+    """Any other text is no end, and no error; a moment that is read has a zone."""
+    end = refusals.token_expiry({"github-authentication-token-expiration": text})
+    assert end is None or end.tzinfo is not None
+    assert refusals.token_expiry({}) is None
+
+
+# ------------------------------------------------------------------------ faults
+
+
+def caused(error: Exception, *causes: BaseException) -> Exception:
+    """The error as it is raised from a chain of causes."""
+    above: BaseException = error
+    for cause in causes:
+        above.__cause__ = cause
+        above = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (caused(httpx2.ConnectError("all failed"), OSError(111, "Connection refused")), "unreachable", "refused"),
+        (
+            caused(httpx2.ConnectError("no"), OSError(113, "No route to host"), OSError(111, "Connection refused")),
+            "unreachable",
+            "Connection refused",
+        ),
+        (caused(httpx2.ConnectError("no"), socket.gaierror(-2, "Name or service not known")), "name-not-resolved", ""),
+        (httpx2.RemoteProtocolError("illegal header line: ghp_secret"), "unreachable", "RemoteProtocolError"),
+        (caused(httpx2.ProxyError("no"), OSError("407 of http://me:pass@proxy")), "unreachable", "ProxyError"),
+    ],
+)
+def test_each_fault_by_name(error: Exception, kind: str, words: str) -> None:
+    """The deepest cause says what is wrong; where it could quote a header or a URL, the kind of error says it."""
+    problem = refusals.fault(HOST, error, "the public CAs", None)
+    assert (problem.kind, problem.status) == (kind, 502)
+    assert words in problem.detail
+    assert "ghp_secret" not in problem.detail
+    assert "me:pass" not in problem.detail
+    assert not refusals.is_untrusted(error)
+
+
+def test_causes_come_to_an_end() -> None:
+    """A chain of causes that leads back to its beginning is told once."""
+    one, two = OSError("one"), OSError("two")
+    one.__cause__, two.__context__ = two, one
+    assert list(refusals.causes(one)) == [one, two]
