@@ -15,11 +15,11 @@ import pytest
 from gatepass.cli import gatepass
 from gatepass.rules import locate, parser
 from harness import BIN, ROOT, call, clean_environment
+from pages import README, blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -32,11 +32,6 @@ def tracked() -> list[Path]:
         check=True,
     )
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def test_the_readmes_first_screen() -> None:
@@ -61,12 +56,12 @@ def test_the_readmes_commands_exist() -> None:
         assert name in named or name not in {"explain", "ca"}, name
 
 
-def test_the_readmes_rules_are_valid() -> None:
-    """Every rules file that the README shows is accepted."""
-    shown = blocks("yaml")
+def test_the_rules_that_are_shown_are_valid() -> None:
+    """Every rules file that a page shows is accepted."""
+    shown = list(blocks("yaml"))
     assert shown
-    for text in shown:
-        assert parser.parse(text, "README.md").rules
+    for page, text in shown:
+        assert parser.parse(text, page).rules
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])

@@ -22,7 +22,8 @@ from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
 from gatepass.shell import actions, environment, running, syntax, undo
 from gatepass.shell.running import Running
-from harness import BIN, ROOT, Client, background, clean_environment, eventually, free_port
+from harness import BIN, Client, background, clean_environment, eventually, free_port
+from pages import TEXT, block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
 
 GATEPASS: Final = BIN / "gatepass"
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # How a shell runs a script, with nothing of the user's own.
 PROGRAMS: Final = {
@@ -541,13 +541,7 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
     assert "cannot unset" in done.stderr
 
 
-# ------------------------------------------------------------------- the README
-
-
-def block(language: str, part: str) -> str:
-    """The README's code block that holds `part`."""
-    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return next(match[1] for match in found if part in match[1])
+# -------------------------------------------------------------------- the pages
 
 
 LINES: Final = {
@@ -557,8 +551,8 @@ LINES["zsh"] = LINES["bash"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_readmes_line_for_a_shell(shell: str, base: dict[str, str], server: Running) -> None:
-    """The line that the README has for a shell sets it up."""
+def test_the_line_that_is_shown_for_a_shell(shell: str, base: dict[str, str], server: Running) -> None:
+    """The line that the pages have for a shell sets it up."""
     show = "^env -0" if shell == "nushell" else "env -0"
     done = subprocess.run(
         [*program(shell), f"{LINES[shell]}; {show}"],
@@ -570,18 +564,17 @@ def test_the_readmes_line_for_a_shell(shell: str, base: dict[str, str], server: 
     assert parse(done.stdout).items() >= wanted(server, base).items()
 
 
-def test_the_readme_has_a_line_for_each_shell() -> None:
+def test_a_line_is_shown_for_each_shell() -> None:
     """No shell is left out."""
     assert set(LINES) == set(syntax.NAMES)
 
 
-def test_the_readmes_line_for_direnv(base: dict[str, str], server: Running, tmp_path: Path) -> None:
+def test_the_line_that_is_shown_for_direnv(base: dict[str, str], server: Running, tmp_path: Path) -> None:
     """The line for `.envrc` sets up what runs in that folder; direnv itself reads it where it is installed."""
-    match = re.search(r"\.envrc`\s+is\s+`([^`]+)`", README)
-    assert match
+    (line,) = re.findall(r"\.envrc`\s+is\s+`([^`]+)`", TEXT)
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / ".envrc").write_text(f"{match[1]}\n")
+    (folder / ".envrc").write_text(f"{line}\n")
     command = ["bash", "-c", ". ./.envrc; env -0"]
     if shutil.which("direnv"):
         subprocess.run(["direnv", "allow", folder], env=base, check=True)
@@ -590,7 +583,7 @@ def test_the_readmes_line_for_direnv(base: dict[str, str], server: Running, tmp_
     assert parse(done.stdout).items() >= wanted(server, base).items()
 
 
-def test_the_readmes_devcontainer(base: dict[str, str], server: Running, tmp_path: Path) -> None:
+def test_the_devcontainer_that_is_shown(base: dict[str, str], server: Running, tmp_path: Path) -> None:
     """It is JSON, its commands exist, and what it adds to .bashrc sets a shell up."""
     container = json.loads(block("json", "devcontainers"))
     assert container["remoteEnv"] == {"GH_TOKEN": "${localEnv:GH_TOKEN}"}
