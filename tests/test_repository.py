@@ -48,12 +48,9 @@ def test_the_readmes_first_screen() -> None:
 
 
 def test_the_readmes_commands_exist() -> None:
-    """Every command that the README names is there, and every command is named."""
+    """Every command has its line in the README's table, and the table has no other."""
     named = set(re.findall(r"^\| `gatepass (\w+)", README, re.MULTILINE))
-    context = click.Context(gatepass)
-    assert named == set(gatepass.list_commands(context))
-    for name in re.findall(r"gatepass (\w+)(?= |`|\n|\))", README):
-        assert name in named or name not in {"explain", "ca"}, name
+    assert named == set(gatepass.list_commands(click.Context(gatepass)))
 
 
 def test_the_rules_that_are_shown_are_valid() -> None:

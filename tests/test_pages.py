@@ -1,0 +1,107 @@
+"""README, docs/ and the documents beside them: what they say of commands, options, files and places is so."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+import pytest
+
+from gatepass.cli import gatepass
+from pages import PAGES, code, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What ends a command in a shell's line, or begins the arguments of another program.
+_END = re.compile(r"""[|;&<>()"'`#]|\s--(?=\s|$)|\bgatepass\s""")
+# mitmproxy's, as the pages name it alone; every other option that stands alone is one of ours.
+_FOREIGN = {"--set"}
+
+
+class Use(NamedTuple):
+    """A command as a page shows it, and where."""
+
+    page: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.page}: gatepass {' '.join(self.words)}"
+
+
+def uses() -> Iterator[Use]:
+    """Every `gatepass …` in the pages' code; what a table shows as optional, or as a choice, is taken as given."""
+    for page, text in PAGES.items():
+        for line in code(text):
+            shown = line.replace("\\|", " ").replace("[", " ").replace("]", " ")
+            for found in re.finditer(r"(?<![\w./@-])gatepass\s+(?=[\w-])", shown):
+                rest = shown[found.end() :]
+                end = _END.search(rest)
+                yield Use(page, tuple(rest[: end.start() if end else None].split()))
+
+
+def commands(words: tuple[str, ...]) -> Iterator[click.Command]:
+    """The commands that words name: one, or of a group those that are told after it."""
+    context = click.Context(gatepass)
+    command = gatepass.get_command(context, words[0])
+    assert command, f"no command `{words[0]}`"
+    if not isinstance(command, click.Group):
+        yield command
+        return
+    told: list[click.Command] = [command]
+    for word in words[1:]:
+        if not re.fullmatch(r"[a-z]+", word):
+            break
+        below = command.get_command(context, word)
+        assert below, f"no command `{words[0]} {word}`"
+        told.append(below)
+    yield from told[1:] or told
+
+
+def options(command: click.Command) -> set[str]:
+    """The options that a command knows."""
+    return {name for parameter in command.get_params(click.Context(command)) for name in parameter.opts}
+
+
+def told_options(words: tuple[str, ...]) -> list[str]:
+    """The options among the words, without their values."""
+    return [word.partition("=")[0].rstrip(",.:") for word in words if re.match(r"--?[a-z]", word)]
+
+
+def every_command() -> Iterator[click.Command]:
+    yield gatepass
+    for name in gatepass.list_commands(click.Context(gatepass)):
+        command = gatepass.get_command(click.Context(gatepass), name)
+        assert command
+        yield command
+        if isinstance(command, click.Group):
+            yield from command.commands.values()
+
+
+@pytest.mark.parametrize("use", sorted(set(uses())), ids=str)
+def test_a_command_that_is_shown(use: Use) -> None:
+    """A command that a page shows is there, and knows each option that stands beside it."""
+    words = use.words
+    known = options(gatepass) if words[0].startswith("-") else set[str]().union(*map(options, commands(words)))
+    assert set(told_options(words)) <= known
+
+
+def test_the_commands_are_found() -> None:
+    """The pages' commands are read as they are meant: with subcommands and options, and without other programs'."""
+    found = {use.words for use in uses()}
+    assert ("run",) in found
+    assert ("serve", "--rules", "FILE", "--listen", "HOST:PORT") in found
+    assert ("ca", "create", "renew", "export", "bundle", "trust") in found
+    assert ("env", "--shell", "nushell") in found
+    assert {words[0] for words in found} >= set(gatepass.list_commands(click.Context(gatepass)))
+
+
+def test_an_option_that_stands_alone() -> None:
+    """An option that a page names without its command is one of some command's."""
+    known = _FOREIGN.union(*map(options, every_command()))
+    alone = {
+        (page, span.split()[0]) for page, text in PAGES.items() for span in spans(text) if re.match("--[a-z]", span)
+    }
+    assert alone
+    assert sorted(each for each in alone if each[1].partition("=")[0] not in known) == []
