@@ -47,9 +47,10 @@ def block(language: str, part: str) -> str:
 
 
 def section(title: str) -> str:
-    """What is said under the one heading of that name."""
-    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^#|\Z)", TEXT, re.MULTILINE | re.DOTALL)
-    return str(found)
+    """What is said under the one heading of that name, of the second level."""
+    parts = (part for text in PAGES.values() for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    (found,) = (part for part in parts if part.partition("\n")[0] == title)
+    return found
 
 
 def prose(text: str) -> str:
