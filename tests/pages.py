@@ -58,6 +58,22 @@ def prose(text: str) -> str:
     return _BLOCK.sub("", text)
 
 
+def links(text: str) -> Iterator[str]:
+    """Where the links and the pictures of a page lead."""
+    plain = _SPAN.sub("", prose(text))
+    yield from re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", plain)
+    yield from re.findall(r"^\[[^\]]+\]:\s+(\S+)", plain, re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """What a link can name of a page: its headings, as GitHub writes them."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.*)", prose(text), re.MULTILINE):
+        anchor = re.sub(r"[^\w -]", "", re.sub(r"\]\(\S*\)", "", heading).lower()).replace(" ", "-")
+        found[anchor] = found.get(anchor, -1) + 1
+    return {f"{anchor}-{number}" if number else anchor for anchor, most in found.items() for number in range(most + 1)}
+
+
 def code(text: str) -> Iterator[str]:
     """All that a page shows as code: each line of a block, and each span, on one line."""
     for found in _BLOCK.finditer(text):

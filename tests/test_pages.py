@@ -9,10 +9,12 @@ import click
 import pytest
 
 from gatepass.cli import gatepass
-from pages import PAGES, code, spans
+from harness import BIN, ROOT, SCRIPT, call, clean_environment
+from pages import PAGES, README, TEXT, anchors, code, links, prose, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # What ends a command in a shell's line, or begins the arguments of another program.
 _END = re.compile(r"""[|;&<>()"'`#]|\s--(?=\s|$)|\bgatepass\s""")
@@ -105,3 +107,56 @@ def test_an_option_that_stands_alone() -> None:
     }
     assert alone
     assert sorted(each for each in alone if each[1].partition("=")[0] not in known) == []
+
+
+def test_the_addons_options(tmp_path: Path) -> None:
+    """The pages name every option of the addon, and no other."""
+    listed = call([BIN / "mitmdump", "-s", SCRIPT, "--options"], clean_environment(HOME=str(tmp_path))).output
+    ours = set(re.findall(r"^(gatepass_\w+):", listed, re.MULTILINE))
+    assert ours
+    assert set(re.findall(r"\bgatepass_\w+", TEXT)) == ours
+
+
+# ------------------------------------------------------------------------ links
+
+
+def dangling(page: str, link: str) -> bool:
+    """Whether a link of a page leads to nothing: to no file of the repository, or to no heading of a page."""
+    place, _, anchor = link.partition("#")
+    target = ((ROOT / page).parent / place).resolve() if place else ROOT / page
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return True
+    known = PAGES.get(target.relative_to(ROOT).as_posix())
+    return bool(anchor) and (known is None or anchor not in anchors(known))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page: str) -> None:
+    """Every link within the repository leads to a file, or to a heading of one; every other goes over https."""
+    for link in links(PAGES[page]):
+        assert link.startswith("https://") or not dangling(page, link), link
+
+
+def test_a_link_that_leads_to_nothing() -> None:
+    """A file that is not there, one outside, a heading that is not there, and a heading of what is no page are told."""
+    assert not dangling("README.md", "docs/rules.md#any-other-host")
+    assert not dangling("docs/rules.md", "#mistakes")
+    for link in ("docs/rulez.md", "../elsewhere", "docs/rules.md#any-host", "#mistakes", "rules.yaml#rules"):
+        assert dangling("README.md", link), link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Who begins at the README finds all pages."""
+    assert {page for page in PAGES if page.startswith("docs/")} <= set(links(README))
+
+
+def test_the_readme_is_short() -> None:
+    """The README can be read to its end: at most 150 lines."""
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_has_one_title(page: str) -> None:
+    """A page begins with what it is about, and has no second title."""
+    assert PAGES[page].startswith("# ")
+    assert len(re.findall(r"^# ", prose(PAGES[page]), re.MULTILINE)) == 1
