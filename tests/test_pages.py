@@ -117,6 +117,35 @@ def test_the_addons_options(tmp_path: Path) -> None:
     assert set(re.findall(r"\bgatepass_\w+", TEXT)) == ours
 
 
+_FROM_AN_INDEX = re.compile(
+    r"\b(?:(?:pip|pipx|uv tool|uv pip) install|uv add|uvx|pipx run)\b[^\n`|&;]*?[\s'\"]gatepass(?![\w/-])"
+)
+
+
+def test_nothing_is_installed_from_an_index() -> None:
+    """No document and no hint tells to install Gatepass by its name: no package index has it under that."""
+    sources = [*(ROOT / "addon").rglob("*.py"), *(ROOT / "deploy").rglob("*.md"), ROOT / "action.yml"]
+    texts = PAGES | {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sources}
+    assert {name: found[0] for name, text in texts.items() if (found := _FROM_AN_INDEX.search(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("pip install gatepass", True),
+        ("uv tool install 'gatepass[keyring]'", True),
+        ("pip install -q gatepass==1", True),
+        ("uvx gatepass", True),
+        ("uv tool install .", False),
+        ("pip install git+https://github.com/acme/gatepass", False),
+        ("pip install uv && uv run gatepass demo", False),
+    ],
+)
+def test_what_an_index_would_have_to_have(text: str, is_told: bool) -> None:
+    """An installation by name is told from one of a folder or of a repository."""
+    assert bool(_FROM_AN_INDEX.search(text)) is is_told
+
+
 # ------------------------------------------------------------------------ links
 
 

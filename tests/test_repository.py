@@ -14,7 +14,7 @@ import pytest
 
 from gatepass.cli import gatepass
 from gatepass.rules import locate, parser
-from harness import BIN, ROOT, call, clean_environment
+from harness import BIN, ROOT, SCRIPT, call, clean_environment
 from pages import README, blocks
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ def test_wheel(tmp_path: Path) -> None:
     result = call(command, env | {"HOME": str(tmp_path), "GH_TOKEN": "a"}, cwd=tmp_path)
     assert result.code == 0, result.output
     assert "github.com/*/releases/download/*" in result.output
+
+
+def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
+    """The script ends mitmproxy's start with the module's name and what to do, and without a traceback."""
+    # as Python says it of a module that is not there
+    (tmp_path / "msgspec.py").write_text("raise ModuleNotFoundError(\"No module named 'msgspec'\", name='msgspec')\n")
+    env = clean_environment(HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
+    result = call([BIN / "mitmdump", "-s", SCRIPT, "--listen-port", "0"], env, cwd=tmp_path)
+    assert result.code != 0
+    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install it beside mitmproxy" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_script_path() -> None:
