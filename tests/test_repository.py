@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +17,7 @@ import pytest
 from gatepass.cli import gatepass
 from gatepass.rules import locate, parser
 from harness import BIN, ROOT, SCRIPT, call, clean_environment
-from pages import README, blocks
+from pages import PAGES, README, TEXT, blocks, links
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +89,51 @@ def test_wheel(tmp_path: Path) -> None:
     result = call(command, env | {"HOME": str(tmp_path), "GH_TOKEN": "a"}, cwd=tmp_path)
     assert result.code == 0, result.output
     assert "github.com/*/releases/download/*" in result.output
+
+
+def test_sdist(tmp_path: Path) -> None:
+    """The sdist holds every page, and whatever the pages link to."""
+    call([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path], clean_environment(), cwd=ROOT)
+    (built,) = tmp_path.glob("*.tar.gz")
+    listed = call(["tar", "-tzf", built], clean_environment()).output.splitlines()
+    files = {PurePosixPath(*PurePosixPath(name).parts[1:]) for name in listed}
+    there = files.union(*(file.parents for file in files))
+    for page, text in PAGES.items():
+        assert PurePosixPath(page) in there, page
+        for link in links(text):
+            place = link.partition("#")[0]
+            if place and not link.startswith("https://"):
+                assert PurePosixPath(posixpath.normpath(PurePosixPath(page).parent / place)) in there, f"{page}: {link}"
+
+
+def test_the_home() -> None:
+    """All places that name the project's home name the same one."""
+    urls = PROJECT["project"]["urls"]
+    home = urls["Repository"]
+    assert {url for url in urls.values() if url != home and not url.startswith(f"{home}/")} == set()
+    named: dict[str, set[str]] = {}
+    for path in tracked():
+        if not path.is_relative_to(ROOT / "tests"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for owner in re.findall(r"github\.com/([\w-]+)/gatepass\b|\b([\w-]+)/gatepass(?:@|`)", text):
+                named.setdefault("".join(owner), set()).add(path.relative_to(ROOT).as_posix())
+    assert list(named) == [home.split("/")[-2]], named
+    assert named.popitem()[1] >= {"pyproject.toml", "docs/ci.md", "docs/clients.md"}
+
+
+def test_the_version_that_is_shown() -> None:
+    """Where a page names a version of the project, it is this one."""
+    assert set(re.findall(r"/gatepass@v([\w.]+)", TEXT)) == {PROJECT["project"]["version"]}
+
+
+def test_the_classifiers() -> None:
+    """The oldest Python among the classifiers is the one that is required, and the one that CI runs is among them."""
+    classifiers = PROJECT["project"]["classifiers"]
+    assert classifiers == sorted(classifiers)
+    versions = [int(found[1]) for text in classifiers if (found := re.fullmatch(r"Programming .* :: 3\.(\d+)", text))]
+    assert PROJECT["project"]["requires-python"] == f">=3.{min(versions)}"
+    pinned = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
+    assert f"Programming Language :: Python :: {pinned}" in classifiers
 
 
 def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
