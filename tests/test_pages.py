@@ -9,6 +9,7 @@ import click
 import pytest
 
 from gatepass.cli import gatepass
+from gatepass.rules import values
 from harness import BIN, ROOT, SCRIPT, call, clean_environment
 from pages import PAGES, README, TEXT, anchors, code, links, prose, spans
 
@@ -189,3 +190,59 @@ def test_a_page_has_one_title(page: str) -> None:
     """A page begins with what it is about, and has no second title."""
     assert PAGES[page].startswith("# ")
     assert len(re.findall(r"^# ", prose(PAGES[page]), re.MULTILINE)) == 1
+
+
+# ------------------------------------------------------------------------ paths
+
+_PATH = re.compile(r"(?<![\w./-])(?:addon|benchmarks|deploy|docs|tests|\.ci)/(?:[\w./-]*\w)?")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths(page: str) -> None:
+    """Every path of the repository that a page names is there, and is told as it is from the top."""
+    text = re.sub(r"\]\([^)]*\)", "]", PAGES[page])  # links are looked at above
+    assert [path for path in _PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+def places() -> Iterator[tuple[str, str]]:
+    """What the page of the architecture names in its lists: files, and with each file the names that stand in it.
+
+    A name stands in the file that was told last before it; or in the next, where that follows after `in` or `of`.
+    """
+    for item in re.split(r"\n(?= *(?:- |\d+\. )|\n)", prose(PAGES["docs/architecture.md"])):
+        if not re.match(r" *(?:- |\d+\. )", item):
+            continue
+        path = ""
+        told = re.findall(r"`([^`]+)`([^`]*)", item)
+        for (span, between), (following, _) in zip(told, [*told[1:], ("", "")], strict=True):
+            if _is_path(span):
+                path = span
+                yield path, ""
+            elif re.fullmatch(r"\w+", span):
+                yield following if between.strip() in ("in", "of") and _is_path(following) else path, span
+
+
+def _is_path(span: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+\.py|[\w.-]*/[\w./-]+", span))
+
+
+@pytest.mark.parametrize(("path", "name"), dict.fromkeys(places()), ids=lambda each: each or "file")
+def test_a_place_in_the_architecture(path: str, name: str) -> None:
+    """A file that the page names is there, and what is said to stand in it does."""
+    assert path, f"`{name}` is in no file"
+    found = [place for place in (ROOT / "addon" / "gatepass" / path, ROOT / path) if place.exists()]
+    assert len(found) == 1, f"no file {path}" if not found else f"{path} is told by two files"
+    if name:
+        end = "" if name.endswith("_") else r"\b"
+        assert re.search(rf"\b{name}{end}", found[0].read_text(encoding="utf-8")), f"no `{name}` in {path}"
+
+
+# ------------------------------------------------------------------------ tables
+
+
+def test_the_table_of_sources() -> None:
+    """The table of sources has a line for each kind that rules.yaml takes, and no other."""
+    (rows,) = re.findall(r"^\| source \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    kinds = [re.split(r"[: ]", row.split("|")[1].strip(" `"))[0] for row in rows.splitlines()]
+    assert len(set(kinds)) == len(kinds)
+    assert set(kinds) == {re.split(r"[: ]", kind)[0] for kind in re.findall(r"`([^`]+)`", values.SOURCES)}
