@@ -10,8 +10,8 @@ except ModuleNotFoundError as error:
     # an error in the log ends mitmproxy's start, and unlike an exception it comes without a traceback
     logging.getLogger("gatepass").error(  # noqa: TRY400
         "gatepass: mitmproxy's Python lacks the module `%s`\n"
-        "hint: install gatepass where mitmproxy is, for example `uv tool install gatepass`, "
-        "and run its `gatepass serve`",
+        "hint: install it beside mitmproxy, or install both: `uv tool install .` in a clone of Gatepass's repository, "
+        "then `gatepass serve`",
         error.name,
     )
     addons = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -17,12 +19,12 @@ import pytest
 from gatepass import shipped
 from gatepass.cli import gatepass
 from gatepass.rules import parser
-from harness import BIN, ROOT, call, clean_environment
+from harness import BIN, ROOT, SCRIPT, call, clean_environment
+from pages import PAGES, README, TEXT, blocks, links
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -35,11 +37,6 @@ def tracked() -> list[Path]:
         check=True,
     )
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def test_the_readmes_first_screen() -> None:
@@ -56,20 +53,17 @@ def test_the_readmes_first_screen() -> None:
 
 
 def test_the_readmes_commands_exist() -> None:
-    """Every command that the README names is there, and every command is named."""
+    """Every command has its line in the README's table, and the table has no other."""
     named = set(re.findall(r"^\| `gatepass (\w+)", README, re.MULTILINE))
-    context = click.Context(gatepass)
-    assert named == set(gatepass.list_commands(context))
-    for name in re.findall(r"gatepass (\w+)(?= |`|\n|\))", README):
-        assert name in named or name not in {"explain", "ca"}, name
+    assert named == set(gatepass.list_commands(click.Context(gatepass)))
 
 
-def test_the_readmes_rules_are_valid() -> None:
-    """Every rules file that the README shows is accepted."""
-    shown = blocks("yaml")
+def test_the_rules_that_are_shown_are_valid() -> None:
+    """Every rules file that a page shows is accepted."""
+    shown = list(blocks("yaml"))
     assert shown
-    for text in shown:
-        assert parser.parse(text, "README.md").rules
+    for page, text in shown:
+        assert parser.parse(text, page).rules
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])
@@ -98,6 +92,62 @@ def test_wheel(tmp_path: Path) -> None:
     result = call(command, env | {"HOME": str(tmp_path), "GH_TOKEN": "a"}, cwd=tmp_path)
     assert result.code == 0, result.output
     assert "github.com/*/releases/download/*" in result.output
+
+
+def test_sdist(tmp_path: Path) -> None:
+    """The sdist holds every page, and whatever the pages link to."""
+    call([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path], clean_environment(), cwd=ROOT)
+    (built,) = tmp_path.glob("*.tar.gz")
+    listed = call(["tar", "-tzf", built], clean_environment()).output.splitlines()
+    files = {PurePosixPath(*PurePosixPath(name).parts[1:]) for name in listed}
+    there = files.union(*(file.parents for file in files))
+    for page, text in PAGES.items():
+        assert PurePosixPath(page) in there, page
+        for link in links(text):
+            place = link.partition("#")[0]
+            if place and not link.startswith("https://"):
+                assert PurePosixPath(posixpath.normpath(PurePosixPath(page).parent / place)) in there, f"{page}: {link}"
+
+
+def test_the_home() -> None:
+    """All places that name the project's home name the same one."""
+    urls = PROJECT["project"]["urls"]
+    home = urls["Repository"]
+    assert {url for url in urls.values() if url != home and not url.startswith(f"{home}/")} == set()
+    named: dict[str, set[str]] = {}
+    for path in tracked():
+        if not path.is_relative_to(ROOT / "tests"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for owner in re.findall(r"github\.com/([\w-]+)/gatepass\b|\b([\w-]+)/gatepass(?:@|`)", text):
+                named.setdefault("".join(owner), set()).add(path.relative_to(ROOT).as_posix())
+    assert list(named) == [home.split("/")[-2]], named
+    assert named.popitem()[1] >= {"pyproject.toml", "docs/ci.md", "docs/clients.md"}
+
+
+def test_the_version_that_is_shown() -> None:
+    """Where a page names a version of the project, it is this one."""
+    assert set(re.findall(r"/gatepass@v([\w.]+)", TEXT)) == {PROJECT["project"]["version"]}
+
+
+def test_the_classifiers() -> None:
+    """The oldest Python among the classifiers is the one that is required, and the one that CI runs is among them."""
+    classifiers = PROJECT["project"]["classifiers"]
+    assert classifiers == sorted(classifiers)
+    versions = [int(found[1]) for text in classifiers if (found := re.fullmatch(r"Programming .* :: 3\.(\d+)", text))]
+    assert PROJECT["project"]["requires-python"] == f">=3.{min(versions)}"
+    pinned = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
+    assert f"Programming Language :: Python :: {pinned}" in classifiers
+
+
+def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
+    """The script ends mitmproxy's start with the module's name and what to do, and without a traceback."""
+    # as Python says it of a module that is not there
+    (tmp_path / "msgspec.py").write_text("raise ModuleNotFoundError(\"No module named 'msgspec'\", name='msgspec')\n")
+    env = clean_environment(HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
+    result = call([BIN / "mitmdump", "-s", SCRIPT, "--listen-port", "0"], env, cwd=tmp_path)
+    assert result.code != 0
+    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install it beside mitmproxy" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_script_path() -> None:

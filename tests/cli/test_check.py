@@ -21,6 +21,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, App, Fault, Repository, StandIn
 from gatepass.rules.parser import parse
 from gatepass.rules.yaml_source import RulesError
 from harness import GATEPASS, ROOT, call
+from pages import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -334,11 +335,9 @@ def test_the_schema_is_a_schema() -> None:
 
 
 def test_the_schema_accepts_what_gatepass_accepts() -> None:
-    """An editor does not complain of a good file: the repository's, the README's, and one with every key."""
+    """An editor does not complain of a good file: the repository's, those of the pages, and one with every key."""
     texts = [RULES, (ROOT / "rules.yaml").read_text(encoding="utf-8"), EVERY_KEY]
-    texts += re.findall(
-        r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
+    texts += [shown.text for shown in blocks("yaml")]
     for text in texts:
         assert parse(text)
         assert is_accepted(text), text

@@ -19,7 +19,7 @@ from gatepass.errors import GatepassError
 from gatepass.shell import environment, running, syntax, undo
 from gatepass.shell.running import Running
 from harness import BIN, Client, background, eventually
-from readme import README, block
+from pages import TEXT, block
 from shells import SHELLS, listening, parse, program, read_environment_file, session
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
     assert "cannot unset" in done.stderr
 
 
-# ------------------------------------------------------------------- the README
+# -------------------------------------------------------------------- the pages
 
 
 LINES: Final = {
@@ -280,8 +280,8 @@ LINES["zsh"] = LINES["bash"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_readmes_line_for_a_shell(shell: str, base: dict[str, str], server: Running) -> None:
-    """The line that the README has for a shell sets it up."""
+def test_the_line_that_is_shown_for_a_shell(shell: str, base: dict[str, str], server: Running) -> None:
+    """The line that the pages have for a shell sets it up."""
     show = "^env -0" if shell == "nushell" else "env -0"
     done = subprocess.run(
         [*program(shell), f"{LINES[shell]}; {show}"],
@@ -293,18 +293,17 @@ def test_the_readmes_line_for_a_shell(shell: str, base: dict[str, str], server: 
     assert parse(done.stdout).items() >= wanted(server, base).items()
 
 
-def test_the_readme_has_a_line_for_each_shell() -> None:
+def test_a_line_is_shown_for_each_shell() -> None:
     """No shell is left out."""
     assert set(LINES) == set(syntax.NAMES)
 
 
-def test_the_readmes_line_for_direnv(base: dict[str, str], server: Running, tmp_path: Path) -> None:
+def test_the_line_that_is_shown_for_direnv(base: dict[str, str], server: Running, tmp_path: Path) -> None:
     """The line for `.envrc` sets up what runs in that folder; direnv itself reads it where it is installed."""
-    match = re.search(r"\.envrc`\s+is\s+`([^`]+)`", README)
-    assert match
+    (line,) = re.findall(r"\.envrc`\s+is\s+`([^`]+)`", TEXT)
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / ".envrc").write_text(f"{match[1]}\n")
+    (folder / ".envrc").write_text(f"{line}\n")
     command = ["bash", "-c", ". ./.envrc; env -0"]
     if shutil.which("direnv"):
         subprocess.run(["direnv", "allow", folder], env=base, check=True)
@@ -313,7 +312,7 @@ def test_the_readmes_line_for_direnv(base: dict[str, str], server: Running, tmp_
     assert parse(done.stdout).items() >= wanted(server, base).items()
 
 
-def test_the_readmes_devcontainer(base: dict[str, str], server: Running, tmp_path: Path) -> None:
+def test_the_devcontainer_that_is_shown(base: dict[str, str], server: Running, tmp_path: Path) -> None:
     """It is JSON, its commands exist, and what it adds to .bashrc sets a shell up."""
     container = json.loads(block("json", "devcontainers"))
     assert container["remoteEnv"] == {"GH_TOKEN": "${localEnv:GH_TOKEN}"}
@@ -322,9 +321,9 @@ def test_the_readmes_devcontainer(base: dict[str, str], server: Running, tmp_pat
     for phase in ("postCreateCommand", "postStartCommand"):
         subprocess.run(["sh", "-n", "-c", container[phase]], check=True)
     # the installation is not what is tested here
-    subprocess.run(
-        ["sh", "-c", container["postCreateCommand"].replace("pip install gatepass", "true")], env=base, check=True
-    )
+    install, _, adds_to_bashrc = container["postCreateCommand"].partition(" && ")
+    assert re.fullmatch(r"pip install git\+https://[\w./-]+/gatepass", install)
+    subprocess.run(["sh", "-c", adds_to_bashrc], env=base, check=True)
     done = subprocess.run(
         ["bash", "-c", ". ~/.bashrc; env -0"], env=base, cwd=tmp_path, capture_output=True, check=True
     )

@@ -20,7 +20,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Token
 from gatepass.shell import environment
 from gatepass.trust import bundles
 from harness import BIN, DEADLINE, ROOT, UV, Client, clean_environment, eventually, strays
-from readme import block
+from pages import block
 from shells import read_environment_file
 
 if TYPE_CHECKING:
@@ -305,8 +305,8 @@ def test_the_metadata() -> None:
     assert ACTION["runs"]["using"] == "composite"
 
 
-def test_the_readmes_workflow() -> None:
-    """The README's workflow uses the action with inputs that it has, and gives those that it needs."""
+def test_the_workflow_that_is_shown() -> None:
+    """The workflow on the page uses the action with inputs that it has, and gives those that it needs."""
     (step,) = (step for step in yaml.safe_load(block("yml", "steps:"))["steps"] if "/gatepass@" in step.get("uses", ""))
     assert set(step["with"]) <= set(ACTION["inputs"])
     assert {name for name, spec in ACTION["inputs"].items() if spec["required"]} <= set(step["with"])

@@ -1,4 +1,4 @@
-"""The README's section on any other host: its rules and its commands, with real clients that hold no credential."""
+"""The section on any other host: its rules and its commands, with real clients that hold no credential."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gatepass.demo import package
-from harness import ROOT, SCRIPT, Client, Proxy, call, clean_environment, mitmdump
+from harness import SCRIPT, Client, Proxy, call, clean_environment, mitmdump
 from origin import Answer, Asked, Index, Origin, Trust, basic, guarded, index, origin
+from pages import section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ SECRETS = {
 WHEEL, LIBRARY = package.wheel("acme_tool", "1.0"), package.wheel("acme_lib", "1.0")
 ARCHIVE = b"an archive"
 
-SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Any other host\n")[2].partition("\n## ")[0]
+SECTION = section("Any other host")
 (RULES,) = re.findall(r"^```yaml\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
 (COMMANDS,) = re.findall(r"^```sh\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
 INDEX, STORE, GITLAB, BUILDS = COMMANDS.splitlines()
@@ -38,7 +39,7 @@ INDEX, STORE, GITLAB, BUILDS = COMMANDS.splitlines()
 
 @dataclass(frozen=True)
 class Services:
-    """What stands for the README's hosts."""
+    """What stands for the hosts of the page."""
 
     trust: Trust
     index: Index
@@ -47,7 +48,7 @@ class Services:
     builds: Origin
 
     def rewritten(self, text: str) -> str:
-        """The README's text with the hosts that are here."""
+        """The page's text with the hosts that are here."""
         for name, service in (
             ("packages", self.index),
             ("artifacts", self.store),

@@ -28,7 +28,8 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.shell import environment
 from gatepass.trust import certificates
-from harness import GATEPASS, ROOT, Result, clean_environment, strays
+from harness import GATEPASS, Result, clean_environment, strays
+from pages import TEXT
 from road import Road, road
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ CONTENT = bytes(range(256)) * 400
 WHEEL = "acme_tool-1.0-py3-none-any.whl"
 
 CLIENTS: dict[str, str] = {}
-"""The clients that are tested here, as the README names them, and what they are given their trust by."""
+"""The clients that are tested here, as the pages name them, and what they are given their trust by."""
 
 
 def client[T: Callable[..., None]](name: str, variable: str, *, slow: bool = False) -> Callable[[T], T]:
@@ -499,13 +500,12 @@ def test_gh(child: Child, url: str, repository: Repository, github: StandIn) -> 
     assert url
 
 
-# ---------------------------------------------------------------------- README
+# ---------------------------------------------------------------- the page
 
 
-def test_the_readmes_table() -> None:
-    """The README's table names the clients that are tested here, and no other, with what each is given."""
-    rows = re.search(r"^\| client \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert rows
-    cells = [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in rows[1].splitlines()]
+def test_the_table_of_clients() -> None:
+    """The table of clients names the clients that are tested here, and no other, with what each is given."""
+    (rows,) = re.findall(r"^\| client \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    cells = [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in rows.splitlines()]
     assert {name: variable for name, _, variable, _ in cells} == CLIENTS
     assert {*CLIENTS.values()} <= {*environment.NAMES, "WGETRC", "none"}

@@ -24,10 +24,7 @@ class Gatepass:
     name = "gatepass"
 
     def __init__(self) -> None:
-        life, detours = Life(), _no_detours()
+        life = Life()
+        detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
         self.addons = [life, Interception(life), Requests(life, detours), Responses(life.record, detours)]
-
-
-def _no_detours() -> Detours:
-    return WeakKeyDictionary()

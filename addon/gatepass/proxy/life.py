@@ -70,9 +70,7 @@ class Life:
 
     def _swap(self, rules: Rules | None) -> None:
         """Put these rules in force, with nothing learnt under them yet."""
-        old, record = self.state, self.record
-        options, told = ctx.options, (record.statistics, record.notice, record.secret)
-        self.state = None if rules is None else State(rules, options, *told)
+        old, self.state = self.state, None if rules is None else State(rules, ctx.options, self.record)
         if old is not None:
             task = asyncio.get_running_loop().create_task(old.close())
             self._closing.add(task)

@@ -16,37 +16,25 @@ from gatepass.proxy import upstream
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mitmproxy.options import Options
 
-    from gatepass.github.statistics import Statistics
+    from gatepass.proxy.record import Record
     from gatepass.rules.model import Rules
-    from gatepass.secret import Secret
 
 
 class State:
     """What a request is decided by, and asked with. Clients of the network are made when they are first needed.
 
-    `options` are mitmproxy's; `notice` is told what its users should know, `seen` each secret that a credential has.
+    `options` are mitmproxy's; `record` is told what is done, and what users should know.
 
     Raises:
         GatepassError: from what is made late, when a file of CAs has gone since the start.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        options: Options,
-        statistics: Statistics,
-        notice: Callable[[str], None],
-        seen: Callable[[str, Secret], None],
-    ) -> None:
+    def __init__(self, rules: Rules, options: Options, record: Record) -> None:
         self.rules = rules
         self._options = options
-        self._statistics = statistics
-        self._notice = notice
-        self._seen = seen
+        self._record = record
 
     @cached_property
     def _github(self) -> GitHub:
@@ -56,12 +44,12 @@ class State:
             upstream.trust_name(self._options),
             # as any client of the upstream proxy would, the addon's own calls heed NO_PROXY
             lambda host: inherited.exempting(os.environ, host) is not None,
-            self._statistics,
+            self._record.statistics,
         )
 
     @cached_property
     def credentials(self) -> Credentials:
-        return Credentials(os.environ, self._github, notice=self._notice, seen=self._seen)
+        return Credentials(os.environ, self._github, notice=self._record.notice, seen=self._record.secret)
 
     @cached_property
     def resolver(self) -> Resolver:
