@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # What ends a command in a shell's line, or begins the arguments of another program.
 _END = re.compile(r"""[|;&<>()"'`#]|\s--(?=\s|$)|\bgatepass\s""")
-# mitmproxy's, as the pages name it alone; every other option that stands alone is one of ours.
+# mitmproxy's, as the pages name them alone; every other option that stands alone is one of ours.
 _FOREIGN = {"--mode", "--set"}
 
 
@@ -108,6 +109,14 @@ def test_an_option_that_stands_alone() -> None:
     }
     assert alone
     assert sorted(each for each in alone if each[1].partition("=")[0] not in known) == []
+
+
+def test_tasks() -> None:
+    """Every task that a page runs by `poe` is there."""
+    tasks = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["poe"]["tasks"]
+    named = {name for text in PAGES.values() for line in code(text) for name in re.findall(r"\bpoe (\w+)", line)}
+    assert "check" in named
+    assert named <= set(tasks)
 
 
 def test_the_addons_options(tmp_path: Path) -> None:
