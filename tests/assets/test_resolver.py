@@ -1,0 +1,465 @@
+"""From a decision to the asset: what it costs, how long it is remembered, and who profits. Before the stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gatepass.assets.resolver import Resolver, Source
+from gatepass.credentials.store import Credentials
+from gatepass.decision import Resolve
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, StandIn, Token
+from gatepass.forge.hosts import Host
+from gatepass.forge.urls import AssetRef
+from gatepass.forge.urls import Repository as Name
+from gatepass.problems import Problem, Unresolvable
+from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
+from gatepass.rules.shape import CacheEntry
+from gatepass.rules.values import Pattern
+from gatepass.sources import Env
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gatepass.forge.hosts import Forge
+    from gatepass.github.client import GitHub
+
+MINE = Credential("mine", (Env("MINE"),), frozenset())
+OTHER = Credential("other", (Env("OTHER"),), frozenset())
+OTHERS_TOKEN = "ghp_OtherOtherOtherOtherOtherOtherOther0000"
+LIFETIMES = CacheEntry(latest=60, tags=200, missing=10, visibility=600)
+CONTENT = bytes(range(256))
+
+
+@dataclass
+class Asking:
+    """Who asks for assets of the stand-in; both have the same clock."""
+
+    standin: StandIn
+    forge: Forge
+    api: GitHub
+    now: float = 0
+    environ: dict[str, str] = field(default_factory=lambda: {"MINE": DEFAULT_TOKEN, "OTHER": OTHERS_TOKEN})
+
+    def __post_init__(self) -> None:
+        self.now = self.standin.clock()
+        self.standin.clock = self.clock
+        self.credentials = Credentials(self.environ, self.api, self.clock, lambda _: None)
+        rules = Rules("", (self.forge,), (), (), LIFETIMES)
+        self.resolver = Resolver(self.credentials, self.api, rules, self.clock)
+
+    def clock(self) -> float:
+        return self.now
+
+    def request(self, ref: AssetRef, credentials: tuple[Credential, ...], *, anonymous_first: bool) -> Resolve:
+        rule = Rule("", Pattern(self.forge.web, "/*"), ResolveRelease(self.forge, anonymous_first), credentials)
+        return Resolve(rule, self.forge, anonymous_first, credentials, ref)
+
+    async def maybe(
+        self,
+        name: str = "one.bin",
+        *credentials: Credential,
+        tag: str | None = "v1.0",
+        repository: str = "tool",
+        anonymous_first: bool = False,
+    ) -> Source | None:
+        ref = AssetRef(Name("acme", repository), tag, name)
+        return await self.resolver.resolve(self.request(ref, credentials or (MINE,), anonymous_first=anonymous_first))
+
+    async def __call__(self, name: str = "one.bin", *credentials: Credential, tag: str | None = "v1.0") -> Source:
+        source = await self.maybe(name, *credentials, tag=tag)
+        assert source is not None
+        return source
+
+    async def problem(self, name: str = "one.bin", *credentials: Credential, tag: str | None = "v1.0") -> Problem:
+        with pytest.raises(Unresolvable) as caught:
+            await self(name, *credentials, tag=tag)
+        return caught.value.problem
+
+    def cost(self) -> list[str]:
+        """What was asked for since this was called the last time, by the role of who was asked."""
+        asked = [f"{call.role} {call.status}" for call in self.standin.calls()]
+        self.standin.forget()
+        return asked
+
+
+@pytest.fixture
+async def asking(github: StandIn, forge: Forge, api: GitHub) -> AsyncIterator[Asking]:
+    asking = Asking(github, forge, api)
+    yield asking
+    asking.credentials.close()
+
+
+@pytest.fixture
+def tool(github: StandIn) -> Repository:
+    """`acme/tool`, private, whose release `v1.0` holds `one.bin` and `two.bin`; another's token may not see it."""
+    tool = Repository("acme", "tool", releases=[Release("v1.0", [Asset("one.bin", CONTENT), Asset("two.bin", b"2")])])
+    github.repositories.append(tool)
+    github.tokens.append(Token(OTHERS_TOKEN, repositories=set()))
+    return tool
+
+
+# ------------------------------------------------------------------ what it costs
+
+
+async def test_the_first_time(asking: Asking, tool: Repository) -> None:
+    """An asset costs two calls: its release, and its signed URL, which leads to the asset's host."""
+    source = await asking()
+    assert asking.cost() == ["api 200", "api 302"]
+    assert source.signed is not None
+    assert source.host == Host.parse(asking.standin.asset_host)
+    assert source.asset is not None
+    assert source.asset.id == tool.releases[0].assets[0].id
+    assert (source.credential, source.reused, source.notices) == ("mine", False, ())
+
+
+@pytest.mark.usefixtures("tool")
+async def test_the_next_times(asking: Asking) -> None:
+    """The same asset costs nothing, and another of the same release its signed URL alone."""
+    first = await asking()
+    asking.cost()
+    again = await asking()
+    assert replace(again, secret=first.secret) == replace(first, reused=True)
+    assert asking.cost() == []
+    await asking("two.bin")
+    assert asking.cost() == ["api 302"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_many_at_once(asking: Asking) -> None:
+    """However many want an asset at once, it is asked for once; who gives up takes it from nobody."""
+    asking.standin.latency = 0.05
+    impatient = asyncio.ensure_future(asking())
+    others = [asyncio.ensure_future(asking()) for _ in range(50)]
+    await asyncio.sleep(0.02)
+    impatient.cancel()
+    sources = await asyncio.gather(*others)
+    assert len({source.signed.url for source in sources if source.signed}) == 1
+    assert asking.cost() == ["api 200", "api 302"]
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+
+
+async def test_pages_are_read_once(asking: Asking, tool: Repository) -> None:
+    """An asset beyond those that a release's answer holds is looked for page by page, and the pages are remembered."""
+    tool.releases[0].assets[:] = [Asset(f"{number}.bin", b"") for number in range(150)]
+    asking.standin.embedded_assets = 10
+    await asking("120.bin")
+    assert asking.cost() == ["api 200", "api 200", "api 200", "api 302"]
+    await asking("149.bin")
+    await asking("60.bin")
+    assert asking.cost() == ["api 302", "api 302"]
+    assert (await asking.problem("150.bin")).kind == "asset-not-found"
+    # the release is asked for whether it changed, and the pages, which were just read, are not
+    assert asking.cost() == ["api 304"]
+
+
+# ----------------------------------------------------------------- how long it holds
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_signed_url_is_handed_out_while_it_lives(asking: Asking) -> None:
+    """Half a minute before its end a signed URL is replaced: by one call, for the release is known for longer."""
+    asking.standin.signed_lifetime = 100
+    first = await asking()
+    asking.cost()
+    asking.now += 69
+    assert (await asking()).signed == first.signed
+    asking.now += 2
+    assert (await asking()).signed != first.signed
+    assert asking.cost() == ["api 302"]
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize(("tag", "lifetime"), [("v1.0", LIFETIMES.tags), (None, LIFETIMES.latest)])
+async def test_a_release_is_what_it_was_for_a_while(asking: Asking, tag: str | None, lifetime: int) -> None:
+    """For its lifetime a release is not asked for; after it, whether it changed, which is free."""
+    asking.standin.signed_lifetime = 31
+    await asking(tag=tag)
+    asking.cost()
+    asking.now += lifetime - 1
+    await asking(tag=tag)
+    assert asking.cost() == ["api 302"]
+    asking.now += 2
+    used = asking.standin.tokens[0].used
+    await asking(tag=tag)
+    assert asking.cost() == ["api 304", "api 302"]
+    assert asking.standin.tokens[0].used == used + 1
+
+
+async def test_what_is_missing_is_not_asked_for_again_at_once(asking: Asking, tool: Repository) -> None:
+    """What could not be had stays so for a moment, however often it is asked for; then it may be there."""
+    for _ in range(5):
+        problem = await asking.problem("three.bin")
+        assert (problem.kind, problem.status) == ("asset-not-found", 404)
+    assert len(asking.cost()) <= 2
+    tool.releases[0].assets.append(Asset("three.bin", b"3"))
+    asking.now += LIFETIMES.missing + 1
+    assert (await asking("three.bin")).asset is not None
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_fault_is_not_remembered(asking: Asking) -> None:
+    """What the network or the forge did wrong may be over at once: the next who asks asks anew."""
+    asking.standin.faults.append(Fault("api", status=500))
+    assert (await asking.problem()).kind == "upstream-failed"
+    assert await asking()
+
+
+async def test_an_asset_that_was_replaced(asking: Asking, tool: Repository) -> None:
+    """An asset that was uploaded anew, under another id, is found: the release is read again when the old is gone."""
+    asking.standin.signed_lifetime = 31
+    old = await asking()
+    tool.releases[0].assets[0] = Asset("one.bin", b"new")
+    asking.now += 2
+    asking.cost()
+    new = await asking()
+    assert asking.cost() == ["api 404", "api 200", "api 302"]
+    assert new.version != old.version
+    assert new.asset is not None
+    assert new.asset.size == 3
+
+
+# ------------------------------------------------------------------------ forgotten
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_refused_url_is_forgotten(asking: Asking) -> None:
+    """A URL that was refused is handed out no more; one that has taken its place meanwhile stays."""
+    first = await asking()
+    asking.resolver.forget(first)
+    asking.now += 1
+    second = await asking()
+    assert second.signed != first.signed
+    asking.resolver.forget(first)
+    asking.now += 1
+    assert (await asking()).signed == second.signed
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_url_that_was_seen_is_learnt(asking: Asking) -> None:
+    """A signed URL that passed by is handed out from then on, for as long as it says."""
+    first = await asking()
+    asking.now += 10
+    assert first.secret is not None
+    seen = await asking.api.sign(asking.forge, first.api_url, first.secret)
+    assert seen is not None
+    assert seen != first.signed
+    asking.resolver.learn(first, seen)
+    asking.cost()
+    assert (await asking()).signed == seen
+    assert asking.cost() == []
+
+
+# --------------------------------------------------------------------------- bytes
+
+
+@pytest.mark.usefixtures("tool")
+async def test_the_first_byte(asking: Asking) -> None:
+    """The first byte, which tells of the whole, is fetched once for all who ask, until the asset is another."""
+    source = await asking()
+    asking.cost()
+    parts = await asyncio.gather(*(asking.resolver.first_byte(source) for _ in range(20)))
+    assert {(part.status, part.content, part.headers["content-range"]) for part in parts} == {
+        (206, CONTENT[:1], "bytes 0-0/256")
+    }
+    assert asking.cost() == ["asset 206"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_part_is_remembered(asking: Asking) -> None:
+    """The same part of the same asset is fetched once; another part, or the same of another asset, is another."""
+    one, two = await asking(), await asking("two.bin")
+    asking.cost()
+    for source, wanted, expected in (
+        (one, "bytes=-6", CONTENT[-6:]),
+        (one, "bytes=-6", CONTENT[-6:]),
+        (one, "bytes=0-5", CONTENT[:6]),
+        (two, "bytes=-6", b"2"),
+    ):
+        part = await asking.resolver.excerpt(source, {"range": wanted}, 100)
+        assert (part.status, part.content) == (206, expected)
+    assert asking.cost() == ["asset 206"] * 3
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_url_that_was_revoked_is_renewed(asking: Asking) -> None:
+    """A URL that was handed out before and is refused now is asked for anew; of one that is new the refusal is told."""
+    fresh = await asking()
+    reused = await asking()
+    asking.standin.expire_signed_urls()
+    asking.cost()
+    assert (await asking.resolver.excerpt(fresh, {"range": "bytes=0-1"}, 2)).status == 403
+    assert asking.cost() == ["asset 403"]
+    part = await asking.resolver.excerpt(reused, {"range": "bytes=0-1"}, 2)
+    assert (part.status, part.content) == (206, CONTENT[:2])
+    assert asking.cost() == ["asset 403", "api 302", "asset 206"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_forge_that_streams(asking: Asking) -> None:
+    """Where the forge sends the bytes itself they come from the API, with the secret; that is remembered like a URL."""
+    asking.standin.stream_assets = asking.standin.stream_ranges = True
+    source = await asking()
+    assert source.signed is None
+    assert source.host == asking.forge.api_host
+    assert (await asking.resolver.first_byte(source)).content == CONTENT[:1]
+    asking.cost()
+    await asking()
+    assert asking.cost() == []
+
+
+# -------------------------------------------------------------------------- public
+
+
+async def test_what_anybody_may_have(asking: Asking, tool: Repository) -> None:
+    """A public asset is found on the web host: no call to the API, no credential asked for, and remembered as any."""
+    tool.private = False
+    asking.environ.clear()
+    source = await asking.maybe(anonymous_first=True)
+    assert source is not None
+    assert (source.secret, source.credential, source.asset) == (None, "", None)
+    assert asking.cost() == ["web 302"]
+    await asking.maybe(anonymous_first=True)
+    assert asking.cost() == []
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_private_repository_is_asked_about_once(asking: Asking) -> None:
+    """That a repository is private is known from then on, for all its assets, until that may have changed."""
+    await asking.maybe(anonymous_first=True)
+    assert asking.cost() == ["web 404", "api 200", "api 302"]
+    await asking.maybe("two.bin", anonymous_first=True)
+    assert asking.cost() == ["api 302"]
+    asking.now += LIFETIMES.visibility + 1
+    await asking.maybe(anonymous_first=True)
+    assert asking.cost()[0] == "web 404"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_an_unclear_web_host(asking: Asking) -> None:
+    """Where the web host does not say whether an asset is public, no credential is used: the request is to pass."""
+    asking.standin.faults.append(Fault("web", status=500))
+    assert await asking.maybe(anonymous_first=True) is None
+    assert asking.cost() == ["web 500"]
+
+
+# --------------------------------------------------------------------- credentials
+
+
+@pytest.mark.usefixtures("tool")
+async def test_no_credential_profits_from_another(asking: Asking) -> None:
+    """What one credential may see is nothing to another: not the signed URL, nor that the asset is there."""
+    await asking("one.bin", MINE)
+    asking.cost()
+    assert (await asking.problem("one.bin", OTHER)).status == 404
+    assert asking.cost()[0] == "api 404"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_the_first_that_may_see_it(asking: Asking) -> None:
+    """Of several credentials the first is used that may see the repository, and goes first for all its assets then."""
+    source = await asking("one.bin", OTHER, MINE)
+    assert source.credential == "mine"
+    assert asking.cost() == ["api 404", "api 200", "api 302"]
+    asking.now += LIFETIMES.missing + 1
+    assert (await asking("two.bin", OTHER, MINE)).credential == "mine"
+    assert asking.cost() == ["api 302"]
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize("order", list(itertools.permutations([MINE, OTHER])), ids=["mine-other", "other-mine"])
+async def test_an_asset_that_is_not_there_ends_the_search(asking: Asking, order: tuple[Credential, ...]) -> None:
+    """Who sees the repository knows what is in it: no other credential is asked for an asset that it lacks."""
+    problem = await asking.problem("three.bin", *order)
+    assert problem.kind == "asset-not-found"
+    # the release, and the list of all its assets
+    seen = ["api 200", "api 200"]
+    assert asking.cost() == (seen if order[0] is MINE else ["api 404", *seen])
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_bad_credential_is_tried_once(asking: Asking) -> None:
+    """A token that the forge does not accept is not tried for one asset after another: that is what locks out."""
+    asking.environ["MINE"] = "ghp_mistyped"
+    for name, tag in (("one.bin", "v1.0"), ("two.bin", "v1.0"), ("one.bin", "v2.0"), ("one.bin", None)):
+        assert (await asking.problem(name, tag=tag)).kind == "bad-credential"
+    assert asking.cost() == ["api 401"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_spent_budget_is_asked_no_more(asking: Asking) -> None:
+    """A budget that is used up is so for every asset: the wait is told, and within it nothing is asked."""
+    token = asking.standin.tokens[0]
+    token.used, token.reset = token.limit, int(asking.now) + 1000
+    for tag in ("v1.0", "v2.0", None):
+        problem = await asking.problem(tag=tag)
+        assert problem.kind == "rate-limited"
+        assert problem.retry_after is not None
+    assert asking.cost() == ["api 403"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_no_credential_at_all(asking: Asking) -> None:
+    """Without a value for the credential nothing is asked of the forge, and where it was looked for is told."""
+    asking.environ.clear()
+    problem = await asking.problem()
+    assert problem.kind == "no-credential"
+    assert "`env:MINE` is not set" in problem.detail
+    assert asking.cost() == []
+
+
+# ------------------------------------------------------------------------- notices
+
+
+async def test_what_its_user_should_know(asking: Asking, tool: Repository) -> None:
+    """That a repository has another name, and that a token ends within the week, is told beside what works."""
+    tool.rename("acme/instrument")
+    asking.standin.tokens[0].expires = datetime.fromtimestamp(asking.now + 6 * 86_400, UTC)
+    named, ending = (await asking()).notices
+    assert "acme/tool is now acme/instrument" in named
+    assert f"expires on {asking.standin.tokens[0].expires:%Y-%m-%d}" in ending
+    assert DEFAULT_TOKEN not in named + ending
+
+
+@pytest.mark.usefixtures("tool")
+async def test_what_need_not_be_known(asking: Asking) -> None:
+    """A token that lives for longer than a week is no news."""
+    asking.standin.tokens[0].expires = datetime.fromtimestamp(asking.now + 8 * 86_400, UTC)
+    assert (await asking()).notices == ()
+
+
+async def test_a_token_that_came_to_its_end(asking: Asking, tool: Repository) -> None:
+    """A token whose end was told, and that is refused after it, is called expired, and not mistyped."""
+    end = datetime.fromtimestamp(int(asking.now) + 100, UTC)
+    asking.standin.tokens[0].expires = end
+    await asking()
+    tool.releases.append(Release("v2.0", [Asset("one.bin", b"")]))
+    asking.now += 200
+    problem = await asking.problem(tag="v2.0")
+    assert problem.kind == "expired-credential"
+    assert problem.members["credential-source"] == "env:MINE"
+
+
+# ------------------------------------------------------------------- not to be found
+
+
+@pytest.mark.usefixtures("tool")
+async def test_why_it_was_not_found(asking: Asking) -> None:
+    """Behind a 404 a few more questions find the reason, and are asked once for all who meet it."""
+    for _ in range(3):
+        problem = await asking.problem(tag="v1.1")
+        assert problem.kind == "tag-not-found"
+        assert "did you mean `v1.0`" in problem.hint
+    assert asking.cost() == ["api 404", "api 200", "api 200"]
+
+
+async def test_an_upload_that_was_not_finished(asking: Asking, tool: Repository) -> None:
+    """An asset whose upload was broken off is told as such, and not as one that is not there."""
+    tool.releases[0].assets.append(Asset("three.bin", b"3", state="starter"))
+    assert (await asking.problem("three.bin")).kind == "asset-not-uploaded"
