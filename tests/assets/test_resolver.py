@@ -17,7 +17,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Reposito
 from gatepass.forge.hosts import Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
-from gatepass.problems import Problem, Unresolvable
+from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern
