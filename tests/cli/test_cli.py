@@ -1,116 +1,14 @@
-"""`gatepass run`, `serve` and `script`, as a user starts them."""
+"""`gatepass run` and `serve`, when they do not start: each mistake is told before there is a proxy."""
 
 from __future__ import annotations
 
 import re
-import signal
-import socket
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
-
 if TYPE_CHECKING:
-    import subprocess
-
-    from gatepass.demo.standin import StandIn
     from harness import Shell
-
-
-def silent(done: subprocess.CompletedProcess[bytes]) -> bool:
-    return done.stdout == b"" and done.stderr == b""
-
-
-# ----------------------------------------------------------------------- run
-
-
-@pytest.mark.parametrize("code", [0, 3])
-def test_run_passes_the_exit_code_on(shell: Shell, code: int) -> None:
-    """The exit code is the command's, and Gatepass itself prints nothing."""
-    done = shell.run("sh", "-c", f"exit {code}")
-    assert done.returncode == code
-    assert silent(done)
-
-
-def test_run_leaves_streams_alone(shell: Shell) -> None:
-    """Standard input, output and error are the command's own, byte for byte."""
-    every = bytes(range(256)) * 1000
-    done = shell.run("sh", "-c", "cat; echo oops >&2", stdin=every)
-    assert (done.returncode, done.stdout, done.stderr) == (0, every, b"oops\n")
-
-
-def test_run_passes_options_on(shell: Shell) -> None:
-    """What stands behind the command is the command's."""
-    assert shell.run("echo", "--rules", "--help", "--", "-x").stdout == b"--rules --help -- -x\n"
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1"])
-def test_run_passes_signals_on(shell: Shell, name: str) -> None:
-    """A signal to Gatepass reaches the command, which may make of it what it likes."""
-    program = (
-        "import signal, sys\n"
-        f"signal.signal(signal.{name}, lambda *_: (print('got it', flush=True), sys.exit(5)))\n"
-        "print('ready', flush=True)\n"
-        "while True: signal.pause()\n"
-    )
-    command = (GATEPASS, "run", "--rules", shell.rules, "--", sys.executable, "-c", program)
-    with background(command, shell.env, shell.home) as running:
-        running.wait_for("ready")
-        running.process.send_signal(signal.Signals[name])
-        running.wait_for("got it")
-        assert running.process.wait(60) == 5
-
-
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])
-def test_run_dies_as_the_command_died(shell: Shell, name: str) -> None:
-    """A command that a signal killed looks to the shell as if it had been run without Gatepass."""
-    done = shell.run("sh", "-c", f"kill -{name.removeprefix('SIG')} $$")
-    assert done.returncode == -signal.Signals[name]
-    assert silent(done)
-
-
-@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/hostname", 126)])
-def test_run_without_a_command_to_run(shell: Shell, command: str, code: int) -> None:
-    """A command that cannot be run gives what a shell gives: 127, 126, and why."""
-    done = shell.run(command)
-    assert done.returncode == code
-    assert f"`{command}`" in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
-
-
-def test_run_installs(shell: Shell, wheel_url: str) -> None:
-    """The main job: `gatepass run -- uv pip install URL`."""
-    done = shell.run("uv", "pip", "install", "--target", "site", f"acme-tool @ {wheel_url}")
-    assert done.returncode == 0, done.stderr.decode()
-    assert (shell.home / "site" / "acme_tool.py").exists()
-    assert b"gatepass" not in done.stdout + done.stderr
-
-
-def test_run_tells_why_it_failed(shell: Shell, wheel_url: str, github: StandIn) -> None:
-    """When the command fails, what the proxy had to say follows; no secret is in it."""
-    github.tokens.clear()
-    done = shell.run("curl", "-sSf", wheel_url)
-    assert done.returncode == 22
-    assert b"bad credential" in done.stderr
-    assert b"hint: " in done.stderr
-    assert DEFAULT_TOKEN.encode() not in done.stdout + done.stderr
-
-
-def test_run_leaves_nothing_behind(shell: Shell) -> None:
-    """The folder of the proxy's CA key goes with the command, and no one else could read the key."""
-    done = shell.run(
-        "sh", "-c", 'dirname "$SSL_CERT_FILE"; stat -c "%n %a" "$(dirname "$SSL_CERT_FILE")"/mitmproxy-ca.pem'
-    )
-    folder, key = done.stdout.decode().splitlines()
-    assert key.endswith("mitmproxy-ca.pem 600")
-    assert not Path(folder).exists()
-
-
-# ------------------------------------------------------------ errors in common
 
 
 @pytest.mark.parametrize(
@@ -134,50 +32,6 @@ def test_missing_rules(shell: Shell, command: tuple[str, ...]) -> None:
     assert b"none.yaml: expected a rules file" in done.stderr
 
 
-# --------------------------------------------------------------------- serve
-
-
-def exports(output: str) -> dict[str, str]:
-    """The variables that `serve` tells a client to set."""
-    return dict(re.findall(r"^export (\w+)=(\S+)$", output, re.MULTILINE))
-
-
-def test_serve(shell: Shell, wheel_url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """`serve` prints two lines to export, and they are all that a client needs."""
-    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
-    with background(command, shell.env, shell.home) as running:
-        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
-        variables = exports(running.output)
-        assert list(variables) == ["HTTPS_PROXY", "SSL_CERT_FILE"]
-        client = Client(tmp_path_factory.mktemp("client"), variables)
-        result = client.uv("pip", "install", "--target", "site", f"acme-tool @ {wheel_url}")
-        assert result.code == 0, result.output
-        assert client.fetch(wheel_url, "-L").status == 200
-    assert DEFAULT_TOKEN not in running.output
-
-
-def test_serve_passes_options_on(shell: Shell, wheel_url: str) -> None:
-    """What stands behind `--` is mitmdump's: here a flow file, and a filter of flows."""
-    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0", "--", "-w", "flows", "~m HEAD")
-    with background(command, shell.env, shell.home) as running:
-        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
-        client = Client(shell.home, exports(running.output))
-        assert client.fetch(wheel_url).status == 302
-        assert (shell.home / "flows").read_bytes() == b""
-        assert client.fetch(wheel_url, "-I").status == 200
-    assert b"acme_tool" in (shell.home / "flows").read_bytes()
-
-
-def test_serve_with_an_upstream_ca(shell: Shell, github: StandIn, wheel_url: str) -> None:
-    """mitmdump's option for upstream trust wins over what the shell trusts."""
-    env = {name: value for name, value in shell.env.items() if name != "SSL_CERT_FILE"}
-    trusted = f"ssl_verify_upstream_trusted_ca={github.ca_file}"
-    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0", "--", "--set", trusted)
-    with background(command, env, shell.home) as running:
-        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
-        assert Client(shell.home, exports(running.output)).fetch(wheel_url).status == 302
-
-
 @pytest.mark.parametrize("address", ["8080", "localhost:http", "127.0.0.1:99999", "127.0.0.1:", "[::1:8080"])
 def test_serve_on_a_wrong_address(shell: Shell, address: str) -> None:
     """An address that is none is an error with an example."""
@@ -194,26 +48,3 @@ def test_serve_in_a_mode_of_addresses(shell: Shell, options: tuple[str, ...]) ->
     assert done.returncode == 1
     assert b"error: --mode: expected one in which clients tell the server by its name" in done.stderr
     assert b"hint: " in done.stderr
-
-
-def test_serve_on_a_port_in_use(shell: Shell) -> None:
-    """A port that another program has is an error that names it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = shell.gatepass("serve", "--rules", shell.rules, "--listen", f"127.0.0.1:{port}")
-    said = (done.stdout + done.stderr).decode()
-    assert done.returncode != 0
-    assert str(port) in said
-    assert "in use" in said
-    assert "Traceback" not in said
-    assert "export" not in said
-
-
-# -------------------------------------------------------------------- script
-
-
-def test_script(shell: Shell, github: StandIn, wheel_url: str) -> None:
-    """`mitmdump -s "$(gatepass script)"` is the proxy."""
-    script = Path(call([GATEPASS, "script"], clean_environment()).output.strip())
-    with mitmdump(shell.home, shell.rules, github.ca_file, script=script, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
-        assert Client(shell.home, proxy.variables()).fetch(wheel_url).status == 302

@@ -1,4 +1,4 @@
-"""`gatepass run` beside everything else on a machine: other users, terminals, proxies, and runs of its own."""
+"""`gatepass run`, and beside it everything else on a machine: other users, terminals, proxies, and runs of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.forge.hosts import GITHUB
 from gatepass.shell import environment
 from harness import GATEPASS, Client, Shell, background, connections
@@ -57,6 +58,95 @@ def staying(shell: Shell) -> AbstractContextManager[Running]:
 
 def proxy_of(running: Running) -> SplitResult:
     return urlsplit(running.wait_for(r"proxy=(\S+)")[1])
+
+
+# ----------------------------------------------------------------- the command
+
+
+def silent(done: subprocess.CompletedProcess[bytes]) -> bool:
+    return done.stdout == b"" and done.stderr == b""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_run_passes_the_exit_code_on(shell: Shell, code: int) -> None:
+    """The exit code is the command's, and Gatepass itself prints nothing."""
+    done = shell.run("sh", "-c", f"exit {code}")
+    assert done.returncode == code
+    assert silent(done)
+
+
+def test_run_leaves_streams_alone(shell: Shell) -> None:
+    """Standard input, output and error are the command's own, byte for byte."""
+    every = bytes(range(256)) * 1000
+    done = shell.run("sh", "-c", "cat; echo oops >&2", stdin=every)
+    assert (done.returncode, done.stdout, done.stderr) == (0, every, b"oops\n")
+
+
+def test_run_passes_options_on(shell: Shell) -> None:
+    """What stands behind the command is the command's."""
+    assert shell.run("echo", "--rules", "--help", "--", "-x").stdout == b"--rules --help -- -x\n"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1"])
+def test_run_passes_signals_on(shell: Shell, name: str) -> None:
+    """A signal to Gatepass reaches the command, which may make of it what it likes."""
+    program = (
+        "import signal, sys\n"
+        f"signal.signal(signal.{name}, lambda *_: (print('got it', flush=True), sys.exit(5)))\n"
+        "print('ready', flush=True)\n"
+        "while True: signal.pause()\n"
+    )
+    command = (GATEPASS, "run", "--rules", shell.rules, "--", sys.executable, "-c", program)
+    with background(command, shell.env, shell.home) as running:
+        running.wait_for("ready")
+        running.process.send_signal(signal.Signals[name])
+        running.wait_for("got it")
+        assert running.process.wait(60) == 5
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])
+def test_run_dies_as_the_command_died(shell: Shell, name: str) -> None:
+    """A command that a signal killed looks to the shell as if it had been run without Gatepass."""
+    done = shell.run("sh", "-c", f"kill -{name.removeprefix('SIG')} $$")
+    assert done.returncode == -signal.Signals[name]
+    assert silent(done)
+
+
+@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/hostname", 126)])
+def test_run_without_a_command_to_run(shell: Shell, command: str, code: int) -> None:
+    """A command that cannot be run gives what a shell gives: 127, 126, and why."""
+    done = shell.run(command)
+    assert done.returncode == code
+    assert f"`{command}`" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_run_installs(shell: Shell, wheel_url: str) -> None:
+    """The main job: `gatepass run -- uv pip install URL`."""
+    done = shell.run("uv", "pip", "install", "--target", "site", f"acme-tool @ {wheel_url}")
+    assert done.returncode == 0, done.stderr.decode()
+    assert (shell.home / "site" / "acme_tool.py").exists()
+    assert b"gatepass" not in done.stdout + done.stderr
+
+
+def test_run_tells_why_it_failed(shell: Shell, wheel_url: str, github: StandIn) -> None:
+    """When the command fails, what the proxy had to say follows; no secret is in it."""
+    github.tokens.clear()
+    done = shell.run("curl", "-sSf", wheel_url)
+    assert done.returncode == 22
+    assert b"bad credential" in done.stderr
+    assert b"hint: " in done.stderr
+    assert DEFAULT_TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_run_leaves_nothing_behind(shell: Shell) -> None:
+    """The folder of the proxy's CA key goes with the command, and no one else could read the key."""
+    done = shell.run(
+        "sh", "-c", 'dirname "$SSL_CERT_FILE"; stat -c "%n %a" "$(dirname "$SSL_CERT_FILE")"/mitmproxy-ca.pem'
+    )
+    folder, key = done.stdout.decode().splitlines()
+    assert key.endswith("mitmproxy-ca.pem 600")
+    assert not Path(folder).exists()
 
 
 # ---------------------------------------------------------------- other users
