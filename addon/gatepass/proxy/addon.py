@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from mitmproxy import ctx
+
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
+from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
@@ -27,4 +31,15 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
-        self.addons = [life, Interception(life), Requests(life, detours), Responses(life.record, detours)]
+        verified = Verified()
+        self._last = Last(life.record, detours)
+        self.addons = [
+            life, Interception(life), verified, Requests(life, detours, verified), Responses(life.record, detours),
+        ]  # fmt: skip
+
+    def running(self) -> None:
+        ctx.master.addons.add(self._last)
+
+    def done(self) -> None:
+        if ctx.master.addons.get(self._last.name) is self._last:
+            ctx.master.addons.remove(self._last)
