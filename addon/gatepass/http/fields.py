@@ -23,6 +23,11 @@ def folded(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+def harmless(value: bytes) -> bytes:
+    """A field's value in which nothing ends the line: RFC 9110, section 5.5, has a space in its place."""
+    return _BREAK.sub(b" ", value).strip()
+
+
 def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
     """What goes on of a request's fields when `ours` are to be set on it, and Host.
 
@@ -43,8 +48,7 @@ def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
                 # any other protocol makes a tunnel (RFC 9110, section 7.8), and HTTP/2 in it has responses again
                 kept = [b"websocket"] if websocket else []
             case _:
-                # RFC 9110, section 5.5, and RFC 9112, section 5.2: a space in its place, or no request
-                yield name, _BREAK.sub(b" ", value).strip()
+                yield name, harmless(value)  # RFC 9112, section 5.2: or no request
                 continue
         if kept:
             yield name, b", ".join(kept)
