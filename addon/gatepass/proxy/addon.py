@@ -14,12 +14,14 @@ from mitmproxy import ctx
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
+from gatepass.proxy.listeners import Listeners
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
 
 
 class Gatepass:
@@ -31,11 +33,17 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
+        hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        self._last = Last(life.record, detours)
+        self._last = Last(life.record, detours, hosts)
         self.addons = [
-            life, Interception(life), verified, Requests(life, detours, verified), Responses(life.record, detours),
-        ]  # fmt: skip
+            life,
+            Interception(life),
+            Listeners(life.record),
+            verified,
+            Requests(life, detours, hosts, verified),
+            Responses(life.record, detours),
+        ]
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)

@@ -62,9 +62,15 @@ type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 
 
 def pass_on(flow: HTTPFlow) -> None:
-    """Let the request go on as it came, its body streamed too."""
-    flow.request.stream = not facts.is_short(flow.request)
-    _end_with(flow.request)
+    """Let the request go on as it came, its body streamed too, less what was meant for the proxy."""
+    request = flow.request
+    request.headers = Headers(fields.onward(request.headers.fields, plain=request.scheme == "http"))
+    _stream(request)
+
+
+def _stream(request: Request) -> None:
+    request.stream = not facts.is_short(request)
+    _end_with(request)
 
 
 def _end_with(request: Request) -> None:
@@ -88,7 +94,7 @@ def inject(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], 
     # of a request that says HTTP/2 in a line of HTTP/1 mitmproxy sends a copy, in which nothing is unsealed
     if not request.is_http10:
         request.http_version = "HTTP/1.1"
-    pass_on(flow)
+    _stream(request)
     return shown
 
 

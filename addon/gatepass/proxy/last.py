@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.problems import catalogue
-from gatepass.proxy import wire
-from gatepass.proxy.early import answer_early
+from gatepass.proxy import layers, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.layer import NextLayer
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
     from gatepass.proxy.record import Record
 
 
@@ -24,13 +24,13 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours) -> None:
+    def __init__(self, record: Record, detours: Detours, hosts: Hosts) -> None:
         self._record = record
         self._detours = detours
+        self._hosts = hosts
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        """Let no layer wait for the body of a request that is answered."""
-        answer_early(nextlayer)
+        layers.extend(nextlayer, self._hosts)
 
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""

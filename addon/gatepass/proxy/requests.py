@@ -14,7 +14,7 @@ from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.problems import catalogue
-from gatepass.proxy import detour, facts, wire
+from gatepass.proxy import detour, facts, form, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
 from gatepass.proxy.seal import Seal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
     from gatepass.proxy.life import Life
     from gatepass.proxy.outcome import Outcome
     from gatepass.proxy.seal import Verified
@@ -36,19 +37,23 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours, verified: Verified) -> None:
+    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified) -> None:
         self._life = life
         self._detours = detours
+        self._hosts = hosts
         self._verified = verified
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
         if state is None or flow.response or flow.error:
             return
-        settled = None
+        settled: Outcome | None = None
         try:
-            request = facts.request(flow, verified=not ctx.options.ssl_insecure)
-            settled = await outcome(state, request, flow.request.headers)
+            if fault := form.fault(flow, self._hosts.get(flow.request, "")):
+                settled = Refused(fault)
+            else:
+                request = facts.request(flow, verified=not ctx.options.ssl_insecure)
+                settled = await outcome(state, request, flow.request.headers)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
