@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from gatepass.credentials.errors import AbsentError
+from gatepass.credentials.validation import AbsentError
 from gatepass.errors import why
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
 from gatepass.credentials.app import Apps
-from gatepass.credentials.errors import AbsentError, BusyError
-from gatepass.credentials.validation import expect_token, fit
+from gatepass.credentials.validation import AbsentError, BusyError, expect_token, fit
 from gatepass.problems import choice
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Secret
