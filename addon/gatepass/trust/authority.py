@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from gatepass import files
 from gatepass.errors import GatepassError, why
-from gatepass.trust import certificates, constraints
+from gatepass.trust import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
     now = datetime.datetime.now(datetime.UTC)
     name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    return certificates.authority(x509.Name(subject), lifetime, constraints.only(host.name for host in hosts))
+    return certificates.authority(x509.Name(subject), lifetime, (host.name for host in hosts))
 
 
 # --------------------------------------------------------------------- judge
@@ -84,15 +84,15 @@ class Authority:
     @property
     def permitted(self) -> tuple[str, ...] | None:
         """The names and addresses that it may vouch for; None if it may vouch for any."""
-        found = constraints.permitted(self.certificate)
-        return None if found is None else tuple(dict.fromkeys(constraints.text(name) for name in found))
+        found = certificates.permitted(self.certificate)
+        return None if found is None else tuple(dict.fromkeys(certificates.shown(name) for name in found))
 
     def uncovered(self, hosts: Iterable[Host]) -> list[str]:
         """Those of the hosts' names that it may not vouch for."""
-        found = constraints.permitted(self.certificate)
+        found = certificates.permitted(self.certificate)
         if found is None:
             return []
-        return sorted({host.name for host in hosts if not any(constraints.covers(name, host.name) for name in found)})
+        return sorted({host.name for host in hosts if not any(certificates.covers(name, host.name) for name in found)})
 
     def left(self, now: datetime.datetime) -> datetime.timedelta:
         """How long it is still valid; negative when it has expired."""
