@@ -204,19 +204,16 @@ def _read(folder: Path) -> Authority | None:
             content = file.read()
     except FileNotFoundError:
         return None
+    got = "the certificate of another key"
     try:
         key = serialization.load_pem_private_key(content, None)
         certificate = x509.load_pem_x509_certificate(content)
+        if key.public_key() == certificate.public_key():
+            return Authority(folder, certificate)
     except (ValueError, TypeError):
-        raise GatepassError(
-            f"{path}: expected a private key and its certificate, got something else", "`gatepass ca renew` replaces it"
-        ) from None
-    if key.public_key() != certificate.public_key():
-        raise GatepassError(
-            f"{path}: expected a private key and its certificate, got the certificate of another key",
-            "`gatepass ca renew` replaces it",
-        )
-    return Authority(folder, certificate)
+        got = "something else"
+    expected = "a private key and its certificate"
+    raise GatepassError(f"{path}: expected {expected}, got {got}", "`gatepass ca renew` replaces it")
 
 
 def _content(path: Path) -> bytes | None:
