@@ -9,12 +9,15 @@ import base64
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gatepass.forge.hosts import Host
 from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
@@ -22,7 +25,6 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
-_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -173,17 +175,6 @@ def read_api(text: str) -> str:
     return f"https://{host}{parts.path.rstrip('/')}"
 
 
-def read_credential_name(text: str) -> str:
-    """Read the name of a credential.
-
-    Raises:
-        UnfitError: it is something else.
-    """
-    if not _CREDENTIAL_NAME.fullmatch(text):
-        raise UnfitError("a name of letters, digits, `_`, `.` and `-`")
-    return text
-
-
 def read_source(text: str) -> Source:
     """Read where a secret comes from.
 
@@ -241,26 +232,26 @@ def _read_file(path: str) -> File:
     return File(path)
 
 
-def read_app_id(text: str) -> str:
-    """Read the client id or the number of a GitHub App.
+def _reader(pattern: str, expected: str, hint: str | None = None) -> Callable[[str], str]:
+    """What reads a text that is as the pattern says, and raises `UnfitError` at any other."""
 
-    Raises:
-        UnfitError: it is neither.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text, re.ASCII) or text.startswith("-"):
-        raise UnfitError("the client id of a GitHub App, or its number", "the App's settings page shows both")
-    return text
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise UnfitError(expected, hint)
+        return text
+
+    return read
 
 
-def read_owner(text: str) -> str:
-    """Read the name of a user or an organisation.
-
-    Raises:
-        UnfitError: no account has such a name.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text, re.ASCII) or set(text) <= {"."}:
-        raise UnfitError("the name of a user or an organisation", "as in `github.com/OWNER/REPO`")
-    return text
+read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
+read_app_id = _reader(
+    r"(?!-)[A-Za-z0-9_.-]{1,64}",
+    "the client id of a GitHub App, or its number",
+    "the App's settings page shows both",
+)
+read_owner = _reader(
+    r"(?!\.+\Z)[A-Za-z0-9_.-]{1,100}", "the name of a user or an organisation", "as in `github.com/OWNER/REPO`"
+)
 
 
 def read_method(text: str) -> str:
