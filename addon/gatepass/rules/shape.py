@@ -12,21 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Ty
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, inspect
 
-from gatepass.rules.values import (
-    Pattern,
-    Template,
-    UnfitError,
-    read_api,
-    read_app_id,
-    read_credential_name,
-    read_dropped_header,
-    read_header_name,
-    read_host,
-    read_key_source,
-    read_method,
-    read_owner,
-    read_source,
-)
+from gatepass.rules import values
+from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import nearest
 
 if TYPE_CHECKING:
@@ -44,14 +31,14 @@ _T = TypeVar("_T")
 _Some = Annotated[list[_T], Meta(min_length=1)]
 _Seconds = Annotated[int, Meta(ge=0, le=86_400)]
 _Name = Annotated[str, _told("The name of a credential")]
-_Host = Annotated[str, _told("HOST or HOST:PORT", read_host, examples=["github.com"])]
+_Host = Annotated[str, _told("HOST or HOST:PORT", values.read_host, examples=["github.com"])]
 _SOURCES: Final = [
     {"enum": ["default", "gh", "git", "netrc"]},
     {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
     {"pattern": "^file:"},
     {"pattern": "^keyring:.+/.+$"},
 ]
-_Source = Annotated[str, _told("Where a secret comes from", read_source, extra_json_schema={"anyOf": _SOURCES})]
+_Source = Annotated[str, _told("Where a secret comes from", values.read_source, extra_json_schema={"anyOf": _SOURCES})]
 
 
 class ForgeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +49,7 @@ class ForgeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | UnsetType,
         _told(
             "The base URL of its API; left out, https://HOST/api/v3",
-            read_api,
+            values.read_api,
             examples=["https://ghe.example.com/api/v3"],
         ),
     ] = UNSET
@@ -73,13 +60,13 @@ class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A GitHub App, whose installation gives tokens."""
 
     id: Annotated[
-        int | str, _told("The App's client id, or its number", read_app_id, examples=["Iv23liAbCdEfGhIjKlMn"])
+        int | str, _told("The App's client id, or its number", values.read_app_id, examples=["Iv23liAbCdEfGhIjKlMn"])
     ]
     key: Annotated[
         str,
         _told(
             "Its private key: file:PATH or env:NAME",
-            read_key_source,
+            values.read_key_source,
             extra_json_schema={"pattern": "^(file|env):"},
             examples=["file:/run/secrets/app.pem"],
         ),
@@ -89,7 +76,7 @@ class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     owner: Annotated[
         str | UnsetType,
-        _told("The account whose installation it is; left out, that of each repository", read_owner),
+        _told("The account whose installation it is; left out, that of each repository", values.read_owner),
     ] = UNSET
 
 
@@ -148,7 +135,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     headers: Annotated[
         Annotated[
-            dict[Annotated[str, _told(None, read_header_name)], Annotated[str, _told(None, Template.parse)]],
+            dict[Annotated[str, _told(None, values.read_header_name)], Annotated[str, _told(None, Template.parse)]],
             Meta(min_length=1),
         ]
         | UnsetType,
@@ -162,7 +149,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _told("With resolve: go to the API at once, or only for what anybody may not have"),
     ] = UNSET
     methods: Annotated[
-        _Some[Annotated[str, _told(None, read_method)]] | UnsetType,
+        _Some[Annotated[str, _told(None, values.read_method)]] | UnsetType,
         _told("With headers: the methods that it is for; GET and HEAD"),
     ] = UNSET
     on_existing: Annotated[
@@ -170,7 +157,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _told("With headers: what becomes of one that the client sent; it is replaced"),
     ] = UNSET
     drop_response_headers: Annotated[
-        _Some[Annotated[str, _told(None, read_dropped_header)]] | UnsetType,
+        _Some[Annotated[str, _told(None, values.read_dropped_header)]] | UnsetType,
         _told("With headers: response headers to take away"),
     ] = UNSET
 
@@ -181,7 +168,7 @@ class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
     rules: Annotated[_Some[RuleEntry], _told("The first that matches is applied")]
     credentials: Annotated[
-        dict[Annotated[str, _told(None, read_credential_name)], CredentialEntry],
+        dict[Annotated[str, _told(None, values.read_credential_name)], CredentialEntry],
         _told("Secrets by name: where each comes from"),
     ] = msgspec.field(default_factory=dict)
     forges: Annotated[list[ForgeEntry], _told("GitHubs besides github.com and ghe.com")] = []
@@ -316,8 +303,8 @@ def _expected(kind: inspect.Type) -> str:
     match kind:
         case inspect.UnionType(types):
             return " or ".join(dict.fromkeys(_expected(_plain(one)) for one in types))
-        case inspect.LiteralType(values):
-            return " or ".join(f"`{known}`" for known in values)
+        case inspect.LiteralType(known):
+            return " or ".join(f"`{value}`" for value in known)
         case inspect.StrType():
             return "text"
         case inspect.IntType(ge=least, le=most):
