@@ -216,8 +216,8 @@ def _faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> 
         try:
             reader(str(value))
         except UnfitError as unfit:
-            wrong = document.hidden if unfit.is_secret else document.wrong
-            yield Fault(path, wrong(path, unfit.expected, value, unfit.hint), is_of_shape=False)
+            problem = document.wrong(path, unfit.expected, value, unfit.hint, is_secret=unfit.is_secret)
+            yield Fault(path, problem, is_of_shape=False)
 
 
 def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> Iterator[Fault]:

@@ -85,14 +85,15 @@ class Document:
             known = known[:-1]
         return RuleProblem(*self.places[known], show_path(path), expected, got, hint)
 
-    def wrong(self, path: Path, expected: str, value: Data, hint: str | None = None) -> RuleProblem:
-        """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why."""
-        shown = show(value)
-        return self.problem(path, expected, shown, _HIDDEN_HINT if shown == _HIDDEN else hint)
+    def wrong(
+        self, path: Path, expected: str, value: Data, hint: str | None = None, *, is_secret: bool = False
+    ) -> RuleProblem:
+        """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why.
 
-    def hidden(self, path: Path, expected: str, _value: Data, _hint: str | None = None) -> RuleProblem:
-        """`wrong`, of a value that may be a secret though it does not look like one."""
-        return self.problem(path, expected, _HIDDEN, _HIDDEN_HINT)
+        `is_secret`: it may be one though it does not look like one.
+        """
+        shown = _HIDDEN if is_secret else show(value)
+        return self.problem(path, expected, shown, _HIDDEN_HINT if shown == _HIDDEN else hint)
 
 
 def show(value: Data) -> str:
