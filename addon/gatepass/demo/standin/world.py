@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from .exchange import ENTERPRISE_API, Fault, Names, Recorded
-from .model import App, Asset, Installation, Release, Repository, Token
+from .model import App, Asset, Installation, Repository, Token
 from .signing import Signer
 
 if TYPE_CHECKING:
@@ -105,13 +105,10 @@ class World:
         """Whether an App still has it: uninstalling takes it away."""
         return any(installation is known for app in tuple(self.apps) for known in tuple(app.installations))
 
-    def find_asset(self, asset_id: int) -> tuple[Repository, Release, Asset] | None:
-        for repository in tuple(self.repositories):
-            for release in tuple(repository.releases):
-                for asset in tuple(release.assets):
-                    if asset.id == asset_id:
-                        return repository, release, asset
-        return None
+    def find_asset(self, asset_id: int) -> Asset | None:
+        releases = (release for repository in tuple(self.repositories) for release in tuple(repository.releases))
+        assets = (asset for release in releases for asset in tuple(release.assets))
+        return next((asset for asset in assets if asset.id == asset_id), None)
 
     def signed_url(self, request: Recorded, repository: Repository, asset: Asset, *, credentialed: bool) -> str:
         """SigV4-like at `objects.…` with credentials, else SAS-like at `release-assets.…` (dependabot/proxy #27)."""
