@@ -88,10 +88,7 @@ class Document:
     def wrong(
         self, path: Path, expected: str, value: Data, hint: str | None = None, *, is_secret: bool = False
     ) -> RuleProblem:
-        """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why.
-
-        `is_secret`: it may be one though it does not look like one.
-        """
+        """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why."""
         shown = _HIDDEN if is_secret else show(value)
         return self.problem(path, expected, shown, _HIDDEN_HINT if shown == _HIDDEN else hint)
 
