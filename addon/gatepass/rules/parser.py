@@ -268,7 +268,7 @@ class _Parser:
         return InjectHeaders(
             tuple(pairs),
             "replace" if entry.on_existing is UNSET else entry.on_existing,
-            frozenset(_values(values.read_dropped_header, dropped) or ()),
+            frozenset(name.lower() for name in _values(values.read_dropped_header, dropped) or ()),
             self._forge_of(pattern.host) if pattern else None,
         )
 

@@ -17,14 +17,13 @@ from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
+_FIELD_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
-_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -40,9 +39,9 @@ _NEEDED_OF_RESPONSES: Final = _RESERVED_HEADERS | {"content-encoding"}
 # The one makes a tunnel; the others send back what they were sent, the secret with it (RFC 9110, section 9.3.8; TRACK
 # is what IIS calls it, https://www.kb.cert.org/vuls/id/867593).
 _REFUSED_METHODS: Final = {
-    "CONNECT": "it opens a tunnel",
-    "TRACE": "its answer repeats the request, and the secret",
-    "TRACK": "its answer repeats the request, and the secret",
+    "connect": "is none: it opens a tunnel",
+    "trace": "is none: its answer repeats the request, and the secret",
+    "track": "is none: its answer repeats the request, and the secret",
 }
 
 _PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
@@ -232,12 +231,19 @@ def _read_file(path: str) -> File:
     return File(path)
 
 
-def _reader(pattern: str, expected: str, hint: str | None = None) -> Callable[[str], str]:
-    """What reads a text that is as the pattern says, and raises `UnfitError` at any other."""
+def _reader(
+    pattern: str, expected: str, hint: str | None = None, refused: Mapping[str, str] | None = None, fit: str = ""
+) -> Callable[[str], str]:
+    """What reads a text that is as the pattern says, and raises `UnfitError` at any other.
+
+    `refused` says of some, in lower case, why they are not `fit`.
+    """
 
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text, re.ASCII):
             raise UnfitError(expected, hint)
+        if reason := (refused or {}).get(text.lower()):
+            raise UnfitError(fit, f"`{text}` {reason}")
         return text
 
     return read
@@ -252,45 +258,27 @@ read_app_id = _reader(
 read_owner = _reader(
     r"(?!\.+\Z)[A-Za-z0-9_.-]{1,100}", "the name of a user or an organisation", "as in `github.com/OWNER/REPO`"
 )
-
-
-def read_method(text: str) -> str:
-    """Read the name of a request's method.
-
-    Raises:
-        UnfitError: it is none, or one that no credential may go with.
-    """
-    if not _METHOD.fullmatch(text):
-        raise UnfitError("a method in capital letters", "as in `GET`")
-    if reason := _REFUSED_METHODS.get(text):
-        raise UnfitError("a method that a credential may go with", f"`{text}` is none: {reason}")
-    return text
-
-
-def read_dropped_header(text: str) -> str:
-    """Read the name of a response header that a rule may take away, in lower case.
-
-    Raises:
-        UnfitError: it is not a name, or a header without which the response cannot be read.
-    """
-    if not _TOKEN.fullmatch(text):
-        raise UnfitError("a header's name", "letters, digits and `-`, as in `Set-Cookie`")
-    if text.lower() in _NEEDED_OF_RESPONSES:
-        raise UnfitError("a header that a client can do without", f"`{text}` says how the response is to be read")
-    return text.lower()
-
-
-def read_header_name(text: str) -> str:
-    """Read the name of a header that a rule may set.
-
-    Raises:
-        UnfitError: it is not a name, or a header that belongs to the connection or to proxies.
-    """
-    if not _TOKEN.fullmatch(text):
-        raise UnfitError("a header's name", "letters, digits and `-`, as in `PRIVATE-TOKEN`")
-    if text.lower() in _RESERVED_HEADERS:
-        raise UnfitError("a header that a rule may set", f"`{text}` belongs to the connection or to proxies")
-    return text
+read_method = _reader(
+    r"[A-Z]{1,20}",
+    "a method in capital letters",
+    "as in `GET`",
+    _REFUSED_METHODS,
+    "a method that a credential may go with",
+)
+read_header_name = _reader(
+    _FIELD_NAME,
+    "a header's name",
+    "letters, digits and `-`, as in `PRIVATE-TOKEN`",
+    dict.fromkeys(_RESERVED_HEADERS, "belongs to the connection or to proxies"),
+    "a header that a rule may set",
+)
+read_dropped_header = _reader(
+    _FIELD_NAME,
+    "a header's name",
+    "letters, digits and `-`, as in `Set-Cookie`",
+    dict.fromkeys(_NEEDED_OF_RESPONSES, "says how the response is to be read"),
+    "a header that a client can do without",
+)
 
 
 def _glob(pattern: str, path: str) -> bool:
