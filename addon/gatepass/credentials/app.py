@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -52,15 +51,6 @@ _OF_THE_APP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An installation token: to be renewed at `renew_at`, of no use from `expires` on; epoch seconds of our clock."""
-
-    secret: Secret
-    renew_at: float
-    expires: float
-
-
 class _Installation(msgspec.Struct, frozen=True):
     id: int
 
@@ -80,8 +70,13 @@ class Apps:
         self._installations: Cache[Hashable, int] = Cache(_MOST_INSTALLATIONS, clock)
         self._refusals: Cache[Hashable, Problem] = Cache(_MOST_INSTALLATIONS, clock)
 
-    async def token(self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None) -> Token:
-        """A new token, which takes the place of `old` if there is one."""
+    async def token(
+        self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None
+    ) -> tuple[Secret, float, float]:
+        """A new token, which takes the place of `old` if there is one; when to renew it, and when it ends.
+
+        Both are epoch seconds of our clock.
+        """
         forge, repository = audience.forge, audience.repository
         assert forge is not None  # the rules see to it
         jwt = await self.jwt(app, key)
@@ -113,11 +108,8 @@ class Apps:
         if seconds <= 0:
             raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a token that has ended already"))
         identity = old.identity(b"") if old else ("app", app.id, secrets.token_hex(8))
-        return Token(
-            Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation)),
-            now + max(seconds - _MARGIN, seconds / 2),
-            now + seconds,
-        )
+        secret = Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation))
+        return secret, now + max(seconds - _MARGIN, seconds / 2), now + seconds
 
     async def _made(
         self, app: GitHubApp, forge: Forge, jwt: Secret, installation: int, wanted: Mapping[str, object]

@@ -242,8 +242,8 @@ class Credentials:
     async def _asked(self, key: Origin, source: Source, audience: Audience, old: Secret | None) -> _Held:
         if isinstance(source, GitHubApp):
             async with asyncio.timeout(_SOURCE_SECONDS):
-                token = await self._apps.token(source, await self._private_key(source), audience, key, old)
-            secret, until, expires = token.secret, token.renew_at, token.expires
+                private_key = await self._private_key(source)
+                secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
         else:
             text, seconds = await self._text(source, audience)
             secret = Secret(fit(source, text), str(source), key)
