@@ -145,15 +145,6 @@ def load(folder: Path) -> Authority | None:
     return authority
 
 
-def create(folder: Path, hosts: Iterable[Host]) -> Authority:
-    """Make a CA for these hosts in a folder that has none.
-
-    Raises:
-        GatepassError: there is one, or it cannot be written, or others could read it.
-    """
-    return _write(folder, hosts, new=True)
-
-
 def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
     """The CA in a folder, which is made for these hosts if there is none; whoever asks at the same time gets the same.
 
@@ -175,10 +166,15 @@ def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: it cannot be written, or others could read it.
     """
-    return _write(folder, hosts, new=False)
+    return create(folder, hosts, new=False)
 
 
-def _write(folder: Path, hosts: Iterable[Host], *, new: bool) -> Authority:
+def create(folder: Path, hosts: Iterable[Host], *, new: bool = True) -> Authority:
+    """Make a CA for these hosts in a folder, which has none if it is to be new.
+
+    Raises:
+        GatepassError: there is one, or it cannot be written, or others could read it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_shared(folder, folder.stat(), 0o700)
