@@ -93,13 +93,11 @@ class World:
     def find(self, full_name: str) -> tuple[Repository | None, bool]:
         """The repository of that name, and whether the name is an old one. Names ignore case, as GitHub's do."""
         wanted = full_name.casefold()
-        for repository in tuple(self.repositories):
-            if repository.full_name.casefold() == wanted:
-                return repository, False
-        for repository in tuple(self.repositories):
-            if wanted in map(str.casefold, repository.renamed_from):
-                return repository, True
-        return None, False
+        known = tuple(self.repositories)
+        if repository := next((each for each in known if each.full_name.casefold() == wanted), None):
+            return repository, False
+        moved = next((each for each in known if wanted in map(str.casefold, each.renamed_from)), None)
+        return moved, moved is not None
 
     def is_installed(self, installation: Installation) -> bool:
         """Whether an App still has it: uninstalling takes it away."""
