@@ -305,7 +305,7 @@ class Credentials:
             async with asyncio.timeout(_SOURCE_SECONDS):
                 await gate.acquire()
         except TimeoutError:
-            raise BusyError from None
+            raise BusyError("is busy with other questions", failed=True) from None
         try:
             yield
         finally:

@@ -44,9 +44,6 @@ class AbsentError(Exception):
 class BusyError(AbsentError):
     """The source could not be asked: too many ask it for other things."""
 
-    def __init__(self) -> None:
-        super().__init__("is busy with other questions", failed=True)
-
 
 def fit(source: Source, text: str) -> str:
     """The secret in what a source gave, without the space around it.

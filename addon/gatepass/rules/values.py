@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
 _FIELD_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
@@ -185,7 +184,7 @@ def read_source(text: str) -> Source:
     kind, colon, argument = text.partition(":")
     match kind if colon else "":
         case "env":
-            return _read_variable(argument)
+            return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
         case "keyring":
@@ -209,17 +208,11 @@ def read_key_source(text: str) -> Env | File:
     kind, _, argument = text.partition(":")
     match kind:
         case "env":
-            return _read_variable(argument)
+            return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
     hint = "the App's settings page gives out its private key, a PEM file"
     raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
-
-
-def _read_variable(name: str) -> Env:
-    if not _VARIABLE.fullmatch(name):
-        raise UnfitError("`env:NAME`", "`env:NAME` reads the environment variable NAME: letters, digits and `_`")
-    return Env(name)
 
 
 def _read_file(path: str) -> File:
@@ -249,6 +242,11 @@ def _reader(
     return read
 
 
+_read_variable = _reader(
+    r"[A-Za-z_][A-Za-z0-9_]*",
+    "`env:NAME`",
+    "`env:NAME` reads the environment variable NAME: letters, digits and `_`",
+)
 read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
 read_app_id = _reader(
     r"(?!-)[A-Za-z0-9_.-]{1,64}",

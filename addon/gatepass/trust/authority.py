@@ -236,8 +236,7 @@ def _refuse_shared(path: Path, status: os.stat_result, mode: int) -> None:
 
 
 def _unusable(folder: Path, error: OSError) -> GatepassError:
-    reason = why(error)
     return GatepassError(
-        f"{folder}: expected a folder for the CA, got `{reason}`",
+        f"{folder}: expected a folder for the CA, got `{why(error)}`",
         "let $HOME be a folder that you may write to, or serve with a CA of your own: `-- --set confdir=FOLDER`",
     )
