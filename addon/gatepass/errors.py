@@ -21,6 +21,6 @@ def why(error: OSError) -> str:
     return (error.strerror or "an error").lower()
 
 
-def printable(text: str) -> str:
+def printable(text: str, instead: str = " ") -> str:
     """What came from a server or a file must not steer the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(character if character.isprintable() else instead for character in text)

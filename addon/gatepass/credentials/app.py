@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -25,15 +24,14 @@ from gatepass.github import refusals
 from gatepass.github.client import decode
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Problem, Unresolvable
-from gatepass.secret import Audience, Secret
+from gatepass.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from gatepass.forge.hosts import Forge
-    from gatepass.forge.urls import Repository
     from gatepass.github.client import GitHub, Reply
-    from gatepass.secret import Origin
+    from gatepass.secret import Audience, Origin
     from gatepass.sources import GitHubApp
 
 # GitHub refuses a JWT of the future, and one for more than ten minutes: our clocks may differ by one.
@@ -45,23 +43,12 @@ _INSTALLATION_SECONDS: Final = 3600
 _MOST_INSTALLATIONS: Final = 1000
 _REFUSED_SECONDS: Final = 10
 # What the App is told whatever it asks for.
-_OF_THE_APP: Final = frozenset(
-    {
-        catalogue.APP_NOT_ACCEPTED.name,
-        catalogue.LOCKED_OUT.name,
-        catalogue.RATE_LIMITED.name,
-        catalogue.SECONDARY_RATE_LIMITED.name,
-    }
+_OF_THE_APP: Final = (
+    catalogue.APP_NOT_ACCEPTED.name,
+    catalogue.LOCKED_OUT.name,
+    catalogue.RATE_LIMITED.name,
+    catalogue.SECONDARY_RATE_LIMITED.name,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An installation token: to be renewed at `renew_at`, of no use from `expires` on; epoch seconds of our clock."""
-
-    secret: Secret
-    renew_at: float
-    expires: float
 
 
 class _Installation(msgspec.Struct, frozen=True):
@@ -83,8 +70,13 @@ class Apps:
         self._installations: Cache[Hashable, int] = Cache(_MOST_INSTALLATIONS, clock)
         self._refusals: Cache[Hashable, Problem] = Cache(_MOST_INSTALLATIONS, clock)
 
-    async def token(self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None) -> Token:
-        """A new token, which takes the place of `old` if there is one."""
+    async def token(
+        self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None
+    ) -> tuple[Secret, float, float]:
+        """A new token, which takes the place of `old` if there is one; when to renew it, and when it ends.
+
+        Both are epoch seconds of our clock.
+        """
         forge, repository = audience.forge, audience.repository
         assert forge is not None  # the rules see to it
         jwt = await self.jwt(app, key)
@@ -100,7 +92,7 @@ class Apps:
             reply = await self._made(app, forge, jwt, installation, wanted)
         if reply.status == 422 and repository is not None:
             # it is not the installation's, or not by that name: a token for more than was asked for is none
-            number = await self._renamed(app, forge, jwt, repository)
+            number = await self._renamed(app, forge, jwt, audience)
             if number is not None:
                 wanted = {"permissions": {"contents": "read"}, "repository_ids": [number]}
                 reply = await self._made(app, forge, jwt, installation, wanted)
@@ -116,29 +108,30 @@ class Apps:
         if seconds <= 0:
             raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a token that has ended already"))
         identity = old.identity(b"") if old else ("app", app.id, secrets.token_hex(8))
-        return Token(
-            Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation)),
-            now + max(seconds - _MARGIN, seconds / 2),
-            now + seconds,
-        )
+        secret = Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation))
+        return secret, now + max(seconds - _MARGIN, seconds / 2), now + seconds
 
     async def _made(
         self, app: GitHubApp, forge: Forge, jwt: Secret, installation: int, wanted: Mapping[str, object]
     ) -> Reply:
         self._expect_accepted(app, forge)
-        return await self._github.post(
-            forge, _url(forge, f"app/installations/{installation}/access_tokens"), jwt, wanted
-        )
+        url = f"{forge.api}/app/installations/{installation}/access_tokens"
+        return await self._github.post(forge, url, jwt, wanted)
 
-    async def _renamed(self, app: GitHubApp, forge: Forge, jwt: Secret, repository: Repository) -> int | None:
-        """The number of a repository that is asked for by an old name: GitHub answers for that from another address.
+    async def _asked(self, app: GitHubApp, forge: Forge, jwt: Secret, audience: Audience, path: str) -> Reply:
+        """What the API tells the App at a path.
 
         Raises:
             Unresolvable: the App has no installation there.
         """
-        reply = await self._github.ask(forge, _url(forge, f"repos/{repository}/installation"), jwt)
+        reply = await self._github.ask(forge, f"{forge.api}/{path}", jwt)
         if reply.status != 200:
-            raise Unresolvable(self._refused(app, forge, Audience(forge.api_host, forge, repository), jwt, reply))
+            raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
+        return reply
+
+    async def _renamed(self, app: GitHubApp, forge: Forge, jwt: Secret, audience: Audience) -> int | None:
+        """The number of a repository that is asked for by an old name: GitHub answers for that from another address."""
+        reply = await self._asked(app, forge, jwt, audience, f"repos/{audience.repository}/installation")
         number = re.fullmatch(r".*/repositories/([0-9]{1,18})/installation", reply.url, re.ASCII)
         return int(number[1]) if number else None
 
@@ -171,14 +164,12 @@ class Apps:
         self._expect_accepted(app, forge)
         if app.owner is not None:
             # for organisations, too (actions/create-github-app-token, `lib/main.js`)
-            url = _url(forge, f"users/{quote(app.owner)}/installation")
+            path = f"users/{quote(app.owner)}/installation"
         elif repository is not None:
-            url = _url(forge, f"repos/{repository}/installation")
+            path = f"repos/{repository}/installation"
         else:
             raise Unresolvable(catalogue.APP_WITHOUT_INSTALLATION(app=app))
-        reply = await self._github.ask(forge, url, jwt)
-        if reply.status != 200:
-            raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
+        reply = await self._asked(app, forge, jwt, audience, path)
         found = decode(reply, _Installation, forge).id
         self._installations.put(key, found, _INSTALLATION_SECONDS)
         return found, False
@@ -218,10 +209,6 @@ def _refusal(app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, repl
         case 422:
             return catalogue.APP_LACKS_PERMISSION(app=app, forge=forge, message=message)
     return refusals.refusal(forge, jwt, reply.status, reply.headers, reply.content)
-
-
-def _url(forge: Forge, path: str) -> str:
-    return f"{forge.api}/{path}"
 
 
 def _date(reply: Reply) -> float | None:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from gatepass.credentials.errors import AbsentError
+from gatepass.credentials.validation import AbsentError
 from gatepass.errors import why
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable

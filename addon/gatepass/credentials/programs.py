@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from gatepass.credentials.errors import AbsentError
+from gatepass.credentials.validation import AbsentError
 from gatepass.errors import why
 
 if TYPE_CHECKING:
@@ -43,21 +43,12 @@ _QUIET: Final = {
 }
 
 
-async def command(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    """What a command prints.
-
-    Raises:
-        AbsentError: it cannot be run, did not end well, or not in time. So do the others here.
-    """
-    return await _output(argv, environ)
-
-
 async def gh(audience: Audience, environ: Mapping[str, str]) -> str:
     """What `gh auth token` prints: of the forge that the audience belongs to."""
     host = audience.site
     try:
         # not the working folder, in which gh would look for a repository
-        return await _output(["gh", "auth", "token", "--hostname", str(host)], environ, cwd=os.sep)
+        return await command(["gh", "auth", "token", "--hostname", str(host)], environ, cwd=os.sep)
     except _ExitError:
         raise AbsentError(f"has no token for {host}: `gh auth login --hostname {host}`") from None
 
@@ -73,7 +64,7 @@ async def git(audience: Audience, environ: Mapping[str, str]) -> str:
         question += f"path={audience.repository}\n"
     try:
         # not the working folder: the configuration of a repository that somebody made may name any program as a helper
-        answer = await _output(["git", "credential", "fill"], environ, f"{question}\n", cwd=os.sep)
+        answer = await command(["git", "credential", "fill"], environ, f"{question}\n", cwd=os.sep)
     except _ExitError:
         raise AbsentError(f"has no password for {host}") from None
     for line in answer.splitlines():
@@ -90,7 +81,7 @@ async def keyring(entry: Keyring, environ: Mapping[str, str]) -> str:
     # -P: no module of the working folder is taken for the keyring
     argv = [sys.executable, "-P", "-m", "keyring", "get", entry.service, entry.user]
     try:
-        return await _output(argv, environ)
+        return await command(argv, environ)
     except _ExitError:
         raise AbsentError("has no such entry, or cannot be opened") from None
 
@@ -99,9 +90,14 @@ class _ExitError(AbsentError):
     """It ended with another code than 0."""
 
 
-async def _output(
+async def command(
     argv: Sequence[str], environ: Mapping[str, str], question: str = "", *, cwd: str | None = None
 ) -> str:
+    """What a command prints that is told `question`.
+
+    Raises:
+        AbsentError: it cannot be run, did not end well, or not in time. So do the others here.
+    """
     program = shutil.which(argv[0], path=environ.get("PATH"))
     if program is None:
         raise AbsentError("is not installed")

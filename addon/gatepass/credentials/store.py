@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
 from gatepass.credentials.app import Apps
-from gatepass.credentials.errors import AbsentError, BusyError
-from gatepass.credentials.validation import expect_token, fit
+from gatepass.credentials.validation import AbsentError, BusyError, expect_token, fit
 from gatepass.problems import choice
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Secret
@@ -243,8 +242,8 @@ class Credentials:
     async def _asked(self, key: Origin, source: Source, audience: Audience, old: Secret | None) -> _Held:
         if isinstance(source, GitHubApp):
             async with asyncio.timeout(_SOURCE_SECONDS):
-                token = await self._apps.token(source, await self._private_key(source), audience, key, old)
-            secret, until, expires = token.secret, token.renew_at, token.expires
+                private_key = await self._private_key(source)
+                secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
         else:
             text, seconds = await self._text(source, audience)
             secret = Secret(fit(source, text), str(source), key)
@@ -306,7 +305,7 @@ class Credentials:
             async with asyncio.timeout(_SOURCE_SECONDS):
                 await gate.acquire()
         except TimeoutError:
-            raise BusyError from None
+            raise BusyError("is busy with other questions", failed=True) from None
         try:
             yield
         finally:

@@ -1,11 +1,14 @@
-"""Whether what a source gave can be a secret: one line of what a header may hold."""
+"""What a source gives: a secret, which is one line of what a header may hold; or none, and why.
+
+None is an exception of its own, so that the next source is asked. A source that gives something which cannot be used is
+another matter, and ends the search (`Unresolvable`).
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from gatepass.credentials.errors import AbsentError
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.sources import Env, File
@@ -24,6 +27,22 @@ _MISTAKES: Final = (
     (re.compile(r"^(?:export )?[A-Za-z_][A-Za-z0-9_]*=(?=.)"), "it begins with the name of a variable"),
     (re.compile(r" "), "it has spaces in it"),
 )
+
+
+class AbsentError(Exception):
+    """The source has none; `reason` follows its name in a sentence, as in "`env:GH_TOKEN` is not set".
+
+    `failed` tells that it should have one, which is worth a word even where another source helps.
+    """
+
+    def __init__(self, reason: str, *, failed: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.failed = failed
+
+
+class BusyError(AbsentError):
+    """The source could not be asked: too many ask it for other things."""
 
 
 def fit(source: Source, text: str) -> str:

@@ -323,14 +323,11 @@ class GitHub:
     async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         async with self._open("GET", url, sent, host) as response:
-            content = bytearray()
             # anything but a part may be of any size: it is left where it is
-            if response.status_code == 206:
-                async for chunk in response.aiter_raw():
-                    content += chunk
-                    if len(content) > most:
-                        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what="more bytes than were asked for"))
-            return Excerpt(response.status_code, response.headers, bytes(content))
+            is_part = response.status_code == 206
+            too_much = "more bytes than were asked for"
+            content = await _bounded(response.aiter_raw(), most, host, too_much) if is_part else b""
+            return Excerpt(response.status_code, response.headers, content)
 
     # ------------------------------------------------------------------- both
 
@@ -401,18 +398,19 @@ async def _reply(response: httpx2.Response, url: str, secret: Secret) -> Reply:
     headers = response.headers
     if any(said in value for value in headers.values()):
         headers = httpx2.Headers([(name, value.replace(said, removed)) for name, value in headers.multi_items()])
-    content = (await _bounded(response)).replace(said.encode(), removed.encode())
+    host = Host(response.url.host, response.url.port or HTTPS_PORT)
+    content = await _bounded(response.aiter_bytes(), _MAX_REPLY, host, f"more than {_MAX_REPLY} bytes")
+    content = content.replace(said.encode(), removed.encode())
     return Reply(response.status_code, headers, content, url)
 
 
-async def _bounded(response: httpx2.Response) -> bytes:
-    """The body of an API answer, which must fit in memory."""
+async def _bounded(chunks: AsyncIterator[bytes], most: int, host: Host, too_much: str) -> bytes:
+    """A body of at most `most` bytes, which must fit in memory."""
     content = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in chunks:
         content += chunk
-        if len(content) > _MAX_REPLY:
-            host = Host(response.url.host, response.url.port or HTTPS_PORT)
-            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what=f"more than {_MAX_REPLY} bytes"))
+        if len(content) > most:
+            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what=too_much))
     return bytes(content)
 
 

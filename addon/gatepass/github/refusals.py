@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -32,29 +32,14 @@ class _Message(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def refusal(
-    forge: Forge,
-    secret: Secret,
-    status: int,
-    headers: Mapping[str, str],
-    content: bytes,
-    expires: datetime | None = None,
-) -> Problem:
-    """The problem behind an API answer that is neither a success nor a 404.
-
-    `expires` is the secret's end, if an earlier answer told it: the refusal itself does not.
-    """
-    said = message(content)
-    request_id = headers.get("x-github-request-id")
-    return _refusal(forge, secret, status, headers, said, expires).about(request_id=request_id)
+def refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], content: bytes) -> Problem:
+    """The problem behind an API answer that is neither a success nor a 404."""
+    problem = _refusal(forge, secret, status, headers, message(content))
+    return problem.about(request_id=headers.get("x-github-request-id"))
 
 
-def _refusal(
-    forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], said: str, expires: datetime | None
-) -> Problem:
+def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], said: str) -> Problem:
     if status == 401:
-        if expires is not None and expires <= datetime.now(UTC):
-            return catalogue.EXPIRED_CREDENTIAL(forge=forge, secret=secret, expired=expires)
         return catalogue.BAD_CREDENTIAL(forge=forge, secret=secret)
     if status not in (403, 429):
         return catalogue.UPSTREAM_FAILED(host=forge.api_host, status=status)

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 type Field = tuple[bytes, bytes]
 
 # To some servers the line, or the header, ends here: whatever stands behind it would be a header of its own.
+# RFC 9112, section 5.2, has a space in its place, or no request.
 _BREAK: Final = re.compile(rb"[\r\n\0]+[ \t]*")
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+# RFC 9110, section 11.7.1; the other one is no standard's (RFC 9110, section 7.6.1)
+_FOR_PROXIES: Final = frozenset({"proxy-authorization", "proxy-connection"})
 
 
 def folded(name: str) -> str:
@@ -23,16 +28,32 @@ def folded(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+def harmless(value: bytes) -> bytes:
+    """A field's value in which nothing ends the line: RFC 9110, section 5.5, has a space in its place."""
+    return _BREAK.sub(b" ", value).strip()
+
+
+def onward(fields: Iterable[Field], *, plain: bool) -> Iterator[Field]:
+    """What goes on of a request's fields to its server: not what is for the proxy, nor what no field may be.
+
+    On a `plain` request, which the client knows to go to a proxy, X-Forwarded-For is the proxy's word.
+    """
+    ours = _FOR_PROXIES | ({"x-forwarded-for"} if plain else set())
+    for name, value in fields:
+        if _TOKEN.fullmatch(name) and folded(name.decode()) not in ours:
+            yield name, harmless(value)
+
+
 def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
     """What goes on of a request's fields when `ours` are to be set on it, and Host.
 
     A header of such a name is left out. No other may add one, have one taken away by the next proxy, or lead to a
     connection on which no response is looked at.
     """
-    fields, replaced = list(fields), {folded(name) for name in ours}
+    fields, replaced = list(onward(fields, plain=False)), {folded(name) for name in ours}
     websocket = any(b"websocket" in _listed(value) for name, value in fields if name.lower() == b"upgrade")
     for name, value in fields:
-        match folded(name.decode("latin-1")):
+        match folded(name.decode()):
             case key if key in replaced:
                 continue
             case "connection":
@@ -43,12 +64,11 @@ def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
                 # any other protocol makes a tunnel (RFC 9110, section 7.8), and HTTP/2 in it has responses again
                 kept = [b"websocket"] if websocket else []
             case _:
-                # RFC 9110, section 5.5, and RFC 9112, section 5.2: a space in its place, or no request
-                yield name, _BREAK.sub(b" ", value).strip()
+                yield name, value
                 continue
         if kept:
             yield name, b", ".join(kept)
 
 
 def _listed(value: bytes) -> list[bytes]:
-    return [item for part in _BREAK.sub(b" ", value).lower().split(b",") if (item := part.strip())]
+    return [item for part in value.lower().split(b",") if (item := part.strip())]

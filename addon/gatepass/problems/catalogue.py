@@ -24,6 +24,18 @@ MISCONFIGURED: Final = Kind("misconfigured", 500, "gatepass is set up wrong",
 UNVERIFIED_UPSTREAM: Final = Kind("unverified-upstream", 502, "upstream certificates are not verified",
     "mitmproxy runs with `ssl_insecure`, so no credential is sent for {host}",
     "start it without `ssl_insecure`, and name a private CA with `ssl_verify_upstream_trusted_ca`")
+LED_ELSEWHERE: Final = Kind("led-elsewhere", 502, "the request was led elsewhere",
+    "it was settled for {host}; another addon, an edit or a replay leads it to another place, where no secret goes",
+    "see what changes requests: `map_remote`, other scripts, edits")
+PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
+    "{name} is where this proxy listens: a request to it would come back for ever",
+    "ask for another server, or ask this one past the proxy (NO_PROXY)")
+MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
+    "{what}",
+    "send a request as RFC 9112 has it, with other characters percent-encoded")
+MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
+    "the request is for `{name}`, and this reverse proxy is for {host} alone",
+    "ask for {host}, or for the proxy by its address")
 UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
     "the request for an asset came with a body",
     "ask without one")

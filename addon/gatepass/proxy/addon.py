@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from mitmproxy import ctx
+
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
+from gatepass.proxy.listeners import Listeners
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
+from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
 
 
 class Gatepass:
@@ -27,4 +33,21 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
-        self.addons = [life, Interception(life), Requests(life, detours), Responses(life.record, detours)]
+        hosts: Hosts = WeakKeyDictionary()
+        verified = Verified()
+        self._last = Last(life.record, detours, hosts)
+        self.addons = [
+            life,
+            Interception(life),
+            Listeners(life.record),
+            verified,
+            Requests(life, detours, hosts, verified),
+            Responses(life.record, detours),
+        ]
+
+    def running(self) -> None:
+        ctx.master.addons.add(self._last)
+
+    def done(self) -> None:
+        if ctx.master.addons.get(self._last.name) is self._last:
+            ctx.master.addons.remove(self._last)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gatepass.forge.hosts import Host
     from gatepass.proxy.outcome import Outcome
+    from gatepass.proxy.seal import Seal
     from gatepass.proxy.state import State
 
 
@@ -37,6 +38,7 @@ class Detour:
     outcome: Outcome
     original: Request | None = None
     """What the flow is to show, once the request is out; None when the request went out as it came."""
+    seal: Seal | None = None
     body: bytes | None = None
     """What replaces the upstream's body."""
 
@@ -60,9 +62,15 @@ type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 
 
 def pass_on(flow: HTTPFlow) -> None:
-    """Let the request go on as it came, its body streamed too."""
-    flow.request.stream = not facts.is_short(flow.request)
-    _end_with(flow.request)
+    """Let the request go on as it came, its body streamed too, less what was meant for the proxy."""
+    request = flow.request
+    request.headers = Headers(fields.onward(request.headers.fields, plain=request.scheme == "http"))
+    _stream(request)
+
+
+def _stream(request: Request) -> None:
+    request.stream = not facts.is_short(request)
+    _end_with(request)
 
 
 def _end_with(request: Request) -> None:
@@ -75,18 +83,18 @@ def _end_with(request: Request) -> None:
         request.headers["Connection"] = "close"
 
 
-def seal(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]]) -> Request:
+def inject(flow: HTTPFlow, host: Host, sealed: Mapping[str, Callable[[], str]], seal: Seal) -> Request:
     """Set these headers on the request, which goes to `host`, as it was going; what the flow is to show later."""
     request = flow.request
     shown = _shown(request, sealed)
-    request.headers = SealedHeaders(fields.forwarded(request.headers.fields, sealed), sealed)
+    request.headers = SealedHeaders(fields.forwarded(request.headers.fields, sealed), sealed, seal)
     # a server may choose by Host whom it serves: the client's word may not choose who gets the secret
     request.headers["Host"] = str(host)
     request.authority = ""
     # of a request that says HTTP/2 in a line of HTTP/1 mitmproxy sends a copy, in which nothing is unsealed
     if not request.is_http10:
         request.http_version = "HTTP/1.1"
-    pass_on(flow)
+    _stream(request)
     return shown
 
 
@@ -94,6 +102,7 @@ def send(
     flow: HTTPFlow,
     host: Host,
     target: str,
+    seal: Seal,
     headers: Mapping[str, str] | None = None,
     sealed: Mapping[str, Callable[[], str]] | None = None,
 ) -> Request:
@@ -108,9 +117,10 @@ def send(
     shown = _shown(request, ("authorization", "cookie"))
     ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
     ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
-    sealed_headers = SealedHeaders(((name.encode(), value.encode()) for name, value in ours.items()), sealed or {})
+    written = ((name.encode(), value.encode()) for name, value in ours.items())
     data = request.data
     flow.request = SealedRequest(
+        seal,
         host.name,
         host.port,
         data.method,
@@ -118,12 +128,13 @@ def send(
         b"",
         target.encode(),
         b"HTTP/1.1",
-        sealed_headers,
+        SealedHeaders(written, sealed or {}, seal),
         data.content,
         None,
         data.timestamp_start,
         data.timestamp_end,
     )
+    seal.bind(flow)
     return shown
 
 

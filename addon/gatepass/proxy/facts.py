@@ -35,7 +35,9 @@ def is_fronted(client: Client, name: str) -> bool:
 
 
 def server(flow: http.HTTPFlow) -> Host:
-    """The server that the request really goes to."""
+    """The server that the request really goes to. Of a replay the record tells nothing: mode and SNI are of then."""
+    if flow.is_replay == "request":
+        return Host(flow.request.host.lower(), flow.request.port)
     return destination(flow.client_conn, (flow.request.host, flow.request.port))
 
 

@@ -14,16 +14,19 @@ from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.problems import catalogue
-from gatepass.proxy import detour, facts, wire
+from gatepass.proxy import detour, facts, form, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
+from gatepass.proxy.seal import Seal
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
     from gatepass.proxy.life import Life
     from gatepass.proxy.outcome import Outcome
+    from gatepass.proxy.seal import Verified
     from gatepass.proxy.state import State
     from gatepass.rules.values import Template
     from gatepass.secret import Secret
@@ -34,28 +37,34 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours) -> None:
+    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified) -> None:
         self._life = life
         self._detours = detours
+        self._hosts = hosts
+        self._verified = verified
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
         if state is None or flow.response or flow.error:
             return
-        settled = None
+        settled: Outcome | None = None
         try:
-            request = facts.request(flow, verified=not ctx.options.ssl_insecure)
-            settled = await outcome(state, request, flow.request.headers)
+            if fault := form.fault(flow, self._hosts.get(flow.request, "")):
+                settled = Refused(fault)
+            else:
+                request = facts.request(flow, verified=not ctx.options.ssl_insecure)
+                settled = await outcome(state, request, flow.request.headers)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
-            if flow.response is not None and not facts.is_short(flow.request):
-                flow.kill()  # mitmproxy would hold all of the body before it looks at the answer
+            if flow.response is not None:
+                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     def _settle(self, flow: HTTPFlow, state: State, settled: Outcome) -> None:
         """Answer the flow, or send it out."""
         original: Request | None = None
+        seal: Seal | None = None
         match settled:
             case Passed():
                 detour.pass_on(flow)
@@ -66,7 +75,9 @@ class Requests:
             case Injected(decision, secret):
                 self._life.record.injected(flow, decision.rule)
                 sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
-                original = detour.seal(flow, decision.rule.match.host, sealed)
+                host = decision.rule.match.host
+                seal = Seal(flow, host, self._verified)
+                original = detour.inject(flow, host, sealed, seal)
             case Found(decision, source, plan):
                 self._life.record.found(flow, decision, source)
                 match plan:
@@ -74,14 +85,16 @@ class Requests:
                         flow.response = wire.written(plan)
                         return
                     case Serve(host, target):
-                        original = detour.send(flow, host, target)
+                        seal = Seal(flow, host, self._verified)
+                        original = detour.send(flow, host, target, seal)
                     case Rewrite(host, target, secret):
                         headers = {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION}
                         sealed = {"Authorization": partial(_bearer, secret)}
-                        original = detour.send(flow, host, target, headers, sealed)
+                        seal = Seal(flow, host, self._verified)
+                        original = detour.send(flow, host, target, seal, headers, sealed)
             case _:
                 assert_never(settled)
-        self._detours[flow] = Detour(state, settled, original)
+        self._detours[flow] = Detour(state, settled, original, seal)
 
 
 def _rendered(template: Template, secret: Secret | None) -> str:

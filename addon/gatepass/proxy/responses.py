@@ -95,6 +95,8 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
         Unresolvable: it is to be refused.
     """
     state = detour.state
+    if detour.seal is not None and detour.seal.broken:
+        raise Unresolvable(catalogue.LED_ELSEWHERE(host=detour.seal.host))
     match detour.outcome:
         case Passed(ref) if ref is not None and upstream.status_code == 404:
             # GitHub says it for what is private, too

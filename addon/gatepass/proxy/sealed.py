@@ -1,20 +1,27 @@
-"""Request headers that carry a secret on the wire, and a placeholder everywhere else.
+"""Requests that carry a secret on the wire, and a placeholder everywhere else.
 
 mitmproxy hands a flow to every addon, to the web page and to flow files while its request is under way, so a secret
 that stands in `flow.request.headers` is already out. Here it stands in none of them: the fields hold a placeholder, and
-only the bytes that mitmproxy's HTTP/1 writer asks for, once, hold the secret (`net/http/http1/assemble.py`). Copies
-and saved states are made from the fields. Should mitmproxy come to write headers in another way, the placeholder goes
-out and the API refuses it: the failure is closed.
+only the bytes that mitmproxy's HTTP/1 writer asks for, once, hold the secret (`net/http/http1/assemble.py`), if the
+seal opens then. Copies and saved states are made from the fields. Should mitmproxy come to write requests in another
+way, the placeholder goes out and the API refuses it: the failure is closed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mitmproxy.http import Headers, Request
+from mitmproxy.http import Headers, Request, RequestData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Protocol
+
+    class Seal(Protocol):
+        """What tells whether a secret may be written now."""
+
+        def opens(self) -> bool: ...
+
 
 PLACEHOLDER: Final = "[sealed by gatepass]"
 
@@ -22,17 +29,20 @@ PLACEHOLDER: Final = "[sealed by gatepass]"
 class SealedHeaders(Headers):
     """Headers of which some values are known only to the wire."""
 
-    def __init__(self, fields: Iterable[tuple[bytes, bytes]], sealed: Mapping[str, Callable[[], str]]) -> None:
+    def __init__(
+        self, fields: Iterable[tuple[bytes, bytes]], sealed: Mapping[str, Callable[[], str]], seal: Seal
+    ) -> None:
         """`sealed` maps header names to what opens their values; a field of that name is replaced."""
         super().__init__(fields)
         for name in sealed:
             self[name] = PLACEHOLDER
         self._sealed = {name.lower().encode(): open_value for name, open_value in sealed.items()}
+        self._seal = seal
 
     def __bytes__(self) -> bytes:
-        sealed, self._sealed = self._sealed, {}
-        if not sealed:
+        if not self._sealed or not self._seal.opens():
             return super().__bytes__()
+        sealed, self._sealed = self._sealed, {}
         return bytes(Headers((name, self._opened(sealed, name, value)) for name, value in self.fields))
 
     @staticmethod
@@ -42,19 +52,46 @@ class SealedHeaders(Headers):
         return open_value().encode() if open_value is not None and value == PLACEHOLDER.encode() else value
 
 
-class SealedRequest(Request):
-    """A request whose target is known only to the wire: a signed URL's query is a secret, too.
+class _SealedData(RequestData):
+    """What the writer reads: the target is there while the seal opens."""
 
-    mitmproxy's HTTP/1 writer reads `data.path`; what shows, saves and copies a flow reads `path` or the state.
-    """
+    target: bytes
+    seal: Seal
+
+    @property
+    def path(self) -> bytes:
+        return self.target if self.seal.opens() else _SEALED_PATH
+
+    @path.setter
+    def path(self, value: bytes) -> None:
+        self.target = value
+
+
+_SEALED_PATH: Final = f"/{PLACEHOLDER}".encode()
+
+
+class SealedRequest(Request):
+    """A request whose target is known only to the wire: a signed URL's query is a secret, too."""
+
+    def __init__(self, seal: Seal, *fields: Any) -> None:
+        """`fields` are those of a `Request`."""
+        super().__init__(*fields)
+        told = vars(self.data)
+        told |= {"target": told.pop("path"), "seal": seal}
+        self.data.__class__ = _SealedData
 
     @property
     def path(self) -> str:
-        return f"/{PLACEHOLDER}"
+        return _SEALED_PATH.decode()
 
     @path.setter
     def path(self, value: str | bytes) -> None:
         self.data.path = value if isinstance(value, bytes) else value.encode()
 
     def get_state(self) -> Any:
-        return {**super().get_state(), "path": self.path.encode()}  # type: ignore[no-untyped-call]  # mitmproxy's has no types
+        state = super().get_state()  # type: ignore[no-untyped-call]  # mitmproxy's has no types
+        return {name: value for name, value in state.items() if name not in ("target", "seal")} | {"path": _SEALED_PATH}
+
+    @classmethod
+    def from_state(cls, state: Any) -> Request:  # type: ignore[override]  # nothing is sealed in a copy
+        return Request.from_state(state)  # type: ignore[no-any-return]  # as above

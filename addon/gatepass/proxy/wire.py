@@ -1,6 +1,7 @@
 """Answers as mitmproxy writes them: made of values, or an upstream's that passes through.
 
-Every answer that a client gets of us goes through here.
+Every answer that a client gets goes through here, and no field of one can end its line: what comes over HTTP/2, or in
+the API's JSON, may hold what would be a header of its own in HTTP/1.1 (RFC 9112, section 11.1: response splitting).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from mitmproxy.http import Headers, Response
 from mitmproxy.net.http import status_codes
 
 from gatepass.assets import answers
+from gatepass.http.fields import harmless
 from gatepass.proxy import facts
 
 if TYPE_CHECKING:
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
 def written(answer: Answer) -> Response:
     """A whole response, with the answer's own headers and no others."""
     fields = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in answer.headers.items()]
-    reason = answer.reason or status_codes.RESPONSES.get(answer.status, "")
+    reason = (answer.reason or status_codes.RESPONSES.get(answer.status, "")).encode("ascii", "replace")
     now = time.time()
-    return Response(b"HTTP/1.1", answer.status, reason.encode("ascii"), Headers(fields), answer.content, None, now, now)
+    return Response(b"HTTP/1.1", answer.status, reason, _harmless(fields), answer.content, None, now, now)
 
 
 def refusal(flow: HTTPFlow, problem: Problem) -> Response:
@@ -40,14 +42,18 @@ def refusal(flow: HTTPFlow, problem: Problem) -> Response:
 def streamed(response: Response) -> Response:
     """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
     response.stream = not facts.is_small(response)
+    response.headers = _harmless(response.headers.fields)
     return response
 
 
 def relayed(response: Response, fields: Iterable[Field]) -> Response:
     """The response with these fields alone, its body passed on as it arrives."""
     data = response.data
-    copy = Response(
-        data.http_version, data.status_code, data.reason, Headers(fields), None, None, data.timestamp_start, None
-    )
+    kept = _harmless(fields)
+    copy = Response(data.http_version, data.status_code, data.reason, kept, None, None, data.timestamp_start, None)
     copy.stream = True
     return copy
+
+
+def _harmless(fields: Iterable[Field]) -> Headers:
+    return Headers((name, harmless(value)) for name, value in fields)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass.rules.model import DOWNLOADS, InjectHeaders, ResolveRelease
 
 if TYPE_CHECKING:
-    from gatepass.rules.model import Credential, OnExisting, Rule, Rules
+    from gatepass.rules.model import OnExisting, Rule, Rules
 
 _EXISTING: Final[dict[OnExisting, str]] = {
     "replace": "",
@@ -43,13 +43,9 @@ def _describe_rule(rule: Rule) -> str:
         case _:
             assert_never(rule.action)
     for number, credential in enumerate(rule.credentials):
-        lines.append(("then" if number else "credential", f"{credential.name}: {sources(credential)}"))
+        sources = ", then ".join(map(str, credential.sources))
+        lines.append(("then" if number else "credential", f"{credential.name}: {sources}"))
     if rule.credentials:
         lines.append(("sent to", f"{receiver}, and nowhere else"))
     lines += [("bound to", ", ".join(sorted(map(str, credential.hosts)))) for credential in rule.credentials]
     return "\n".join([rule.name, *(f"  {label:<12}{text}" for label, text in lines)])
-
-
-def sources(credential: Credential) -> str:
-    """Where its secret comes from, in order."""
-    return ", then ".join(map(str, credential.sources))

@@ -72,8 +72,7 @@ def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | Non
             raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None
         return None
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"{name}: expected a readable file, got `{reason}`", hint) from None
+        raise GatepassError(f"{name}: expected a readable file, got `{why(error)}`", hint) from None
     if len(content) > MAX_SIZE:
         raise GatepassError(f"{name}: expected at most {MAX_SIZE} bytes, got more", hint)
     try:

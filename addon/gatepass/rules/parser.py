@@ -13,23 +13,10 @@ from msgspec import UNSET
 
 from gatepass.forge import hosts
 from gatepass.forge.hosts import GITHUB, Forge, Host
+from gatepass.rules import values
 from gatepass.rules.model import DOWNLOADS, Action, Credential, InjectHeaders, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry, faults
-from gatepass.rules.values import (
-    Pattern,
-    Template,
-    UnfitError,
-    read_api,
-    read_app_id,
-    read_credential_name,
-    read_dropped_header,
-    read_header_name,
-    read_host,
-    read_key_source,
-    read_method,
-    read_owner,
-    read_source,
-)
+from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import Data, Path, RulesError, nearest, read
 from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, GitHubApp
 
@@ -54,6 +41,8 @@ class _Parser:
     def __init__(self, text: str, source: str) -> None:
         self._source = source
         self._document = read(text, source)
+        data = self._document.data
+        self._data = data if isinstance(data, dict) else {}
         found = list(faults(self._document))
         self._misshapen = [fault.path for fault in found if fault.is_of_shape]
         self._problems = [fault.problem for fault in found]
@@ -74,13 +63,8 @@ class _Parser:
             forges=tuple(self._forges.values()),
             credentials=tuple(credential for credential in self._credentials.values() if credential),
             rules=tuple(rule for rule in rules if rule),
-            cache=self._cache(),
+            cache=msgspec.convert(self._data.get("cache", {}), CacheEntry, strict=True),
         )
-
-    def _cache(self) -> CacheEntry:
-        data = self._document.data
-        entry = data.get("cache", {}) if isinstance(data, dict) else {}
-        return msgspec.convert(entry, CacheEntry, strict=True)
 
     # ---------------------------------------------------------------- forges
 
@@ -99,8 +83,8 @@ class _Parser:
     def _forge(self, path: Path, value: Data) -> Forge | None:
         if (entry := self._decode(ForgeEntry, path, value)) is None:
             return None
-        web, assets = _value(read_host, entry.web), _values(read_host, entry.assets)
-        api = None if entry.api is UNSET else _value(read_api, entry.api)
+        web, assets = _value(values.read_host, entry.web), _values(values.read_host, entry.assets)
+        api = None if entry.api is UNSET else _value(values.read_api, entry.api)
         if web is None or assets is None or (api is None and entry.api is not UNSET):
             return None
         known = hosts.known(web)
@@ -140,7 +124,7 @@ class _Parser:
     def _credential(self, path: Path, value: Data) -> Credential | None:
         if (entry := self._decode(CredentialEntry, path, value)) is None:
             return None
-        name, hosts = _value(read_credential_name, str(path[-1])), _values(read_host, entry.hosts)
+        name, hosts = _value(values.read_credential_name, str(path[-1])), _values(values.read_host, entry.hosts)
         found = [self._any_source((*path, "from", index), source) for index, source in enumerate(entry.sources)]
         for index, host in enumerate(hosts or ()):
             self._check_no_asset_host((*path, "hosts", index), host, entry.hosts[index])
@@ -154,7 +138,7 @@ class _Parser:
 
     def _any_source(self, path: Path, entry: str | SourceEntry) -> Source | None:
         if isinstance(entry, str):
-            return _value(read_source, entry)
+            return _value(values.read_source, entry)
         if (entry.command is UNSET) == (entry.github_app is UNSET):
             self._report(path, "either `command` or `github-app`", "neither" if entry.command is UNSET else "both")
             return None
@@ -174,8 +158,8 @@ class _Parser:
         if app.owner is not UNSET and app.installation is not UNSET:
             place = (*path, "github-app", "owner")
             self._wrong(place, "either `installation` or `owner`", app.owner, "the number says it all")
-        identity, key = _value(read_app_id, str(app.id)), _value(read_key_source, app.key)
-        owner = None if app.owner is UNSET else _value(read_owner, app.owner)
+        identity, key = _value(values.read_app_id, str(app.id)), _value(values.read_key_source, app.key)
+        owner = None if app.owner is UNSET else _value(values.read_owner, app.owner)
         if not (identity and key):
             return None
         return GitHubApp(identity, key, None if app.installation is UNSET else app.installation, owner)
@@ -201,7 +185,7 @@ class _Parser:
             self._check_no_asset_host((*path, "match"), pattern.host, entry.match)
         action = self._action(path, entry, pattern)
         credentials = self._chosen((*path, "credential"), entry, pattern)
-        methods = DOWNLOADS if entry.methods is UNSET else frozenset(_values(read_method, entry.methods) or ())
+        methods = DOWNLOADS if entry.methods is UNSET else frozenset(_values(values.read_method, entry.methods) or ())
         if not (pattern and action and credentials is not None):
             return None
         return Rule(str(pattern) if entry.name is UNSET else entry.name, pattern, action, credentials, methods)
@@ -266,7 +250,7 @@ class _Parser:
         seen: set[str] = set()
         for key, text in headers.items():
             place = (*path, "headers", key)
-            name, template = _value(read_header_name, key), _value(Template.parse, text)
+            name, template = _value(values.read_header_name, key), _value(Template.parse, text)
             if key.lower() in seen:
                 self._wrong(place, "each header once", key, "case makes no difference in a header's name")
             seen.add(key.lower())
@@ -284,15 +268,14 @@ class _Parser:
         return InjectHeaders(
             tuple(pairs),
             "replace" if entry.on_existing is UNSET else entry.on_existing,
-            frozenset(_values(read_dropped_header, dropped) or ()),
+            frozenset(name.lower() for name in _values(values.read_dropped_header, dropped) or ()),
             self._forge_of(pattern.host) if pattern else None,
         )
 
     # --------------------------------------------------------------- reading
 
     def _entries(self, key: str) -> list[tuple[Path, Data]]:
-        data = self._document.data
-        match data.get(key) if isinstance(data, dict) else None:
+        match self._data.get(key):
             case list() as items:
                 return [((key, index), item) for index, item in enumerate(items)]
             case dict() as entries:
@@ -324,6 +307,6 @@ def _value[T](reader: Callable[[str], T], text: str) -> T | None:
 
 def _values[T](reader: Callable[[str], T], texts: Iterable[str]) -> list[T] | None:
     """The same for all of them, or for none."""
-    values = [_value(reader, text) for text in texts]
-    fit = [value for value in values if value is not None]
-    return fit if len(fit) == len(values) else None
+    found = [_value(reader, text) for text in texts]
+    fit = [value for value in found if value is not None]
+    return fit if len(fit) == len(found) else None

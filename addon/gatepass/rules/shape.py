@@ -7,26 +7,13 @@ decoder stops at the first thing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, inspect
 
-from gatepass.rules.values import (
-    Pattern,
-    Template,
-    UnfitError,
-    read_api,
-    read_app_id,
-    read_credential_name,
-    read_dropped_header,
-    read_header_name,
-    read_host,
-    read_key_source,
-    read_method,
-    read_owner,
-    read_source,
-)
+from gatepass.rules import values
+from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import nearest
 
 if TYPE_CHECKING:
@@ -35,123 +22,95 @@ if TYPE_CHECKING:
     from gatepass.rules.yaml_source import Data, Document, Path, RuleProblem
 
 
-def _read_by(reader: Callable[[str], object], **told: Any) -> Any:
-    """What a text is read by, which finds what is wrong with it; and what an editor is told."""
-    return Meta(extra={"reader": reader}, **told)
+def _told(description: str | None, reader: Callable[[str], object] | None = None, **told: Any) -> Any:
+    """What an editor is told; and what a text is read by, which finds what is wrong with it."""
+    return Meta(description=description, extra={"reader": reader} if reader else None, **told)
 
 
-_Host = Annotated[str, _read_by(read_host, description="HOST or HOST:PORT", examples=["github.com"])]
-_Source = Annotated[
-    str,
-    _read_by(
-        read_source,
-        description="Where a secret comes from",
-        extra_json_schema={
-            "anyOf": [
-                {"enum": ["default", "gh", "git", "netrc"]},
-                {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
-                {"pattern": "^file:"},
-                {"pattern": "^keyring:.+/.+$"},
-            ]
-        },
-    ),
+_T = TypeVar("_T")
+_Some = Annotated[list[_T], Meta(min_length=1)]
+_Seconds = Annotated[int, Meta(ge=0, le=86_400)]
+_Name = Annotated[str, _told("The name of a credential")]
+_Host = Annotated[str, _told("HOST or HOST:PORT", values.read_host, examples=["github.com"])]
+_SOURCES: Final = [
+    {"enum": ["default", "gh", "git", "netrc"]},
+    {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
+    {"pattern": "^file:"},
+    {"pattern": "^keyring:.+/.+$"},
 ]
-_Name = Annotated[str, Meta(description="The name of a credential")]
+_Source = Annotated[str, _told("Where a secret comes from", values.read_source, extra_json_schema={"anyOf": _SOURCES})]
 
 
 class ForgeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A GitHub besides github.com and ghe.com, or more asset hosts of one."""
 
-    web: Annotated[_Host, Meta(description="The host of its web pages: HOST or HOST:PORT")]
-    api: (
-        Annotated[
-            str,
-            _read_by(
-                read_api,
-                description="The base URL of its API; left out, https://HOST/api/v3",
-                examples=["https://ghe.example.com/api/v3"],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    assets: Annotated[
-        list[_Host], Meta(description="Hosts that its signed URLs lead to: no credential is ever sent there")
-    ] = []
+    web: Annotated[_Host, _told("The host of its web pages: HOST or HOST:PORT")]
+    api: Annotated[
+        str | UnsetType,
+        _told(
+            "The base URL of its API; left out, https://HOST/api/v3",
+            values.read_api,
+            examples=["https://ghe.example.com/api/v3"],
+        ),
+    ] = UNSET
+    assets: Annotated[list[_Host], _told("Hosts that its signed URLs lead to: no credential is ever sent there")] = []
 
 
 class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A GitHub App, whose installation gives tokens."""
 
     id: Annotated[
-        int | str,
-        _read_by(read_app_id, description="The App's client id, or its number", examples=["Iv23liAbCdEfGhIjKlMn"]),
+        int | str, _told("The App's client id, or its number", values.read_app_id, examples=["Iv23liAbCdEfGhIjKlMn"])
     ]
     key: Annotated[
         str,
-        _read_by(
-            read_key_source,
-            description="Its private key: file:PATH or env:NAME",
+        _told(
+            "Its private key: file:PATH or env:NAME",
+            values.read_key_source,
             extra_json_schema={"pattern": "^(file|env):"},
             examples=["file:/run/secrets/app.pem"],
         ),
     ]
-    installation: (
-        Annotated[int, Meta(ge=1, description="The installation's number; left out, it is found")] | UnsetType
-    ) = UNSET
-    owner: (
-        Annotated[
-            str,
-            _read_by(read_owner, description="The account whose installation it is; left out, that of each repository"),
-        ]
-        | UnsetType
-    ) = UNSET
+    installation: Annotated[
+        Annotated[int, Meta(ge=1)] | UnsetType, _told("The installation's number; left out, it is found")
+    ] = UNSET
+    owner: Annotated[
+        str | UnsetType,
+        _told("The account whose installation it is; left out, that of each repository", values.read_owner),
+    ] = UNSET
 
 
 class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A source that needs more than a word: `command` or `github-app`."""
 
-    command: (
-        Annotated[
-            list[str],
-            Meta(
-                min_length=1,
-                description="A program and its arguments, run without a shell; it prints the secret on one line",
-                examples=[["op", "read", "op://team/github/token"]],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    ttl: (
-        Annotated[int, Meta(ge=0, le=86_400, description="Seconds for which the command's output is kept; 300")]
-        | UnsetType
-    ) = UNSET
-    github_app: Annotated[AppEntry, Meta(description="A GitHub App's installation token")] | UnsetType = UNSET
+    command: Annotated[
+        _Some[str] | UnsetType,
+        _told(
+            "A program and its arguments, run without a shell; it prints the secret on one line",
+            examples=[["op", "read", "op://team/github/token"]],
+        ),
+    ] = UNSET
+    ttl: Annotated[_Seconds | UnsetType, _told("Seconds for which the command's output is kept; 300")] = UNSET
+    github_app: Annotated[AppEntry | UnsetType, _told("A GitHub App's installation token")] = UNSET
 
 
 class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret comes from, and which hosts it may serve."""
 
-    sources: Annotated[
-        list[_Source | SourceEntry], Meta(min_length=1, description="Asked in order: the first that yields is used")
-    ] = msgspec.field(name="from")
-    hosts: Annotated[
-        list[_Host], Meta(min_length=1, description="The hosts that it may serve; it is never sent to another")
-    ]
-
-
-_Seconds = Annotated[int, Meta(ge=0, le=86_400)]
+    sources: Annotated[_Some[_Source | SourceEntry], _told("Asked in order: the first that yields is used")] = (
+        msgspec.field(name="from")
+    )
+    hosts: Annotated[_Some[_Host], _told("The hosts that it may serve; it is never sent to another")]
 
 
 class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is remembered, in entries of each kind, and for how many seconds."""
 
-    entries: Annotated[int, Meta(ge=1, le=1_000_000, description="How many of each kind are kept")] = 4096
-    latest: Annotated[_Seconds, Meta(description="For so long the latest release is what it was")] = 60
-    tags: Annotated[_Seconds, Meta(description="For so long the release of a tag is what it was")] = 300
-    missing: Annotated[_Seconds, Meta(description="For so long what could not be had is not asked for again")] = 10
-    visibility: Annotated[_Seconds, Meta(description="For so long a repository is as public or private as it was")] = (
-        600
-    )
+    entries: Annotated[int, _told("How many of each kind are kept", ge=1, le=1_000_000)] = 4096
+    latest: Annotated[_Seconds, _told("For so long the latest release is what it was")] = 60
+    tags: Annotated[_Seconds, _told("For so long the release of a tag is what it was")] = 300
+    missing: Annotated[_Seconds, _told("For so long what could not be had is not asked for again")] = 10
+    visibility: Annotated[_Seconds, _told("For so long a repository is as public or private as it was")] = 600
 
 
 class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,77 +118,61 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     match: Annotated[
         str,
-        _read_by(
+        _told(
+            "HOST/PATH; * in the path is any run of characters, slashes included",
             Pattern.parse,
-            description="HOST/PATH; * in the path is any run of characters, slashes included",
             extra_json_schema={"pattern": "^[^/*?#:]+(:[0-9]+)?/[^?#]*$"},
             examples=["github.com/my-company/*/releases/download/*"],
         ),
     ]
-    credential: (
+    credential: Annotated[
+        _Name | _Some[_Name] | UnsetType,
+        _told("The credential, or several of which one may see the repository: tried in order"),
+    ] = UNSET
+    name: Annotated[Annotated[str, Meta(min_length=1)] | UnsetType, _told("What logs and errors call the rule")] = UNSET
+    resolve: Annotated[
+        Literal["github-release"] | UnsetType, _told("Find the release asset through the API, and fetch it")
+    ] = UNSET
+    headers: Annotated[
         Annotated[
-            _Name | Annotated[list[_Name], Meta(min_length=1)],
-            Meta(description="The credential, or several of which one may see the repository: tried in order"),
+            dict[Annotated[str, _told(None, values.read_header_name)], Annotated[str, _told(None, Template.parse)]],
+            Meta(min_length=1),
         ]
-        | UnsetType
-    ) = UNSET
-    name: Annotated[str, Meta(min_length=1, description="What logs and errors call the rule")] | UnsetType = UNSET
-    resolve: (
-        Annotated[Literal["github-release"], Meta(description="Find the release asset through the API, and fetch it")]
-        | UnsetType
-    ) = UNSET
-    headers: (
-        Annotated[
-            dict[Annotated[str, _read_by(read_header_name)], Annotated[str, _read_by(Template.parse)]],
-            Meta(
-                min_length=1,
-                description="Headers to set; {credential} is the secret, {basic:USER} Basic of USER and it",
-                examples=[{"Authorization": "Bearer {credential}"}],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    when: (
-        Annotated[
-            Literal["always", "not-found"],
-            Meta(description="With resolve: go to the API at once, or only for what anybody may not have"),
-        ]
-        | UnsetType
-    ) = UNSET
-    methods: (
-        Annotated[
-            list[Annotated[str, _read_by(read_method)]],
-            Meta(min_length=1, description="With headers: the methods that it is for; GET and HEAD"),
-        ]
-        | UnsetType
-    ) = UNSET
-    on_existing: (
-        Annotated[
-            Literal["replace", "keep", "refuse"],
-            Meta(description="With headers: what becomes of one that the client sent; it is replaced"),
-        ]
-        | UnsetType
-    ) = UNSET
-    drop_response_headers: (
-        Annotated[
-            list[Annotated[str, _read_by(read_dropped_header)]],
-            Meta(min_length=1, description="With headers: response headers to take away"),
-        ]
-        | UnsetType
-    ) = UNSET
+        | UnsetType,
+        _told(
+            "Headers to set; {credential} is the secret, {basic:USER} Basic of USER and it",
+            examples=[{"Authorization": "Bearer {credential}"}],
+        ),
+    ] = UNSET
+    when: Annotated[
+        Literal["always", "not-found"] | UnsetType,
+        _told("With resolve: go to the API at once, or only for what anybody may not have"),
+    ] = UNSET
+    methods: Annotated[
+        _Some[Annotated[str, _told(None, values.read_method)]] | UnsetType,
+        _told("With headers: the methods that it is for; GET and HEAD"),
+    ] = UNSET
+    on_existing: Annotated[
+        Literal["replace", "keep", "refuse"] | UnsetType,
+        _told("With headers: what becomes of one that the client sent; it is replaced"),
+    ] = UNSET
+    drop_response_headers: Annotated[
+        _Some[Annotated[str, _told(None, values.read_dropped_header)]] | UnsetType,
+        _told("With headers: response headers to take away"),
+    ] = UNSET
 
 
 class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What Gatepass does, and with which secret."""
 
     version: Literal[1]
-    rules: Annotated[list[RuleEntry], Meta(min_length=1, description="The first that matches is applied")]
+    rules: Annotated[_Some[RuleEntry], _told("The first that matches is applied")]
     credentials: Annotated[
-        dict[Annotated[str, _read_by(read_credential_name)], CredentialEntry],
-        Meta(description="Secrets by name: where each comes from"),
+        dict[Annotated[str, _told(None, values.read_credential_name)], CredentialEntry],
+        _told("Secrets by name: where each comes from"),
     ] = msgspec.field(default_factory=dict)
-    forges: Annotated[list[ForgeEntry], Meta(description="GitHubs besides github.com and ghe.com")] = []
-    cache: Annotated[CacheEntry, Meta(description="How much is remembered, and for how long")] = CacheEntry()
+    forges: Annotated[list[ForgeEntry], _told("GitHubs besides github.com and ghe.com")] = []
+    cache: Annotated[CacheEntry, _told("How much is remembered, and for how long")] = CacheEntry()
 
 
 def schema() -> dict[str, Any]:
@@ -273,8 +216,8 @@ def _faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> 
         try:
             reader(str(value))
         except UnfitError as unfit:
-            wrong = document.hidden if unfit.is_secret else document.wrong
-            yield Fault(path, wrong(path, unfit.expected, value, unfit.hint), is_of_shape=False)
+            problem = document.wrong(path, unfit.expected, value, unfit.hint, is_secret=unfit.is_secret)
+            yield Fault(path, problem, is_of_shape=False)
 
 
 def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Path) -> Iterator[Fault]:
@@ -360,8 +303,8 @@ def _expected(kind: inspect.Type) -> str:
     match kind:
         case inspect.UnionType(types):
             return " or ".join(dict.fromkeys(_expected(_plain(one)) for one in types))
-        case inspect.LiteralType(values):
-            return " or ".join(f"`{known}`" for known in values)
+        case inspect.LiteralType(known):
+            return " or ".join(f"`{value}`" for value in known)
         case inspect.StrType():
             return "text"
         case inspect.IntType(ge=least, le=most):

@@ -9,20 +9,20 @@ import base64
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gatepass.forge.hosts import Host
 from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_FIELD_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
 _KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
-_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
-_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -38,9 +38,9 @@ _NEEDED_OF_RESPONSES: Final = _RESERVED_HEADERS | {"content-encoding"}
 # The one makes a tunnel; the others send back what they were sent, the secret with it (RFC 9110, section 9.3.8; TRACK
 # is what IIS calls it, https://www.kb.cert.org/vuls/id/867593).
 _REFUSED_METHODS: Final = {
-    "CONNECT": "it opens a tunnel",
-    "TRACE": "its answer repeats the request, and the secret",
-    "TRACK": "its answer repeats the request, and the secret",
+    "connect": "is none: it opens a tunnel",
+    "trace": "is none: its answer repeats the request, and the secret",
+    "track": "is none: its answer repeats the request, and the secret",
 }
 
 _PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
@@ -173,17 +173,6 @@ def read_api(text: str) -> str:
     return f"https://{host}{parts.path.rstrip('/')}"
 
 
-def read_credential_name(text: str) -> str:
-    """Read the name of a credential.
-
-    Raises:
-        UnfitError: it is something else.
-    """
-    if not _CREDENTIAL_NAME.fullmatch(text):
-        raise UnfitError("a name of letters, digits, `_`, `.` and `-`")
-    return text
-
-
 def read_source(text: str) -> Source:
     """Read where a secret comes from.
 
@@ -195,7 +184,7 @@ def read_source(text: str) -> Source:
     kind, colon, argument = text.partition(":")
     match kind if colon else "":
         case "env":
-            return _read_variable(argument)
+            return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
         case "keyring":
@@ -219,17 +208,11 @@ def read_key_source(text: str) -> Env | File:
     kind, _, argument = text.partition(":")
     match kind:
         case "env":
-            return _read_variable(argument)
+            return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
     hint = "the App's settings page gives out its private key, a PEM file"
     raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
-
-
-def _read_variable(name: str) -> Env:
-    if not _VARIABLE.fullmatch(name):
-        raise UnfitError("`env:NAME`", "`env:NAME` reads the environment variable NAME: letters, digits and `_`")
-    return Env(name)
 
 
 def _read_file(path: str) -> File:
@@ -241,65 +224,59 @@ def _read_file(path: str) -> File:
     return File(path)
 
 
-def read_app_id(text: str) -> str:
-    """Read the client id or the number of a GitHub App.
+def _reader(
+    pattern: str, expected: str, hint: str | None = None, refused: Mapping[str, str] | None = None, fit: str = ""
+) -> Callable[[str], str]:
+    """What reads a text that is as the pattern says, and raises `UnfitError` at any other.
 
-    Raises:
-        UnfitError: it is neither.
+    `refused` says of some, in lower case, why they are not `fit`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text, re.ASCII) or text.startswith("-"):
-        raise UnfitError("the client id of a GitHub App, or its number", "the App's settings page shows both")
-    return text
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise UnfitError(expected, hint)
+        if reason := (refused or {}).get(text.lower()):
+            raise UnfitError(fit, f"`{text}` {reason}")
+        return text
+
+    return read
 
 
-def read_owner(text: str) -> str:
-    """Read the name of a user or an organisation.
-
-    Raises:
-        UnfitError: no account has such a name.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text, re.ASCII) or set(text) <= {"."}:
-        raise UnfitError("the name of a user or an organisation", "as in `github.com/OWNER/REPO`")
-    return text
-
-
-def read_method(text: str) -> str:
-    """Read the name of a request's method.
-
-    Raises:
-        UnfitError: it is none, or one that no credential may go with.
-    """
-    if not _METHOD.fullmatch(text):
-        raise UnfitError("a method in capital letters", "as in `GET`")
-    if reason := _REFUSED_METHODS.get(text):
-        raise UnfitError("a method that a credential may go with", f"`{text}` is none: {reason}")
-    return text
-
-
-def read_dropped_header(text: str) -> str:
-    """Read the name of a response header that a rule may take away, in lower case.
-
-    Raises:
-        UnfitError: it is not a name, or a header without which the response cannot be read.
-    """
-    if not _TOKEN.fullmatch(text):
-        raise UnfitError("a header's name", "letters, digits and `-`, as in `Set-Cookie`")
-    if text.lower() in _NEEDED_OF_RESPONSES:
-        raise UnfitError("a header that a client can do without", f"`{text}` says how the response is to be read")
-    return text.lower()
-
-
-def read_header_name(text: str) -> str:
-    """Read the name of a header that a rule may set.
-
-    Raises:
-        UnfitError: it is not a name, or a header that belongs to the connection or to proxies.
-    """
-    if not _TOKEN.fullmatch(text):
-        raise UnfitError("a header's name", "letters, digits and `-`, as in `PRIVATE-TOKEN`")
-    if text.lower() in _RESERVED_HEADERS:
-        raise UnfitError("a header that a rule may set", f"`{text}` belongs to the connection or to proxies")
-    return text
+_read_variable = _reader(
+    r"[A-Za-z_][A-Za-z0-9_]*",
+    "`env:NAME`",
+    "`env:NAME` reads the environment variable NAME: letters, digits and `_`",
+)
+read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
+read_app_id = _reader(
+    r"(?!-)[A-Za-z0-9_.-]{1,64}",
+    "the client id of a GitHub App, or its number",
+    "the App's settings page shows both",
+)
+read_owner = _reader(
+    r"(?!\.+\Z)[A-Za-z0-9_.-]{1,100}", "the name of a user or an organisation", "as in `github.com/OWNER/REPO`"
+)
+read_method = _reader(
+    r"[A-Z]{1,20}",
+    "a method in capital letters",
+    "as in `GET`",
+    _REFUSED_METHODS,
+    "a method that a credential may go with",
+)
+read_header_name = _reader(
+    _FIELD_NAME,
+    "a header's name",
+    "letters, digits and `-`, as in `PRIVATE-TOKEN`",
+    dict.fromkeys(_RESERVED_HEADERS, "belongs to the connection or to proxies"),
+    "a header that a rule may set",
+)
+read_dropped_header = _reader(
+    _FIELD_NAME,
+    "a header's name",
+    "letters, digits and `-`, as in `Set-Cookie`",
+    dict.fromkeys(_NEEDED_OF_RESPONSES, "says how the response is to be read"),
+    "a header that a client can do without",
+)
 
 
 def _glob(pattern: str, path: str) -> bool:

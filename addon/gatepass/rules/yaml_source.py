@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import yaml
 
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,14 +85,12 @@ class Document:
             known = known[:-1]
         return RuleProblem(*self.places[known], show_path(path), expected, got, hint)
 
-    def wrong(self, path: Path, expected: str, value: Data, hint: str | None = None) -> RuleProblem:
+    def wrong(
+        self, path: Path, expected: str, value: Data, hint: str | None = None, *, is_secret: bool = False
+    ) -> RuleProblem:
         """Place the problem that `value` was got; what may be a secret is not shown, and the hint says why."""
-        shown = show(value)
+        shown = _HIDDEN if is_secret else show(value)
         return self.problem(path, expected, shown, _HIDDEN_HINT if shown == _HIDDEN else hint)
-
-    def hidden(self, path: Path, expected: str, _value: Data, _hint: str | None = None) -> RuleProblem:
-        """`wrong`, of a value that may be a secret though it does not look like one."""
-        return self.problem(path, expected, _HIDDEN, _HIDDEN_HINT)
 
 
 def show(value: Data) -> str:
@@ -110,7 +108,7 @@ def show(value: Data) -> str:
             return f"`{value}`"
         case str():
             hidden = len(value) > _LONGEST_SHOWN or _SECRET.search(value)
-            return _HIDDEN if hidden else f"`{_printable(value)}`"
+            return _HIDDEN if hidden else f"`{printable(value, '\N{REPLACEMENT CHARACTER}')}`"
 
 
 def show_path(path: Path) -> str:
@@ -141,7 +139,9 @@ def read(text: str, source: str) -> Document:
         line, column = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
         problems.append(RuleProblem(line, column, "", "text", "a control character"))
     except yaml.MarkedYAMLError as error:
-        problems.append(_not_yaml(error))
+        what = error.problem or "it cannot be parsed"
+        hint = None if _SECRET.search(what) else what
+        problems.append(RuleProblem(*_position(error.problem_mark), "", "YAML", "something else", hint))
     except _TooDeepError:
         pass
     except (ValueError, OverflowError):
@@ -254,16 +254,6 @@ def _resolve(text: str) -> Data:
 
 def _position(mark: _Mark | None) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
-
-
-def _not_yaml(error: yaml.MarkedYAMLError) -> RuleProblem:
-    what = error.problem or "it cannot be parsed"
-    hint = None if _SECRET.search(what) else what
-    return RuleProblem(*_position(error.problem_mark), "", "YAML", "something else", hint)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _show_key(key: str) -> str:

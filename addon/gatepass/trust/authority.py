@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from gatepass import files
 from gatepass.errors import GatepassError, why
-from gatepass.trust import certificates, constraints
+from gatepass.trust import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
     now = datetime.datetime.now(datetime.UTC)
     name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    return certificates.authority(x509.Name(subject), lifetime, constraints.only(host.name for host in hosts))
+    return certificates.authority(x509.Name(subject), lifetime, (host.name for host in hosts))
 
 
 # --------------------------------------------------------------------- judge
@@ -84,15 +84,15 @@ class Authority:
     @property
     def permitted(self) -> tuple[str, ...] | None:
         """The names and addresses that it may vouch for; None if it may vouch for any."""
-        found = constraints.permitted(self.certificate)
-        return None if found is None else tuple(dict.fromkeys(constraints.text(name) for name in found))
+        found = certificates.permitted(self.certificate)
+        return None if found is None else tuple(dict.fromkeys(certificates.shown(name) for name in found))
 
     def uncovered(self, hosts: Iterable[Host]) -> list[str]:
         """Those of the hosts' names that it may not vouch for."""
-        found = constraints.permitted(self.certificate)
+        found = certificates.permitted(self.certificate)
         if found is None:
             return []
-        return sorted({host.name for host in hosts if not any(constraints.covers(name, host.name) for name in found)})
+        return sorted({host.name for host in hosts if not any(certificates.covers(name, host.name) for name in found)})
 
     def left(self, now: datetime.datetime) -> datetime.timedelta:
         """How long it is still valid; negative when it has expired."""
@@ -145,15 +145,6 @@ def load(folder: Path) -> Authority | None:
     return authority
 
 
-def create(folder: Path, hosts: Iterable[Host]) -> Authority:
-    """Make a CA for these hosts in a folder that has none.
-
-    Raises:
-        GatepassError: there is one, or it cannot be written, or others could read it.
-    """
-    return _write(folder, hosts, new=True)
-
-
 def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
     """The CA in a folder, which is made for these hosts if there is none; whoever asks at the same time gets the same.
 
@@ -175,10 +166,15 @@ def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
     Raises:
         GatepassError: it cannot be written, or others could read it.
     """
-    return _write(folder, hosts, new=False)
+    return create(folder, hosts, new=False)
 
 
-def _write(folder: Path, hosts: Iterable[Host], *, new: bool) -> Authority:
+def create(folder: Path, hosts: Iterable[Host], *, new: bool = True) -> Authority:
+    """Make a CA for these hosts in a folder, which has none if it is to be new.
+
+    Raises:
+        GatepassError: there is one, or it cannot be written, or others could read it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_shared(folder, folder.stat(), 0o700)
@@ -204,19 +200,16 @@ def _read(folder: Path) -> Authority | None:
             content = file.read()
     except FileNotFoundError:
         return None
+    got = "the certificate of another key"
     try:
         key = serialization.load_pem_private_key(content, None)
         certificate = x509.load_pem_x509_certificate(content)
+        if key.public_key() == certificate.public_key():
+            return Authority(folder, certificate)
     except (ValueError, TypeError):
-        raise GatepassError(
-            f"{path}: expected a private key and its certificate, got something else", "`gatepass ca renew` replaces it"
-        ) from None
-    if key.public_key() != certificate.public_key():
-        raise GatepassError(
-            f"{path}: expected a private key and its certificate, got the certificate of another key",
-            "`gatepass ca renew` replaces it",
-        )
-    return Authority(folder, certificate)
+        got = "something else"
+    expected = "a private key and its certificate"
+    raise GatepassError(f"{path}: expected {expected}, got {got}", "`gatepass ca renew` replaces it")
 
 
 def _content(path: Path) -> bytes | None:
@@ -243,8 +236,7 @@ def _refuse_shared(path: Path, status: os.stat_result, mode: int) -> None:
 
 
 def _unusable(folder: Path, error: OSError) -> GatepassError:
-    reason = why(error)
     return GatepassError(
-        f"{folder}: expected a folder for the CA, got `{reason}`",
+        f"{folder}: expected a folder for the CA, got `{why(error)}`",
         "let $HOME be a folder that you may write to, or serve with a CA of your own: `-- --set confdir=FOLDER`",
     )

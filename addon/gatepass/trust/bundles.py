@@ -15,7 +15,7 @@ import certifi
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 BUNDLE_FILE: Final = "gatepass-bundle.pem"
 """What clients of the proxy trust."""
@@ -78,8 +78,7 @@ def shell_extras(environ: Mapping[str, str]) -> str:
     Raises:
         GatepassError: a variable names a file that cannot be read.
     """
-    named = ((variable, environ.get(variable)) for variable in _SHELL_EXTRAS)
-    return combine(*(_read(variable, Path(path)) for variable, path in named if path))
+    return combine(*_files_named(environ, _SHELL_EXTRAS))
 
 
 def combine(*texts: str) -> str:
@@ -98,11 +97,13 @@ def _public() -> str:
 
 def _named(environ: Mapping[str, str]) -> Iterator[str]:
     """The texts that the shell's variables name."""
-    for variable in _SHELL_FILES:
-        if path := environ.get(variable):
-            yield _read(variable, Path(path))
+    yield from _files_named(environ, _SHELL_FILES)
     if folders := environ.get(_SHELL_FOLDERS):
         yield from _read_folders(folders)
+
+
+def _files_named(environ: Mapping[str, str], variables: Iterable[str]) -> Iterator[str]:
+    return (_read(variable, Path(path)) for variable in variables if (path := environ.get(variable)))
 
 
 def _read(variable: str, path: Path) -> str:

@@ -146,10 +146,9 @@ def detect(system: str, release: Iterable[str]) -> Platform:
         GatepassError: it is none of those known here.
     """
     names = {"darwin": ["macos"], "win32": ["windows"]}.get(system, list(release))
-    for name in names:
-        for platform in PLATFORMS.values():
-            if name in (platform.name, *platform.like):
-                return platform
+    known = {name: platform for platform in PLATFORMS.values() for name in (platform.name, *platform.like)}
+    if found := next((known[name] for name in names if name in known), None):
+        return found
     raise GatepassError(
         f"expected one of the platforms {', '.join(PLATFORMS)}, got `{' '.join([system, *names])}`",
         "name the nearest one with `--platform`",

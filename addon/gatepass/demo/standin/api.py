@@ -78,9 +78,8 @@ def _authenticate(world: World, request: Recorded) -> Token:
 
 def _is_valid(world: World, token: Token, now: float) -> bool:
     """It has not expired, and its App was not uninstalled, of which it is assumed that it revokes the tokens."""
-    if token.installation and not world.is_installed(token.installation):
-        return False
-    return token.expires is None or now < token.expires.timestamp()
+    is_revoked = token.installation and not world.is_installed(token.installation)
+    return not is_revoked and (token.expires is None or now < token.expires.timestamp())
 
 
 def _charge(world: World, token: Token, cost: int) -> None:

@@ -174,8 +174,7 @@ def _on(app: App, login: str, *types: str) -> Installation:
 
 def _covering(app: App, repository: Repository | None) -> Installation:
     """The installation that has the repository; not selected and not there are told apart by nobody."""
-    known = found(repository)
-    return found(next((i for i in tuple(app.installations) if i.covers(known)), None))
+    return found(next((i for i in tuple(app.installations) if repository and i.covers(repository)), None))
 
 
 # Tokens

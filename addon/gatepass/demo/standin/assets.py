@@ -44,7 +44,7 @@ def answer(world: World, request: Recorded) -> Answer:
     if verdict == "expired":
         return _refuse(403, "AccessDenied", "Request has expired")
     found = world.find_asset(UUID(request.path.rpartition("/")[2]).int)
-    return serve(request, found[2]) if found else _refuse(404, "NoSuchKey", "The specified key does not exist")
+    return serve(request, found) if found else _refuse(404, "NoSuchKey", "The specified key does not exist")
 
 
 def serve(request: Recorded, asset: Asset, *, ranges: bool = True) -> Answer:

@@ -190,9 +190,8 @@ class Installation:
 
     def covers(self, repository: Repository) -> bool:
         """Whether the repository is the account's, and was selected."""
-        if repository.owner.casefold() != self.account.casefold():
-            return False
-        return self.repositories is None or _is_among(repository, self.repositories)
+        is_ours = repository.owner.casefold() == self.account.casefold()
+        return is_ours and (self.repositories is None or _is_among(repository, self.repositories))
 
 
 @dataclass(slots=True)

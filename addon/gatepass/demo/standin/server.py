@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .exchange import KEPT_BODY, Answer, Recorded, Role, role_of
 from .model import blocks, size_of
@@ -24,10 +24,8 @@ _PATIENCE = 60
 _GRACE = 5
 
 
-class Origin(Protocol):
-    """Who answers. `None` closes the connection without an answer."""
-
-    def __call__(self, request: Recorded) -> Answer | None: ...
+type Origin = Callable[[Recorded], Answer | None]
+"""Who answers. `None` closes the connection without an answer."""
 
 
 class Listener(ThreadingHTTPServer):
@@ -45,11 +43,8 @@ class Listener(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.port = int(self.server_address[1])
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
 
     def start(self) -> None:
         self._thread.start()
@@ -75,7 +70,10 @@ class Listener(ThreadingHTTPServer):
         """In the connection's own thread: TLS, then requests until one side has had enough."""
         request.settimeout(_PATIENCE)
         # Clients vanish, distrust the certificate, or are cut off by `stop`: no fault of the stand-in.
-        with contextlib.suppress(OSError), self._wrap(request) as connection:
+        with (
+            contextlib.suppress(OSError),
+            self.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as connection,
+        ):
             with self._changed:
                 self._open.add(connection)
             try:
@@ -85,9 +83,6 @@ class Listener(ThreadingHTTPServer):
                 with self._changed:
                     self._open.discard(connection)
                     self._changed.notify_all()
-
-    def _wrap(self, connection: socket.socket) -> ssl.SSLSocket:
-        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
 class _Handler(BaseHTTPRequestHandler):

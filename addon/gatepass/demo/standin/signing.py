@@ -76,34 +76,30 @@ class Signer:
         return self._url(host, path, query, "sig", base64.b64encode(self._hmac("", host, path, query)).decode())
 
     def check_sigv4(self, host: str, path: str, query: Mapping[str, str]) -> Verdict:
-        unsigned, signature = _take(query, "X-Amz-Signature")
-        if not hmac.compare_digest(signature.encode(), self._hmac("GET", host, path, unsigned).hex().encode()):
+        name = "X-Amz-Signature"
+        if not hmac.compare_digest(query[name].encode(), self._hmac("GET", host, path, query, name).hex().encode()):
             return "wrong"
         issued = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
         fresh = self.clock() < issued + int(query["X-Amz-Expires"])
         return "good" if fresh and query["key_id"] == str(self.generation) else "expired"
 
     def check_sas(self, host: str, path: str, query: Mapping[str, str]) -> Verdict:
-        unsigned, signature = _take(query, "sig")
-        if not hmac.compare_digest(signature.encode(), base64.b64encode(self._hmac("", host, path, unsigned))):
+        if not hmac.compare_digest(query["sig"].encode(), base64.b64encode(self._hmac("", host, path, query, "sig"))):
             return "wrong"
         payload = query["jwt"].split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         fresh = self.clock() < min(claims["exp"], datetime.fromisoformat(query["se"]).timestamp())
         return "good" if fresh and claims["key"] == f"key{self.generation}" else "expired"
 
-    def _hmac(self, method: str, host: str, path: str, query: Mapping[str, str]) -> bytes:
+    def _hmac(self, method: str, host: str, path: str, query: Mapping[str, str], without: str = "") -> bytes:
         # Over decoded values: a client that re-encodes the query keeps a good URL, as with SigV4's canonical form.
-        message = "\n".join([method, host.lower(), unquote(path), *(f"{k}={v}" for k, v in sorted(query.items()))])
+        signed = (f"{k}={v}" for k, v in sorted(query.items()) if k != without)
+        message = "\n".join([method, host.lower(), unquote(path), *signed])
         return hmac.digest(self.key, message.encode(), hashlib.sha256)
 
     @staticmethod
     def _url(host: str, path: str, query: Mapping[str, str], name: str, signature: str) -> str:
         return f"https://{host}{path}?{urlencode({**query, name: signature}, quote_via=quote)}"
-
-
-def _take(query: Mapping[str, str], name: str) -> tuple[dict[str, str], str]:
-    return {k: v for k, v in query.items() if k != name}, query[name]
 
 
 def _base64url(data: bytes) -> str:

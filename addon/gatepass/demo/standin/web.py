@@ -47,24 +47,20 @@ def answer(world: World, request: Recorded) -> Answer:
 
 def _repository(world: World, request: Recorded, repository: Repository, rest: str) -> Answer:
     """What a public repository has under `/O/R/`."""
-    if not rest:
-        return Answer.page(200, html.escape(repository.full_name))
-    if rest.startswith("releases/expanded_assets/"):
-        release = repository.release(unquote(rest.removeprefix("releases/expanded_assets/")))
-        return _expanded_assets(repository, release) if release else _NOT_FOUND
-    if rest.startswith("releases/latest/download/"):
-        file = unquote(rest.removeprefix("releases/latest/download/"))
-        latest = repository.latest()
-        if latest is None:
-            return _NOT_FOUND
-        path = download_path(repository.full_name, latest.tag, file)
-        return Answer(302, {"location": f"{world.web_base(request)}{path}"})
-    if rest.startswith("releases/download/"):
-        tag, _, file = rest.removeprefix("releases/download/").rpartition("/")
-        release = repository.release(unquote(tag))
-        asset = release.asset(unquote(file)) if release else None
-        if asset:
-            return Answer(302, {"location": world.signed_url(request, repository, asset, credentialed=False)})
+    match rest.split("/"):
+        case [""]:
+            return Answer.page(200, html.escape(repository.full_name))
+        case ["releases", "expanded_assets", *tag]:
+            if release := repository.release(unquote("/".join(tag))):
+                return _expanded_assets(repository, release)
+        case ["releases", "latest", "download", *file] if file:
+            if latest := repository.latest():
+                path = download_path(repository.full_name, latest.tag, unquote("/".join(file)))
+                return Answer(302, {"location": f"{world.web_base(request)}{path}"})
+        case ["releases", "download", *tag, name]:
+            release = repository.release(unquote("/".join(tag)))
+            if release and (asset := release.asset(unquote(name))):
+                return Answer(302, {"location": world.signed_url(request, repository, asset, credentialed=False)})
     return _NOT_FOUND
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from .exchange import ENTERPRISE_API, Fault, Names, Recorded
-from .model import App, Asset, Installation, Release, Repository, Token
+from .model import App, Asset, Installation, Repository, Token
 from .signing import Signer
 
 if TYPE_CHECKING:
@@ -93,25 +93,20 @@ class World:
     def find(self, full_name: str) -> tuple[Repository | None, bool]:
         """The repository of that name, and whether the name is an old one. Names ignore case, as GitHub's do."""
         wanted = full_name.casefold()
-        for repository in tuple(self.repositories):
-            if repository.full_name.casefold() == wanted:
-                return repository, False
-        for repository in tuple(self.repositories):
-            if wanted in map(str.casefold, repository.renamed_from):
-                return repository, True
-        return None, False
+        known = tuple(self.repositories)
+        if repository := next((each for each in known if each.full_name.casefold() == wanted), None):
+            return repository, False
+        moved = next((each for each in known if wanted in map(str.casefold, each.renamed_from)), None)
+        return moved, moved is not None
 
     def is_installed(self, installation: Installation) -> bool:
         """Whether an App still has it: uninstalling takes it away."""
         return any(installation is known for app in tuple(self.apps) for known in tuple(app.installations))
 
-    def find_asset(self, asset_id: int) -> tuple[Repository, Release, Asset] | None:
-        for repository in tuple(self.repositories):
-            for release in tuple(repository.releases):
-                for asset in tuple(release.assets):
-                    if asset.id == asset_id:
-                        return repository, release, asset
-        return None
+    def find_asset(self, asset_id: int) -> Asset | None:
+        releases = (release for repository in tuple(self.repositories) for release in tuple(repository.releases))
+        assets = (asset for release in releases for asset in tuple(release.assets))
+        return next((asset for asset in assets if asset.id == asset_id), None)
 
     def signed_url(self, request: Recorded, repository: Repository, asset: Asset, *, credentialed: bool) -> str:
         """SigV4-like at `objects.…` with credentials, else SAS-like at `release-assets.…` (dependabot/proxy #27)."""

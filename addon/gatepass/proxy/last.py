@@ -1,0 +1,46 @@
+"""What is done when all other addons have had their turn: the last in the chain.
+
+Knows what was settled, and settles nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatepass.problems import catalogue
+from gatepass.proxy import layers, wire
+
+if TYPE_CHECKING:
+    from mitmproxy.http import HTTPFlow
+    from mitmproxy.proxy.layer import NextLayer
+
+    from gatepass.proxy.detour import Detours
+    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.record import Record
+
+
+class Last:
+    """An addon that mitmproxy is given when it runs."""
+
+    name = "gatepass_last"
+
+    def __init__(self, record: Record, detours: Detours, hosts: Hosts) -> None:
+        self._record = record
+        self._detours = detours
+        self._hosts = hosts
+
+    def next_layer(self, nextlayer: NextLayer) -> None:
+        layers.extend(nextlayer, self._hosts)
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Send no secret on a way that another addon has chosen."""
+        detour = self._detours.get(flow)
+        if detour is None or detour.seal is None or flow.response is not None or detour.seal.holds(flow):
+            return
+        self._detours.pop(flow).restore(flow)
+        problem = catalogue.LED_ELSEWHERE(host=detour.seal.host)
+        self._record.refused(flow, problem)
+        if flow.request.stream:  # mitmproxy takes no answer any more
+            flow.kill()
+        else:
+            flow.response = wire.refusal(flow, problem)
