@@ -77,7 +77,7 @@ def test_a_spent_budget_tells_when_it_is_full(reset: int | None, least: int, mos
 
 
 def test_a_token_that_is_refused() -> None:
-    """Of a refused token the API does not tell whether it came to its end: the resolver knows, if it was told before."""
+    """A refused token is a bad one: that it came to its end the resolver knows, if an earlier answer told it."""
     assert refusals.refusal(FORGE, SECRET, 401, {}, b"").kind == "bad-credential"
 
 
