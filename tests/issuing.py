@@ -1,4 +1,7 @@
-"""What a CA vouches for: a certificate as mitmproxy would show it to clients, and a web server that has it."""
+"""What a CA vouches for: a certificate as mitmproxy would show it to clients, and a web server that has it.
+
+And a shell in which `gatepass ca` keeps one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import ipaddress
 import ssl
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,10 +19,13 @@ from mitmproxy import certs
 from gatepass import files
 from gatepass.forge.hosts import Host
 from gatepass.trust import authority, bundles
+from harness import GATEPASS, call, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from harness import Result
 
 
 def hosts(*names: str) -> list[Host]:
@@ -67,3 +74,37 @@ def https(chain: Path, files: Path) -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A user's shell with a configuration folder of its own, beside which the rules lie."""
+
+    home: Path
+    env: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "config" / "gatepass" / "ca"
+
+    def ca(self, *arguments: str | Path, **extra: str) -> Result:
+        return call([GATEPASS, "ca", *arguments], {**self.env, **extra}, cwd=self.home)
+
+    def rules(self, *hosts: str) -> None:
+        """Let the rules name these hosts."""
+        text = "version: 1\ncredentials:\n  a:\n    from: [env:A]\n"
+        text += f"    hosts: [{', '.join(map(repr, hosts))}]\nrules:\n"
+        text += "".join(
+            f"  - match: {host}/*\n    headers: {{X-A: '{{credential}}'}}\n    credential: a\n" for host in hosts
+        )
+        (self.home / "rules.yaml").write_text(text)
+
+
+def shell_at(home: Path) -> Shell:
+    """A shell of who lives there, whose rules name `localhost`."""
+    env = clean_environment(
+        HOME=str(home), XDG_CONFIG_HOME=str(home / "config"), GATEPASS_RULES=str(home / "rules.yaml")
+    )
+    shell = Shell(home, env)
+    shell.rules("localhost")
+    return shell

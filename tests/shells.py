@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gatepass.shell import running
 from gatepass.shell.running import Running
-from harness import BIN, clean_environment
+from harness import BIN, GATEPASS, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +67,12 @@ def listening(base: Mapping[str, str], bundle: Path) -> Iterator[Running]:
             yield known
         finally:
             file.unlink(missing_ok=True)
+
+
+def gatepass_env(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`gatepass env` in such a session."""
+    command = [str(GATEPASS), "env", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def read_environment_file(text: str) -> dict[str, str]:

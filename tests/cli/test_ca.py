@@ -1,8 +1,7 @@
-"""`gatepass ca`, and the CA that `gatepass serve` uses: made, told of, renewed, and trusted by a system."""
+"""`gatepass ca`: a CA is made, told of, renewed, and trusted by a system; `serve` starts with none that is unfit."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import os
 import re
@@ -10,61 +9,22 @@ import shlex
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
 from gatepass import files
-from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.trust import authority, bundles, stores
-from harness import BIN, Client, Result, Running, background, call, clean_environment
-from issuing import hosts, https, issue
+from harness import GATEPASS, call, clean_environment
+from issuing import Shell, hosts, https, issue, shell_at
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from gatepass.demo.standin import StandIn
-
-GATEPASS = BIN / "gatepass"
 DAY = datetime.timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Shell:
-    """A user's shell with a configuration folder of its own, beside which the rules lie."""
-
-    home: Path
-    env: Mapping[str, str]
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "config" / "gatepass" / "ca"
-
-    def ca(self, *arguments: str | Path, **extra: str) -> Result:
-        return call([GATEPASS, "ca", *arguments], {**self.env, **extra}, cwd=self.home)
-
-    def rules(self, *hosts: str) -> None:
-        """Let the rules name these hosts."""
-        text = "version: 1\ncredentials:\n  a:\n    from: [env:A]\n"
-        text += f"    hosts: [{', '.join(map(repr, hosts))}]\nrules:\n"
-        text += "".join(
-            f"  - match: {host}/*\n    headers: {{X-A: '{{credential}}'}}\n    credential: a\n" for host in hosts
-        )
-        (self.home / "rules.yaml").write_text(text)
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    env = clean_environment(
-        HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config"), GATEPASS_RULES=str(tmp_path / "rules.yaml")
-    )
-    shell = Shell(tmp_path, env)
-    shell.rules("localhost")
-    return shell
+    return shell_at(tmp_path)
 
 
 def test_many_make_it_at_once(shell: Shell) -> None:
@@ -178,64 +138,6 @@ def test_wrong_rules(shell: Shell, command: str) -> None:
 # ------------------------------------------------------------------------- serve
 
 
-@pytest.fixture
-def serving(shell: Shell, github: StandIn, rules: Path) -> Shell:
-    """A shell with the stand-in's rules, CA and token."""
-    shutil.copy(rules, shell.home / "rules.yaml")
-    env = {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN, "GATEPASS_RULES": "rules.yaml"}
-    return dataclasses.replace(shell, env={**shell.env, **env})
-
-
-@contextmanager
-def serve(shell: Shell, *options: str | Path) -> Iterator[tuple[Running, dict[str, str]]]:
-    """`gatepass serve`, and the variables that it prints for clients."""
-    with background([GATEPASS, "serve", "--listen", "127.0.0.1:0", *options], shell.env, shell.home) as running:
-        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
-        yield running, dict(re.findall(r"^export (\w+)=(\S+)$", running.output, re.MULTILINE))
-
-
-def test_serve_with_its_own_ca(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
-    """The first `serve` makes the CA, the next uses it: a client that was set up once gets a wheel from both."""
-    told = set()
-    for turn in ("first", "second"):
-        with serve(serving) as (running, variables):
-            client = Client(tmp_path, variables)
-            result = client.uv("pip", "install", "--target", turn, f"acme-tool @ {wheel_url}")
-            assert result.code == 0, result.output
-            assert (tmp_path / turn / "acme_tool.py").exists()
-            told.add((variables["SSL_CERT_FILE"], Path(variables["SSL_CERT_FILE"]).read_text()))
-        assert "PRIVATE" not in running.output
-        assert DEFAULT_TOKEN not in running.output
-    ((path, _),) = told
-    assert path == str(serving.folder / bundles.BUNDLE_FILE)
-    assert not (serving.home / ".mitmproxy").exists()
-    assert re.search(r"permits +localhost\n", serving.ca().output)
-
-
-def test_serve_lets_no_foreign_names_along(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
-    """The stand-in's certificate names 127.0.0.1 too, and so may an upstream's: clients are shown their host alone."""
-    with serve(serving, "--", "--set", "connection_strategy=eager") as (_, variables):
-        reply = Client(tmp_path, variables).fetch(wheel_url)
-        assert reply.status == 302
-        address = variables["HTTPS_PROXY"].removeprefix("http://")
-        host = wheel_url.split("/")[2]
-        command = ["openssl", "s_client", "-proxy", address, "-connect", host, "-servername", "localhost", "-showcerts"]
-        shown = call(command, clean_environment()).output
-    leaf = x509.load_pem_x509_certificate(bundles.certificates(shown)[0].encode())
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [name.value for name in names] == ["localhost"]
-
-
-def test_serve_with_a_ca_of_the_users(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
-    """A `confdir` of the user's keeps its CA: none is made, nothing is checked, and the bundle is written there."""
-    own = tmp_path / "own"
-    for option in (["--set", f"confdir={own}"], [f"--set=confdir={own}"]):
-        with serve(serving, "--", *option) as (_, variables):
-            assert variables["SSL_CERT_FILE"] == str(own / bundles.BUNDLE_FILE)
-            assert Client(tmp_path, variables).fetch(wheel_url).status == 302
-    assert not serving.folder.exists()
-
-
 @pytest.mark.parametrize("fault", ["uncovered", "shared", "expired"])
 def test_serve_refuses_an_unfit_ca(shell: Shell, fault: str) -> None:
     """A CA that clients would refuse, or that is not the user's alone, ends the start with what mends it."""
@@ -253,15 +155,6 @@ def test_serve_refuses_an_unfit_ca(shell: Shell, fault: str) -> None:
     assert "`gatepass ca renew`" in result.output
     assert "Traceback" not in result.output
     assert "export" not in result.output
-
-
-def test_serve_warns_of_the_end(shell: Shell) -> None:
-    """A CA that ends soon is said at the start, with the command that renews it, and serves on."""
-    shell.ca("create")
-    files.write(shell.folder / authority.CA_FILE, authority.make(hosts("localhost"), 12 * DAY), 0o600)
-    with serve(shell) as (running, _):
-        assert re.search(r"^warning: .*: the CA expires in 11 days, on ", running.output, re.MULTILINE)
-        assert "hint: `gatepass ca renew`" in running.output
 
 
 # ------------------------------------------------------------------------ stores

@@ -7,28 +7,22 @@ import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
 from gatepass.shell import environment, running, syntax, undo
 from gatepass.shell.running import Running
-from harness import BIN, Client, background, eventually
+from harness import eventually
 from pages import TEXT, block
-from shells import SHELLS, listening, parse, program, read_environment_file, session
+from shells import SHELLS, gatepass_env, listening, parse, program, read_environment_file, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-    from gatepass.demo.standin import StandIn
-
-GATEPASS: Final = BIN / "gatepass"
 
 
 @pytest.fixture
@@ -41,11 +35,6 @@ def base(tmp_path: Path) -> dict[str, str]:
 def server(base: dict[str, str], tmp_path: Path) -> Iterator[Running]:
     with listening(base, tmp_path / os.fsdecode(b"the bundle's, \xc3\xa9.pem")) as known:
         yield known
-
-
-def gatepass_env(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(GATEPASS), "env", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def wanted(server: Running, env: Mapping[str, str]) -> dict[str, str]:
@@ -166,61 +155,6 @@ def test_a_folder_of_another_user(base: dict[str, str], server: Running) -> None
     assert "expected a folder of your own, got one of user 65534" in done.stderr
     with pytest.raises(GatepassError, match="of your own"):
         running.announce(server, base)
-
-
-# ------------------------------------------------------------------ with `serve`
-
-
-def test_serve_and_env(
-    base: dict[str, str],
-    github: StandIn,
-    rules: Path,
-    wheel_url: str,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """`serve` is found while it listens, `env` is all that a client needs, and no secret lies where they meet."""
-    env = base | {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}
-    command = (GATEPASS, "serve", "--rules", rules, "--listen", "127.0.0.1:0")
-    with background(command, env, tmp_path) as serving:
-        serving.wait_for(r"export SSL_CERT_FILE=\S+\n")
-        (file,) = running.folder(base).iterdir()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-        assert DEFAULT_TOKEN not in file.read_text()
-        (known,) = running.find(base)
-        assert known.pid == serving.process.pid
-        assert known.proxy in serving.output
-
-        client = Client(tmp_path_factory.mktemp("client"), {name: base[name] for name in ("PATH", "XDG_RUNTIME_DIR")})
-        script = f'eval "$(gatepass env)" && uv pip install --target site "acme-tool @ {wheel_url}"'
-        result = client.run("bash", "-c", script, UV_PYTHON=sys.executable)
-        assert result.code == 0, result.output
-        assert (client.home / "site" / "acme_tool.py").exists()
-        assert client.run("sh", "-c", 'eval "$(gatepass env)"; env').output.count(known.proxy) >= len(environment.PROXY)
-    assert list(running.folder(base).iterdir()) == []
-
-
-def test_serve_that_was_killed(base: dict[str, str], rules: Path, tmp_path: Path) -> None:
-    """A server that could not tidy up leaves a file, which misleads nobody, and goes when it is met."""
-    command = (GATEPASS, "serve", "--rules", rules, "--listen", "127.0.0.1:0")
-    with background(command, base, tmp_path) as serving:
-        serving.wait_for("export SSL_CERT_FILE")
-        serving.process.send_signal(signal.SIGKILL)
-        serving.process.wait(60)
-        (file,) = running.folder(base).iterdir()
-        assert "no `gatepass serve` is running" in gatepass_env(base).stderr
-        assert not file.exists()
-
-
-def test_serve_without_a_place_to_tell(base: dict[str, str], rules: Path, tmp_path: Path) -> None:
-    """Where the file cannot be written, `serve` says so, and serves."""
-    (tmp_path / "file").touch()
-    env = base | {"XDG_RUNTIME_DIR": str(tmp_path / "file")}
-    with background((GATEPASS, "serve", "--rules", rules, "--listen", "127.0.0.1:0"), env, tmp_path) as serving:
-        serving.wait_for("export SSL_CERT_FILE")
-        assert "`gatepass env` will not find this server" in serving.output
-    assert "Traceback" not in serving.output
 
 
 # --------------------------------------------------------------- GitHub Actions
