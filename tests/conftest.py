@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-transcripts", action="store_true", help="write what clients print to tests/transcripts")
+    parser.addoption("--write-transcripts", action="store_true", help="write what clients print of failures anew")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The order of packages, and of modules within each: imports go one way."""
+"""The order of packages, and of modules within each: imports go one way. The tests mirror it."""
 
 from __future__ import annotations
 
@@ -107,3 +107,48 @@ def test_each_package_says_what_it_is_for() -> None:
             doc = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8")))
             assert doc, package
             assert len(doc.splitlines()) == 3, package
+
+
+# ------------------------------------------------------------------ the tests' own
+
+TESTS = ROOT / "tests"
+ROOMS = sorted({path.parent for path in TESTS.glob("*/test_*.py")})
+
+
+def test_each_package_has_its_tests() -> None:
+    """Tests mirror the packages: a folder for each, or one file where one is enough, and beside them whole programs."""
+    packages = {path.name for path in PACKAGES if path.parent == GATEPASS}
+    rooms = {room.name for room in ROOMS}
+    assert rooms - packages == {"end_to_end"}
+    assert [name for name in sorted(packages - rooms) if not (TESTS / f"test_{name}.py").exists()] == []
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """No folder of tests is a package, so that a name can be one file's alone; and no test file imports another."""
+    files = sorted(TESTS.rglob("test_*.py"))
+    names = [file.stem for file in files]
+    assert len(set(names)) == len(names)
+    assert not list(TESTS.rglob("__init__.py"))
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}: imports {node.module}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in names
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_tests_readme_is_whole() -> None:
+    """It has a line for each folder, each fixture that all tests share, and each helper module; and no line besides."""
+    rows = re.findall(r"^\| (`[^|]*`) \|", (TESTS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    conftest = ast.parse((TESTS / "conftest.py").read_text(encoding="utf-8"))
+    fixtures = [
+        node.name
+        for node in conftest.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+        and not node.name.startswith("_")
+    ]
+    helpers = [path.name for path in TESTS.glob("*.py") if path.stem != "conftest" and not path.match("test_*.py")]
+    assert sorted(shown) == sorted([*(room.name for room in ROOMS), *fixtures, *helpers])

@@ -171,7 +171,7 @@ def transcript(client: Client, url: str, *, patient: bool) -> str:
 def test_transcripts(
     github: StandIn, repository: Repository, tmp_path: Path, cause: str, request: pytest.FixtureRequest
 ) -> None:
-    """uv, pip and curl show what is wrong and what to do, in words that are written down in `tests/transcripts`."""
+    """uv, pip and curl show what is wrong and what to do, in words that are written down in `transcripts`."""
     proxy: Proxy = request.getfixturevalue("lone_proxy" if cause in OF_THE_ACCOUNT else "proxy")
     client = Client(tmp_path, proxy.variables())
     asked = repository.full_name
