@@ -18,7 +18,6 @@ import msgspec
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
 from gatepass.explain import lockfiles, report
-from gatepass.explain.exchanges import Recorder
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.shell import bundle, upstream_trust
@@ -69,7 +68,8 @@ def explain(
         sys.stdout.reconfigure(errors="replace")  # a name may hold what the terminal cannot show
 
     rules, fault = _rules(rules_file)
-    session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, _recorder(rules, proxy))
+    recorder = report.Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
+    session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, recorder)
     if url is not None:
         explanations = asyncio.run(session.one(target) if target else session.refuse(url))
         document: dict[str, Any] = _json(explanations[0])
@@ -87,7 +87,7 @@ def explain(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
     if report_file is not None:
-        report.write(report_file, report.render(explanations, rules, os.environ, session.recorder))
+        report.write(report_file, report.render(explanations, rules, os.environ, recorder))
         click.echo(f"report: {report_file}", err=True)
     sys.exit(0 if _is_ok(explanations) else 1)
 
@@ -133,10 +133,6 @@ def _rules(file: str | None) -> tuple[Rules | None, Step]:
     return rules, Step("rules", "ok", rules.source)
 
 
-def _recorder(rules: Rules | None, proxy: str | None) -> Recorder:
-    return Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
-
-
 @dataclass
 class _Session:
     """One call of the command."""
@@ -145,7 +141,7 @@ class _Session:
     rules: Rules | None
     rules_step: Step
     proxy: httpx2.Proxy | None
-    recorder: Recorder
+    recorder: report.Recorder
     shell: Explanation | None = None
     """What was found about the shell, where it was looked at apart from the URLs."""
 
