@@ -76,13 +76,11 @@ class Attempts:
     async def _head(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "HEAD", httpx2.Headers())
         assert isinstance(plan, Answer)  # a HEAD always is answered here
-        return client_view.head(plan.status, plan.reason, plan.headers)
+        return client_view.head(plan)
 
     async def _part(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
-        if not isinstance(plan, Answer):
-            return client_view.whole_for_part()
-        return client_view.part(plan.status, plan.reason, plan.headers, plan.content)
+        return client_view.part(plan) if isinstance(plan, Answer) else client_view.whole_for_part()
 
     async def _whole(self, source: Source) -> Step:
         """The beginning of a GET: a body that is answered whole is left where it is."""
@@ -92,9 +90,8 @@ class Attempts:
             assert signed is not None  # a whole is answered by nothing but a redirect
             begun = await self.github.excerpt(signed, {}, 0)
         else:
-            signed = None
             assert source.secret is not None
             begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
         if begun.status != 200:
             return client_view.failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
-        return client_view.whole(200, signed.host if signed else None)
+        return client_view.whole(source.host, source.forge.api_host)

@@ -13,8 +13,7 @@ from gatepass.explain.explanation import Step
 from gatepass.problems.problem import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from gatepass.assets.answers import Answer
     from gatepass.forge.hosts import Host
     from gatepass.problems.problem import Problem
 
@@ -27,50 +26,52 @@ class _Details(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
-def head(status: int, reason: str, headers: Mapping[str, str]) -> Step:
-    """`headers` must find names whatever their case, here and below."""
-    if status != 200:
-        return Step("head", "fail", _said(status, reason))
-    length = headers.get("content-length")
+def head(answer: Answer) -> Step:
+    """Its headers must find names whatever their case, here and below."""
+    if answer.status != 200:
+        return Step("head", "fail", said(answer))
+    length = answer.headers.get("content-length")
     return Step("head", "ok", "200" if length is None else f"200, {length} bytes")
 
 
-def part(status: int, reason: str, headers: Mapping[str, str], content: bytes) -> Step:
+def part(answer: Answer) -> Step:
     """The answer for the first 16 bytes."""
-    match status:
-        case 206 if content:
-            return Step("range", "ok", f"206, {len(content)} bytes")
-        case 416 if headers.get("content-range", "").endswith("/0"):
+    match answer.status:
+        case 206 if answer.content:
+            return Step("range", "ok", f"206, {len(answer.content)} bytes")
+        case 416 if answer.headers.get("content-range", "").endswith("/0"):
             return Step("range", "ok", "416: the asset is empty")
         case 200:
             return whole_for_part()
-    return refused("range", status, reason, headers, content)
-
-
-def part_elsewhere(status: int) -> Step:
-    return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+        case 301 | 302 | 303 | 307 | 308 as status:
+            return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+    return refused("range", answer)
 
 
 def whole_for_part() -> Step:
     return Step("range", "warn", "the whole is answered: this host knows no ranges, so uv loads a wheel twice")
 
 
-def whole(status: int, via: Host | None) -> Step:
-    """A GET that ended well, `via` the host that it was redirected to."""
-    return Step("get", "ok", str(status) if via is None else f"redirected to {via}, which answers {status}")
+def whole(host: Host, asked: Host) -> Step:
+    """A GET that ended well, at the host that it was redirected to, if not at the one that was asked."""
+    return Step("get", "ok", "200" if host == asked else f"redirected to {host}, which answers 200")
 
 
-def refused(name: str, status: int, reason: str, headers: Mapping[str, str], content: bytes) -> Step:
+def refused(name: str, answer: Answer) -> Step:
     """An answer that is no download, in the words of its problem details where it has some."""
-    if headers.get("content-type") != CONTENT_TYPE:
-        return Step(name, "fail", _said(status, reason))
+    if answer.headers.get("content-type") != CONTENT_TYPE:
+        return Step(name, "fail", said(answer))
     try:
-        details = msgspec.json.decode(content, type=_Details)
+        details = msgspec.json.decode(answer.content, type=_Details)
     except msgspec.DecodeError:
-        return Step(name, "fail", _said(status, reason))
+        return Step(name, "fail", said(answer))
     # the hint stands in the detail too, for clients that show nothing else
     detail = details.detail.removesuffix(f"; hint: {details.hint}")
-    return Step(name, "fail", f"{status} {details.title}: {detail}", details.hint)
+    return Step(name, "fail", f"{answer.status} {details.title}: {detail}", details.hint)
+
+
+def said(answer: Answer) -> str:
+    return f"{answer.status} {answer.reason}".strip()
 
 
 def failed(name: str, found: Problem) -> Step:
@@ -81,7 +82,3 @@ def failed(name: str, found: Problem) -> Step:
 def problem(found: Problem) -> Step:
     """What the addon would answer."""
     return Step("client", "fail", f"a HEAD gets 404, a GET {found.status}, both with `{found.reason}`")
-
-
-def _said(status: int, reason: str) -> str:
-    return f"{status} {reason}".strip()

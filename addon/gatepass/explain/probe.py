@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import httpx2
 
+from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
@@ -23,7 +25,6 @@ from gatepass.problems.problem import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from types import TracebackType
 
     from gatepass.github.client import Hooks
 
@@ -38,16 +39,17 @@ _OURS: Final = frozenset({"mitmproxy", "Gatepass"})
 _SCHEMES: Final = ("http", "https")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen(Answer):
     """An answer as a client sees it; `issuer` of the certificate that `host` presented, `content` its first bytes."""
 
-    status: int
-    reason: str
-    headers: httpx2.Headers
-    content: bytes
     host: Host
     issuer: str
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
+        return self.reason.startswith("gatepass: ") or self.headers.get("content-type") == CONTENT_TYPE
 
 
 class BlockedError(Exception):
@@ -94,12 +96,7 @@ class Probe:
             event_hooks=hooks,
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
         await self._http.aclose()
 
     async def ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Seen:
@@ -112,7 +109,7 @@ class Probe:
         try:
             async with asyncio.timeout(STEP_SECONDS):
                 return await self._ask(method, url, headers or {})
-        except (httpx2.ProxyError, httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             for cause in causes(error):
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
@@ -127,19 +124,18 @@ class Probe:
                     url = str(response.url.join(response.headers["location"]))
                     continue
                 content = bytearray()
-                is_asset = response.status_code in (200, 206)
+                most = 16 if response.status_code in (200, 206) else _MOST
                 async for chunk in response.aiter_raw():
                     content += chunk
-                    if len(content) >= (16 if is_asset else _MOST):
+                    if len(content) >= most:
                         break
-                host = Host(response.url.host, response.url.port or HTTPS_PORT)
                 return Seen(
                     response.status_code,
-                    response.reason_phrase,
                     response.headers,
-                    bytes(content[: 16 if is_asset else _MOST]),
-                    host,
-                    _issuer(response),
+                    bytes(content[:most]),
+                    response.reason_phrase,
+                    host=Host(response.url.host, response.url.port or HTTPS_PORT),
+                    issuer=_issuer(response),
                 )
         raise httpx2.TooManyRedirects("too many redirects")
 
@@ -163,29 +159,19 @@ def reached(proxy: httpx2.Proxy, host: Host, seen: Seen) -> Iterator[Step]:
 async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: Hooks | None) -> AsyncIterator[Step]:
     """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET."""
     first = Host.parse(httpx2.URL(url).netloc.decode())
-    async with Probe(proxy, trust, hooks) as probe:
+    async with aclosing(Probe(proxy, trust, hooks)) as probe:
         try:
             seen = await probe.ask("HEAD", url)
             for step in reached(proxy, first, seen):
                 yield step
-            yield client_view.head(seen.status, seen.reason, seen.headers)
+            yield client_view.head(seen)
             seen = await probe.ask("GET", url, FIRST_BYTES)
-            if seen.status in (301, 302, 303, 307, 308):
-                yield client_view.part_elsewhere(seen.status)
-            else:
-                yield client_view.part(seen.status, seen.reason, seen.headers, seen.content)
+            yield client_view.part(seen)
             seen = await probe.ask("GET", url)
-            if seen.status == 200:
-                yield client_view.whole(200, None if seen.host == first else seen.host)
-            else:
-                yield client_view.refused("get", seen.status, seen.reason, seen.headers, seen.content)
+            is_whole = seen.status == 200
+            yield client_view.whole(seen.host, first) if is_whole else client_view.refused("get", seen)
         except BlockedError as blocked:
             yield blocked.step
-
-
-def is_problem(seen: Seen) -> bool:
-    """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
-    return seen.reason.startswith("gatepass: ") or seen.headers.get("content-type") == CONTENT_TYPE
 
 
 def _issuer(response: httpx2.Response) -> str:

@@ -6,14 +6,16 @@ Looks at an environment, at the files that it names, and at the proxy that it na
 from __future__ import annotations
 
 import ssl
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import certifi
 
 from gatepass.errors import GatepassError, why
+from gatepass.explain.client_view import said
 from gatepass.explain.explanation import Step
-from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
+from gatepass.explain.probe import BlockedError, Probe, reached, read_proxy
 from gatepass.shell import environment, inherited
 from gatepass.trust import bundles
 
@@ -120,7 +122,7 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
     except GatepassError as error:
         yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
         return
-    async with Probe(proxy, client_trust(environ), hooks) as probe:
+    async with aclosing(Probe(proxy, client_trust(environ), hooks)) as probe:
         try:
             seen = await probe.ask("HEAD", url)
         except BlockedError as blocked:
@@ -129,12 +131,11 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
             return
     for step in reached(proxy, host, seen):
         yield step
-    said = f"{seen.status} {seen.reason}".strip()
     if seen.status == 200:
         yield Step("through", "ok", "a client of this shell gets it through the proxy")
-    elif is_problem(seen):
+    elif seen.is_problem:
         hint = f"`gatepass explain --proxy ${variable} URL` shows the whole answer"
-        yield Step("through", "fail", f"the proxy answers a client of this shell: {said}", hint)
+        yield Step("through", "fail", f"the proxy answers a client of this shell: {said(seen)}", hint)
     else:
         hint = f"see that {variable} names a Gatepass, and that its rules match the URL"
-        yield Step("through", "fail", f"a client of this shell gets {said}, and not from Gatepass", hint)
+        yield Step("through", "fail", f"a client of this shell gets {said(seen)}, and not from Gatepass", hint)
