@@ -195,7 +195,7 @@ class _Session:
         """What this shell's variables make of the URLs, looked at once for all."""
         assert self.rules is not None
         self.printer.title("\nthis shell")
-        inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
+        inquiry = Inquiry(self.rules, os.environ, self.recorder)
         async with contextlib.aclosing(inquiry):
             steps = [self.printer.step(bundle(os.environ))]
             steps += [self.printer.step(step) async for step in inquiry.shell(target)]
@@ -213,7 +213,7 @@ class _Session:
         elif self.rules is None:
             yield lambda _target, _whole: _only(self.rules_step)
         else:
-            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
+            inquiry = Inquiry(self.rules, os.environ, self.recorder)
             async with contextlib.aclosing(inquiry):
                 yield lambda target, whole: inquiry.look(target) if whole else inquiry.asset(target)
 

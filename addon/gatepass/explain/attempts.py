@@ -6,6 +6,7 @@ Knows the asset's source, and not how it was found.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     from gatepass.assets.resolver import Resolver, Source
     from gatepass.forge.hosts import Host
@@ -43,11 +44,10 @@ async def within[T](call: Awaitable[T], host: Host) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Tries a HEAD, a range and a GET; `clock` gives epoch seconds."""
+    """Tries a HEAD, a range and a GET."""
 
     resolver: Resolver
     github: GitHub
-    clock: Callable[[], float]
 
     async def all(self, source: Source) -> AsyncIterator[Step]:
         """What clients get, tried for real: the addon's own plan for each kind of request, with a few bytes."""
@@ -67,7 +67,7 @@ class Attempts:
             return Step("signed-url", "ok", f"none: {source.host} sends the bytes itself")
         if signed.expires is None:
             return Step("signed-url", "warn", f"on {signed.host}, its end cannot be read: it is used once")
-        left = int(signed.expires - self.clock())
+        left = int(signed.expires - time.time())
         if left <= 0:
             hint = "set the clock of this machine"
             return Step("signed-url", "warn", f"on {signed.host}, over since {-left} s by the clock here", hint)

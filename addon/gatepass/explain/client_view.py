@@ -5,14 +5,17 @@ Pure: the same judgement whether the answer was made here or came through a runn
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass.explain.explanation import Step
-from gatepass.problems.problem import CONTENT_TYPE
+from gatepass.explain.explanation import BlockedError, Step
+from gatepass.problems.problem import CONTENT_TYPE, Unresolvable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gatepass.assets.answers import Answer
     from gatepass.forge.hosts import Host
     from gatepass.problems.problem import Problem
@@ -82,3 +85,22 @@ def failed(name: str, found: Problem) -> Step:
 def problem(found: Problem) -> Step:
     """What the addon would answer."""
     return Step("client", "fail", f"a HEAD gets 404, a GET {found.status}, both with `{found.reason}`")
+
+
+def blocked(name: str, found: Problem) -> BlockedError:
+    """The end of a way: the step that met a problem, and what the addon would answer."""
+    return BlockedError(failed(name, found), problem(found))
+
+
+def blocked_by_api(name: str, found: Problem) -> BlockedError:
+    """The same, where the budget may be all that is wrong."""
+    return blocked("budget" if found.status == 429 else name, found)
+
+
+@contextmanager
+def met_at(name: str) -> Iterator[None]:
+    """A problem that is met within is the end of the way, at the step of that name."""
+    try:
+        yield
+    except Unresolvable as unresolvable:
+        raise blocked(name, unresolvable.problem) from None

@@ -24,6 +24,14 @@ class Step:
     hint: str | None = None
 
 
+class BlockedError(Exception):
+    """There is no going on: `steps` tell why, and what a client gets of it."""
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__(steps[0].finding)
+        self.steps = steps
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """All that was found about one URL. `advice` is the one thing to do, None when there is nothing."""

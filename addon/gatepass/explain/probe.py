@@ -17,7 +17,7 @@ import httpx2
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
 from gatepass.explain import client_view
-from gatepass.explain.explanation import Step
+from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import USER_AGENT
 from gatepass.github.refusals import causes
@@ -50,14 +50,6 @@ class Seen(Answer):
     def is_problem(self) -> bool:
         """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
         return self.reason.startswith("gatepass: ") or self.headers.get("content-type") == CONTENT_TYPE
-
-
-class BlockedError(Exception):
-    """There is no answer: at the proxy itself (`proxy`) or at its certificate (`certificate`), and why."""
-
-    def __init__(self, step: str, finding: str, hint: str) -> None:
-        super().__init__(finding)
-        self.step = Step(step, "fail", finding, hint)
 
 
 def read_proxy(text: str) -> httpx2.Proxy:
@@ -103,7 +95,7 @@ class Probe:
         """The answer, after redirects where a GET asks for the whole, as clients follow them.
 
         Raises:
-            BlockedError: there is none.
+            BlockedError: there is none, at the proxy itself (`proxy`) or at its certificate (`certificate`).
         """
         place = shown(self._proxy)
         try:
@@ -113,8 +105,9 @@ class Probe:
             for cause in causes(error):
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
-                    raise BlockedError("certificate", finding, _TRUST_HINT) from None
-            raise BlockedError("proxy", f"no answer through {place}: {_reason(error)}", _PROXY_HINT) from None
+                    raise BlockedError(Step("certificate", "fail", finding, _TRUST_HINT)) from None
+            finding = f"no answer through {place}: {_reason(error)}"
+            raise BlockedError(Step("proxy", "fail", finding, _PROXY_HINT)) from None
 
     async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Seen:
         for _ in range(_MAX_REDIRECTS):
@@ -171,7 +164,7 @@ async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: H
             is_whole = seen.status == 200
             yield client_view.whole(seen.host, first) if is_whole else client_view.refused("get", seen)
         except BlockedError as blocked:
-            yield blocked.step
+            yield blocked.steps[0]
 
 
 def _issuer(response: httpx2.Response) -> str:

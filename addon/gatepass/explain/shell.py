@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +15,8 @@ import certifi
 
 from gatepass.errors import GatepassError, why
 from gatepass.explain.client_view import said
-from gatepass.explain.explanation import Step
-from gatepass.explain.probe import BlockedError, Probe, reached, read_proxy
+from gatepass.explain.explanation import BlockedError, Step
+from gatepass.explain.probe import Probe, reached, read_proxy
 from gatepass.shell import environment, inherited
 from gatepass.trust import bundles
 
@@ -126,8 +127,7 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
         try:
             seen = await probe.ask("HEAD", url)
         except BlockedError as blocked:
-            step = blocked.step
-            yield Step(step.name, step.state, f"{variable}: {step.finding}", step.hint)
+            yield replace(blocked.steps[0], finding=f"{variable}: {blocked}")
             return
     for step in reached(proxy, host, seen):
         yield step
