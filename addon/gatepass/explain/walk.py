@@ -81,16 +81,14 @@ class Inquiry:
 
     async def look(self, target: Target) -> AsyncIterator[Step]:
         """The whole way: rules, URL, credential, forge, asset, and the shell."""
-        yield shell.bundle(self._environ)
         count = len(self._rules.rules)
         yield Step("rules", "ok", f"{self._rules.source}: {count} rule{'' if count == 1 else 's'}")
         async for step in self.asset(target):
             yield step
-        async for step in self.shell(target):
+        async for step in self._shell(target):
             yield step
 
-    def shell(self, target: Target) -> AsyncIterator[Step]:
-        """Whether this shell's variables bring a client to a proxy that serves the URL."""
+    def _shell(self, target: Target) -> AsyncIterator[Step]:
         return shell.look(self._environ, target.host, target.url, self._hooks)
 
     async def asset(self, target: Target) -> AsyncIterator[Step]:
@@ -177,15 +175,14 @@ class Inquiry:
                 signed = await within(self._github.public(forge, ref), forge.web)
             except (UnclearError, Unresolvable):
                 yield Step("public", "warn", f"{forge.web} did not say whether anybody may have it")
-                signed = None
             else:
-                found = "needs a credential: nobody may have it without" if signed is None else "anybody may have it"
-                yield Step("public", "ok", found)
-            if signed is not None:
-                yield Step("credential", "skip", "none is needed for a public asset")
-                async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
-                    yield step
-                return
+                if signed is not None:
+                    yield Step("public", "ok", "anybody may have it")
+                    yield Step("credential", "skip", "none is needed for a public asset")
+                    async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
+                        yield step
+                    return
+                yield Step("public", "ok", "needs a credential: nobody may have it without")
         credential = decision.credentials[0]
         if len(decision.credentials) > 1:
             credential, step = await self._choice(decision)
@@ -250,5 +247,5 @@ class Inquiry:
 
     async def _is_served(self, target: Target) -> bool:
         """Whether the proxy of this shell serves it, with whatever credential it has."""
-        steps = [step async for step in self.shell(target)]
+        steps = [step async for step in self._shell(target)]
         return any(s.name == "through" and s.state == "ok" for s in steps) and all(s.state != "fail" for s in steps)
