@@ -14,8 +14,8 @@ import httpx2
 
 from gatepass.assets import delivery
 from gatepass.assets.answers import Answer
-from gatepass.explain import client_view
-from gatepass.explain.explanation import Step
+from gatepass.explain import probe
+from gatepass.explain.explanation import Step, failed
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
 from gatepass.forge.signed import SignedUrl
 from gatepass.problems import catalogue
@@ -56,7 +56,7 @@ class Attempts:
             try:
                 step = await within(attempt(source), source.host)
             except Unresolvable as unresolvable:
-                step = client_view.failed(name, unresolvable.problem)
+                step = failed(name, unresolvable.problem)
             yield step
             if step.state == "fail":
                 return
@@ -76,11 +76,11 @@ class Attempts:
     async def _head(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "HEAD", httpx2.Headers())
         assert isinstance(plan, Answer)  # a HEAD always is answered here
-        return client_view.head(plan)
+        return probe.head(plan)
 
     async def _part(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
-        return client_view.part(plan) if isinstance(plan, Answer) else client_view.whole_for_part()
+        return probe.part(plan) if isinstance(plan, Answer) else probe.whole_for_part()
 
     async def _whole(self, source: Source) -> Step:
         """The beginning of a GET: a body that is answered whole is left where it is."""
@@ -93,5 +93,5 @@ class Attempts:
             assert source.secret is not None
             begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
         if begun.status != 200:
-            return client_view.failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
-        return client_view.whole(source.host, source.forge.api_host)
+            return failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
+        return probe.whole(source.host, source.forge.api_host)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass.explain import account, client_view
+from gatepass.explain import account, explanation
 from gatepass.explain.attempts import within
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.github import refusals
@@ -101,19 +101,19 @@ class Introspection:
         Raises:
             BlockedError: the forge does not say.
         """
-        with client_view.met_at("account"):
+        with explanation.met_at("account"):
             reply = await self.ask(forge, f"{forge.api}/user", secret)
             if reply.status == 200:
                 return Step("account", "ok", f"{decode(reply, _User, forge).login}, says {forge.api_host}"), reply
             if reply.status == 403 and b"not accessible" in reply.content:
                 return await self._installation(forge, secret, reply)
         if reply.status == 404:
-            if not account.has_account(secret.kind):
+            if secret.kind == account.WITHOUT_ACCOUNT:
                 return Step("account", "skip", f"a {secret.kind} belongs to no account that may be asked for"), reply
             problem = catalogue.MALFORMED_ANSWER(host=forge.api_host, what="no `/user` there")
         else:
             problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
-        raise client_view.blocked_by_api("account", problem)
+        raise explanation.blocked_by_api("account", problem)
 
     async def _installation(self, forge: Forge, secret: Secret, told: Reply) -> tuple[Step, Reply]:
         """An installation's token belongs to no account, and may be asked which repositories it is for (REST docs)."""
@@ -130,10 +130,10 @@ class Introspection:
             reply = await self.ask(forge, f"{forge.api}/app", jwt)
             if reply.status != 200:
                 problem = catalogue.APP_NOT_ACCEPTED(app=app, forge=forge, message=refusals.message(reply.content))
-                return client_view.failed("app", problem)
+                return explanation.failed("app", problem)
             seen = decode(reply, _App, forge)
         except Unresolvable as unresolvable:
-            return client_view.failed("app", unresolvable.problem)
+            return explanation.failed("app", unresolvable.problem)
         owner = f" of {seen.owner.login}" if seen.owner else ""
         rights = ", ".join(f"{name}: {level}" for name, level in sorted(seen.permissions.items())) or "none"
         installed = "" if seen.installations_count is None else f"; installations: {seen.installations_count}"
@@ -146,7 +146,7 @@ class Introspection:
             BlockedError: it does not.
         """
         name = str(ref.repository)
-        with client_view.met_at("repository"):
+        with explanation.met_at("repository"):
             reply = await self.ask(forge, f"{forge.api}/repos/{name}", secret)
             seen = decode(reply, _Repository, forge) if reply.status == 200 else None
         steps = self._standing(reply, secret, private=seen.private if seen else None)
@@ -156,11 +156,11 @@ class Introspection:
             yield _seen(seen, name)
             return
         if reply.status == 404:
-            raise client_view.blocked("repository", choice.repository_not_visible(forge, ref, secret))
+            raise explanation.blocked("repository", choice.repository_not_visible(forge, ref, secret))
         problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
         if any(step.state == "fail" for step in steps):
-            raise BlockedError(client_view.problem(problem))
-        raise client_view.blocked_by_api("repository", problem)
+            raise BlockedError(explanation.problem(problem))
+        raise explanation.blocked_by_api("repository", problem)
 
     async def asset(self, source: Source) -> Step:
         """What the API tells of an asset that it was asked for."""
@@ -198,14 +198,14 @@ async def of_credential(
             yield account.credential(credential.name, secret)
         except Unresolvable as lacking:
             if lacking.problem.kind != catalogue.NO_CREDENTIAL.name or len(asked) == len(sources):
-                yield client_view.failed("credential", lacking.problem)
+                yield explanation.failed("credential", lacking.problem)
                 return
             following = sources[len(asked)]
             if isinstance(following, GitHubApp):
                 try:
                     await credentials.app_jwt(following)
                 except Unresolvable as unusable:
-                    yield client_view.failed("credential", unusable.problem)
+                    yield explanation.failed("credential", unusable.problem)
                     return
             yield Step("credential", "skip", f"`{following}` may need the network, and was not asked")
         return
@@ -220,7 +220,7 @@ async def of_credential(
                 yield Step("credential", "ok", found)
                 yield await introspection.app(forge, app, await credentials.app_jwt(app))
         else:
-            yield client_view.failed("credential", lacking.problem)
+            yield explanation.failed("credential", lacking.problem)
         return
     yield account.credential(credential.name, secret)
     if forge is None:

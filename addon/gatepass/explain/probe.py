@@ -1,6 +1,7 @@
 """Asking as a client of a proxy would: through it, with a client's trust and without a credential.
 
-Knows neither rules nor what the addon does: it sees what any client sees.
+Also what a client gets of an answer, judged: a download, or the reason why not; the same whether the answer came
+through a running proxy or was made here. Knows neither rules nor what the addon does: it sees what any client sees.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import httpx2
+import msgspec
 
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
-from gatepass.explain import client_view
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import USER_AGENT
@@ -50,6 +51,14 @@ class Seen(Answer):
     def is_problem(self) -> bool:
         """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
         return self.reason.startswith("gatepass: ") or self.headers.get("content-type") == CONTENT_TYPE
+
+
+class _Details(msgspec.Struct, frozen=True):
+    """Problem details (RFC 9457), as far as a person reads them."""
+
+    title: str = ""
+    detail: str = ""
+    hint: str | None = None
 
 
 def read_proxy(text: str) -> httpx2.Proxy:
@@ -157,14 +166,61 @@ async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: H
             seen = await probe.ask("HEAD", url)
             for step in reached(proxy, first, seen):
                 yield step
-            yield client_view.head(seen)
+            yield head(seen)
             seen = await probe.ask("GET", url, FIRST_BYTES)
-            yield client_view.part(seen)
+            yield part(seen)
             seen = await probe.ask("GET", url)
-            is_whole = seen.status == 200
-            yield client_view.whole(seen.host, first) if is_whole else client_view.refused("get", seen)
+            yield whole(seen.host, first) if seen.status == 200 else refused("get", seen)
         except BlockedError as blocked:
             yield blocked.steps[0]
+
+
+def head(answer: Answer) -> Step:
+    """Its headers must find names whatever their case, here and below."""
+    if answer.status != 200:
+        return Step("head", "fail", said(answer))
+    length = answer.headers.get("content-length")
+    return Step("head", "ok", "200" if length is None else f"200, {length} bytes")
+
+
+def part(answer: Answer) -> Step:
+    """The answer for the first 16 bytes."""
+    match answer.status:
+        case 206 if answer.content:
+            return Step("range", "ok", f"206, {len(answer.content)} bytes")
+        case 416 if answer.headers.get("content-range", "").endswith("/0"):
+            return Step("range", "ok", "416: the asset is empty")
+        case 200:
+            return whole_for_part()
+        case 301 | 302 | 303 | 307 | 308 as status:
+            return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+    return refused("range", answer)
+
+
+def whole_for_part() -> Step:
+    return Step("range", "warn", "the whole is answered: this host knows no ranges, so uv loads a wheel twice")
+
+
+def whole(host: Host, asked: Host) -> Step:
+    """A GET that ended well, at the host that it was redirected to, if not at the one that was asked."""
+    return Step("get", "ok", "200" if host == asked else f"redirected to {host}, which answers 200")
+
+
+def refused(name: str, answer: Answer) -> Step:
+    """An answer that is no download, in the words of its problem details where it has some."""
+    if answer.headers.get("content-type") != CONTENT_TYPE:
+        return Step(name, "fail", said(answer))
+    try:
+        details = msgspec.json.decode(answer.content, type=_Details)
+    except msgspec.DecodeError:
+        return Step(name, "fail", said(answer))
+    # the hint stands in the detail too, for clients that show nothing else
+    detail = details.detail.removesuffix(f"; hint: {details.hint}")
+    return Step(name, "fail", f"{answer.status} {details.title}: {detail}", details.hint)
+
+
+def said(answer: Answer) -> str:
+    return f"{answer.status} {answer.reason}".strip()
 
 
 def _issuer(response: httpx2.Response) -> str:
@@ -172,7 +228,7 @@ def _issuer(response: httpx2.Response) -> str:
     connection = stream.get_extra_info("ssl_object") if stream is not None else None
     if connection is None:
         return "nobody"
-    names = {key: value for part in connection.getpeercert().get("issuer", ()) for key, value in part}
+    names = {key: value for pairs in connection.getpeercert().get("issuer", ()) for key, value in pairs}
     return str(names.get("organizationName") or names.get("commonName") or "nobody")
 
 

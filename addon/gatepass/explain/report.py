@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from gatepass.explain.explanation import Explanation, Step
+    from gatepass.explain.explanation import Explanation
     from gatepass.github.client import Hooks
     from gatepass.rules.model import Rules
     from gatepass.secret import Secret
@@ -118,8 +118,7 @@ def write(path: Path, text: str) -> None:
     try:
         files.write(path, text.encode(), 0o600)
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None
+        raise GatepassError(f"--report: expected a file to write, got `{path}`: {why(error)}", "name another") from None
 
 
 def render(
@@ -169,16 +168,12 @@ def _uv() -> str:
 
 def _steps(explanation: Explanation) -> Iterator[str]:
     for step in explanation.steps:
-        yield from _step(step)
+        yield f"{step.state:<4}  {step.name:<12}{step.finding}"
+        if step.hint:
+            yield f"{'':18}hint: {step.hint}"
     yield f"verdict: {explanation.verdict}"
     if explanation.advice:
         yield f"advice: {explanation.advice}"
-
-
-def _step(step: Step) -> Iterator[str]:
-    yield f"{step.state:<4}  {step.name:<12}{step.finding}"
-    if step.hint:
-        yield f"{'':18}hint: {step.hint}"
 
 
 def _fenced(lines: Iterable[str]) -> str:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 import certifi
 
 from gatepass.errors import GatepassError, why
-from gatepass.explain.client_view import said
 from gatepass.explain.explanation import BlockedError, Step
-from gatepass.explain.probe import Probe, reached, read_proxy
+from gatepass.explain.probe import Probe, reached, read_proxy, said
 from gatepass.shell import environment, inherited
 from gatepass.trust import bundles
 
@@ -47,8 +46,7 @@ def bundle(environ: Mapping[str, str]) -> Step:
     except FileNotFoundError:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which does not exist", _BUNDLE_HINT)
     except OSError as error:
-        reason = why(error)
-        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {reason}", _BUNDLE_HINT)
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {why(error)}", _BUNDLE_HINT)
     certificates = bundles.combine(text)
     if not certificates:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which holds no certificate in PEM", _BUNDLE_HINT)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
-from gatepass.explain import account, client_view, shell
+from gatepass.explain import account, explanation, shell
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.introspection import Introspection
@@ -159,7 +159,7 @@ class Inquiry:
             yield Step("credential", "skip", "no header needs one")
         else:
             audience = Audience(decision.rule.match.host, decision.forge)
-            with client_view.met_at("credential"):
+            with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
             yield account.credential(decision.credential.name, secret)
         names = ", ".join(name for name, _ in decision.headers)
@@ -195,7 +195,7 @@ class Inquiry:
                 found = f"`{credential.name}` has no value in this shell; the proxy has its own"
                 yield Step("credential", "skip", found)
                 return
-            raise client_view.blocked("credential", lacking.problem) from None
+            raise explanation.blocked("credential", lacking.problem) from None
         yield account.credential(credential.name, secret)
         async for step in self._private(decision, secret):
             yield step
@@ -211,10 +211,10 @@ class Inquiry:
             # asked for by itself, so that a missing one is told from a missing asset
             found = await within(self._github.release(forge, ref, secret), forge.api_host)
         except Unresolvable as unresolvable:
-            raise client_view.blocked_by_api("release", await self._problem(decision) or unresolvable.problem) from None
+            raise explanation.blocked_by_api("release", await self._problem(decision) or unresolvable.problem) from None
         assert found is not None  # it was asked for without a validator
         yield Step("release", "ok", f"`{found.release.tag_name}`, id {found.release.id}")
-        with client_view.met_at("asset"):
+        with explanation.met_at("asset"):
             source = await within(self._resolver.resolve(decision), forge.api_host)
         if source is None:
             yield Step("asset", "warn", "the web host did not say whether it is public: the request passes unchanged")
