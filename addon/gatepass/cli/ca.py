@@ -156,5 +156,4 @@ def _save(path: Path, content: bytes) -> None:
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
         files.update(target, content)
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None
+        raise GatepassError(f"--output: expected a file to write, got `{path}`: {why(error)}") from None
