@@ -73,8 +73,7 @@ class Recorder:
 
 def secrets(rules: Rules | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret that this shell is known to hold: what the rules' credentials name, and the proxies' passwords."""
-    names = {name for each in rules.credentials for name in rules.variables(each)} if rules else ()
-    values = {environ.get(name, "").strip() for name in names}
+    values = {environ.get(name, "").strip() for name in rules.variables} if rules else set()
     for name in shell.PROXIES:
         values |= proxy_secrets(environ.get(name, ""))
     return tuple(sorted(filter(None, values)))
