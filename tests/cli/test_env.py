@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.errors import GatepassError
-from gatepass.shell import actions, environment, running, syntax, undo
+from gatepass.shell import environment, running, syntax, undo
 from gatepass.shell.running import Running
 from harness import BIN, ROOT, Client, background, clean_environment, eventually, free_port
 
@@ -482,7 +482,7 @@ def read_environment_file(text: str) -> dict[str, str]:
 @example({"NO_PROXY": "a\nEOF\nEVIL=1\n", "HTTPS_PROXY": "<<EOF"})
 def test_the_environment_file(variables: dict[str, str]) -> None:
     """The runner reads back what was written, whatever it holds, and no other variable."""
-    assert read_environment_file(actions.environment_file(variables)) == variables
+    assert read_environment_file(syntax.environment_file(variables)) == variables
 
 
 def test_github_actions(base: dict[str, str], server: Running, tmp_path: Path) -> None:
@@ -503,7 +503,7 @@ def test_masks() -> None:
         "http://[bad",
         "http://u@h",
     ]
-    assert sorted(actions.masks(values).splitlines()) == ["::add-mask::p%2540ss", "::add-mask::p@ss"]
+    assert sorted(syntax.masks(values).splitlines()) == ["::add-mask::p%2540ss", "::add-mask::p@ss"]
 
 
 def test_github_actions_elsewhere(base: dict[str, str], server: Running) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.shell import actions, environment, running, syntax, undo
+from gatepass.shell import environment, running, syntax, undo
 
 
 @click.command()
@@ -53,10 +53,10 @@ def _export(variables: dict[str, str]) -> None:
             "GITHUB_ENV: expected the file that GitHub Actions gives each step, got nothing",
             "elsewhere use `--shell`",
         )
-    _print(actions.masks(variables.values()))
+    _print(syntax.masks(variables.values()))
     try:
         with Path(file).open("ab") as stream:
-            stream.write(os.fsencode(actions.environment_file(variables)))
+            stream.write(os.fsencode(syntax.environment_file(variables)))
     except OSError as error:
         raise GatepassError(f"GITHUB_ENV: expected a file to append to, got `{file}`: {error.strerror}") from None
 

@@ -1,21 +1,24 @@
 """How each shell, and GitHub Actions, is told that variables are set or unset. Pure: changes in, text out.
 
 Whatever a value holds, the text evaluates to it and to nothing else: values come from the environment, and are not
-trusted.
+trusted. For GitHub Actions' runner that is its environment file, and commands in a step's output:
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 NAMES: Final = ("bash", "zsh", "fish", "powershell", "nushell", "dotenv")
 
@@ -82,3 +85,32 @@ _WRITERS: Final[Mapping[str, Callable[[str, str | None], str]]] = {
     "powershell": _powershell,
     "dotenv": _dotenv,
 }
+
+
+# ------------------------------------------------------------ GitHub Actions
+
+
+def environment_file(variables: Mapping[str, str]) -> str:
+    """What to append to $GITHUB_ENV. The delimiter is random: a value that held it could set other variables."""
+    delimiter = f"gatepass_{secrets.token_hex(16)}"
+    return "".join(f"{name}<<{delimiter}\n{value}\n{delimiter}\n" for name, value in variables.items())
+
+
+def masks(values: Iterable[str]) -> str:
+    """Commands that keep the passwords in URLs out of the job's log, where each step's environment is shown."""
+    return "".join(f"::add-mask::{_escape(secret)}\n" for secret in sorted(set(_passwords(values))))
+
+
+def _passwords(values: Iterable[str]) -> Iterable[str]:
+    for value in values:
+        try:
+            password = urlsplit(value).password
+        except ValueError:  # no URL
+            continue
+        if password:
+            yield from (password, unquote(password))
+
+
+def _escape(text: str) -> str:
+    """A command's data as the runner unescapes it (actions/toolkit, `packages/core/src/command.ts`)."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
