@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass.shell import actions, environment
+from gatepass.shell import environment, syntax
 from shells import read_environment_file, texts
 
 
@@ -13,7 +13,7 @@ from shells import read_environment_file, texts
 @example({"NO_PROXY": "a\nEOF\nEVIL=1\n", "HTTPS_PROXY": "<<EOF"})
 def test_the_environment_file(variables: dict[str, str]) -> None:
     """The runner reads back what was written, whatever it holds, and no other variable."""
-    assert read_environment_file(actions.environment_file(variables)) == variables
+    assert read_environment_file(syntax.environment_file(variables)) == variables
 
 
 def test_masks() -> None:
@@ -25,4 +25,4 @@ def test_masks() -> None:
         "http://[bad",
         "http://u@h",
     ]
-    assert sorted(actions.masks(values).splitlines()) == ["::add-mask::p%2540ss", "::add-mask::p@ss"]
+    assert sorted(syntax.masks(values).splitlines()) == ["::add-mask::p%2540ss", "::add-mask::p@ss"]

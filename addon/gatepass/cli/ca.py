@@ -17,7 +17,6 @@ from gatepass.errors import GatepassError, why
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
-    from gatepass.rules.model import Rules
     from gatepass.trust.authority import Authority
 
 
@@ -35,7 +34,19 @@ def show(rules: Path | None = None) -> None:
     """Show the CA: what it may vouch for, until when, and where it lies."""
     found = _present()
     loaded = load_rules(rules)
-    for label, text in _describe(found, loaded, datetime.datetime.now(datetime.UTC)).items():
+    begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
+    days = found.left(datetime.datetime.now(datetime.UTC)).days
+    remaining = f"{days} days left" if days >= 0 else "expired"
+    uncovered = found.uncovered(loaded.hosts)
+    missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
+    for label, text in {
+        "subject": found.name,
+        "permits": "any host: it has no name constraints" if found.permitted is None else ", ".join(found.permitted),
+        "valid": f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, {remaining}",
+        "SHA-256": found.fingerprint,
+        "folder": f"{found.folder}, which is yours alone",
+        "rules": f"{loaded.source}: {missing if uncovered else 'each of their hosts is permitted'}",
+    }.items():
         click.echo(f"{label:<12}{text}")
 
 
@@ -122,23 +133,6 @@ def _present() -> Authority:
     return found
 
 
-def _describe(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, str]:
-    begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
-    days = found.left(now).days
-    remaining = f"{days} days left" if days >= 0 else "expired"
-    permitted = found.permitted
-    uncovered = found.uncovered(rules.hosts)
-    missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
-    return {
-        "subject": found.name,
-        "permits": "any host: it has no name constraints" if permitted is None else ", ".join(permitted),
-        "valid": f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, {remaining}",
-        "SHA-256": found.fingerprint,
-        "folder": f"{found.folder}, which is yours alone",
-        "rules": f"{rules.source}: {missing if uncovered else 'each of their hosts is permitted'}",
-    }
-
-
 def _release() -> list[str]:
     """This machine's names in os-release, the nearest first."""
     try:
@@ -156,5 +150,4 @@ def _save(path: Path, content: bytes) -> None:
             raise GatepassError(f"--output: expected a file, got `{path}`", "name a file")
         files.update(target, content)
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"--output: expected a file to write, got `{path}`: {reason}") from None
+        raise GatepassError(f"--output: expected a file to write, got `{path}`: {why(error)}") from None

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,7 +79,7 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
         stack.push_async_callback(github.close)
         credentials = Credentials(os.environ, github, notice=lambda text: click.echo(f"note: {text}", err=True))
         stack.callback(credentials.close)
-        introspection = Introspection(github, time.time)
+        introspection = Introspection(github)
         for use in _all_uses(rules):
             printer.title(f"\ncredential `{use.credential.name}` at {use.audience.site}")
             steps = of_credential(introspection, credentials, use.credential, use.audience, offline=offline)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.shell import actions, environment, running, syntax, undo
+from gatepass.shell import environment, running, syntax, undo
 
 
 @click.command()
@@ -34,7 +34,9 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
         _print(syntax.render(name, undo.undo(os.environ)))
         return
     server = running.choose(running.find(os.environ), proxy)
-    _refuse_lost(server.bundle, server.ca)
+    for file in (server.bundle, server.ca):
+        if not file.is_file():  # with it set, clients would trust nobody
+            raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
     variables = environment.for_client(server.proxy, server.bundle, server.ca, undo.before(os.environ))
     if github_actions:
         _export(variables)
@@ -51,18 +53,12 @@ def _export(variables: dict[str, str]) -> None:
             "GITHUB_ENV: expected the file that GitHub Actions gives each step, got nothing",
             "elsewhere use `--shell`",
         )
-    _print(actions.masks(variables.values()))
+    _print(syntax.masks(variables.values()))
     try:
         with Path(file).open("ab") as stream:
-            stream.write(os.fsencode(actions.environment_file(variables)))
+            stream.write(os.fsencode(syntax.environment_file(variables)))
     except OSError as error:
         raise GatepassError(f"GITHUB_ENV: expected a file to append to, got `{file}`: {error.strerror}") from None
-
-
-def _refuse_lost(*files: Path) -> None:
-    for file in files:
-        if not file.is_file():  # with it set, clients would trust nobody
-            raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
 
 
 def _print(text: str) -> None:

@@ -17,17 +17,14 @@ import msgspec
 
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
-from gatepass.explain import lockfiles, report
-from gatepass.explain.exchanges import Recorder
+from gatepass.explain import lockfiles, report, shell
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
-from gatepass.explain.shell import bundle, upstream_trust
 from gatepass.explain.walk import Inquiry, Target, read_url
 from gatepass.github.client import silence_libraries
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Sequence
 
     import httpx2
@@ -69,9 +66,10 @@ def explain(
         sys.stdout.reconfigure(errors="replace")  # a name may hold what the terminal cannot show
 
     rules, fault = _rules(rules_file)
-    session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, _recorder(rules, proxy))
+    recorder = report.Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
+    session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, recorder)
     if url is not None:
-        explanations = asyncio.run(session.one(target) if target else session.refuse(url))
+        explanations = asyncio.run(session.one(target)) if target else session.only(*_refused(url))
         document: dict[str, Any] = _json(explanations[0])
     else:
         found = _found(file)
@@ -87,7 +85,7 @@ def explain(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
     if report_file is not None:
-        report.write(report_file, report.render(explanations, rules, os.environ, session.recorder))
+        report.write(report_file, report.render(explanations, rules, os.environ, recorder))
         click.echo(f"report: {report_file}", err=True)
     sys.exit(0 if _is_ok(explanations) else 1)
 
@@ -115,6 +113,13 @@ def _target(url: str) -> Target | None:
     raise click.BadParameter(f"{_EXPECTED}, got `{shown}`: it begins with `https://`", param_hint="URL")
 
 
+def _refused(url: str) -> tuple[str, Step]:
+    """A URL that no proxy can serve, as it may be shown, and why."""
+    parts = urlsplit(url)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return shown, Step("url", "fail", f"{_EXPECTED}, got {shown}", "only https is served, on a host with a name")
+
+
 def _found(file: Path | None) -> Path:
     found = file or lockfiles.find(Path())
     if found is None:
@@ -122,19 +127,14 @@ def _found(file: Path | None) -> Path:
     return found
 
 
-def _rules(file: str | None) -> tuple[Rules | None, Step]:
+def _rules(file: str | None) -> tuple[Rules | None, Step | None]:
     """The rules, or why there are none."""
     try:
-        rules = locate.load(file, os.environ, Path.cwd())
+        return locate.load(file, os.environ, Path.cwd()), None
     except GatepassError as error:
         first, *more = error.message.splitlines()
         others = f", and {len(more)} lines more" if more else ""
         return None, Step("rules", "fail", f"{first}{others}", error.hint or "`gatepass check` tells all that is wrong")
-    return rules, Step("rules", "ok", rules.source)
-
-
-def _recorder(rules: Rules | None, proxy: str | None) -> Recorder:
-    return Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
 
 
 @dataclass
@@ -143,45 +143,46 @@ class _Session:
 
     printer: Printer
     rules: Rules | None
-    rules_step: Step
+    fault: Step | None
+    """Why there are no rules."""
     proxy: httpx2.Proxy | None
-    recorder: Recorder
+    recorder: report.Recorder
     shell: Explanation | None = None
     """What was found about the shell, where it was looked at apart from the URLs."""
 
     async def one(self, target: Target) -> list[Explanation]:
+        if self.fault is not None and self.proxy is None:
+            return self.only(target.url, self.fault)
         self.printer.title(target.url)
-        async with self._looking() as look:
-            steps = [self.printer.step(step) async for step in look(target, True)]
-        explanation = conclude(target.url, steps)
-        self.printer.verdict(explanation)
-        return [explanation]
+        steps = [self.printer.step(shell.bundle(os.environ))]
+        async with self._looking(whole=True) as look:
+            steps += [self.printer.step(step) async for step in look(target)]
+        return [self._concluded(target.url, steps)]
 
-    async def refuse(self, url: str) -> list[Explanation]:
-        """A URL that no proxy can serve."""
-        parts = urlsplit(url)
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.printer.title(shown)
-        step = Step("url", "fail", f"{_EXPECTED}, got {shown}", "only https is served, on a host with a name")
-        explanation = conclude(shown, [self.printer.step(step)])
+    def only(self, url: str, step: Step) -> list[Explanation]:
+        """What is told without looking."""
+        self.printer.title(url)
+        return [self._concluded(url, [self.printer.step(step)])]
+
+    def _concluded(self, url: str, steps: Sequence[Step]) -> Explanation:
+        explanation = conclude(url, steps)
         self.printer.verdict(explanation)
-        return [explanation]
+        return explanation
 
     async def many(self, file: Path, targets: Sequence[Target]) -> list[Explanation]:
         count = f"{len(targets)} release asset{'' if len(targets) == 1 else 's'}" if targets else "no release asset"
         self.printer.title(f"{file}: {count}")
-        if self.rules is None:
-            self.printer.step(self.rules_step)
-            return [conclude(str(file), [self.rules_step])]
+        if self.fault is not None:
+            return [conclude(str(file), [self.printer.step(self.fault)])]
         if not targets:
             return []
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def look_at(target: Target) -> Explanation:
             async with gate:
-                return conclude(target.url, [step async for step in look(target, False)])
+                return conclude(target.url, [step async for step in look(target)])
 
-        async with self._looking() as look, asyncio.TaskGroup() as group:
+        async with self._looking(whole=False) as look, asyncio.TaskGroup() as group:
             tasks = [group.create_task(look_at(target)) for target in targets]
             explanations = [self.printer.line(await task) for task in tasks]
         failed = [explanation for explanation in explanations if not explanation.ok]
@@ -197,41 +198,25 @@ class _Session:
 
     async def _look_at_shell(self, target: Target) -> Explanation:
         """What this shell's variables make of the URLs, looked at once for all."""
-        assert self.rules is not None
         self.printer.title("\nthis shell")
-        inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
-        async with contextlib.aclosing(inquiry):
-            steps = [self.printer.step(bundle(os.environ))]
-            steps += [self.printer.step(step) async for step in inquiry.shell(target)]
+        steps = [self.printer.step(shell.bundle(os.environ))]
+        found = shell.look(os.environ, target.host, target.url, self.recorder.hooks)
+        steps += [self.printer.step(step) async for step in found]
         explanation = conclude("this shell", steps)
         if not explanation.ok:
             self.printer.verdict(explanation)
         return explanation
 
     @contextlib.asynccontextmanager
-    async def _looking(self) -> AsyncIterator[Callable[[Target, bool], AsyncIterator[Step]]]:
-        """What looks into one URL, with the shell or without: through a proxy, or the addon's way."""
+    async def _looking(self, *, whole: bool) -> AsyncIterator[Callable[[Target], AsyncIterator[Step]]]:
+        """What looks into one URL: through a proxy, or the addon's way, with the shell if that is the whole."""
         if (proxy := self.proxy) is not None:
-            trust = upstream_trust(os.environ)
-            yield lambda target, whole: self._through(proxy, trust, target, whole=whole)
-        elif self.rules is None:
-            yield lambda _target, _whole: _only(self.rules_step)
-        else:
-            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
-            async with contextlib.aclosing(inquiry):
-                yield lambda target, whole: inquiry.look(target) if whole else inquiry.asset(target)
-
-    async def _through(
-        self, proxy: httpx2.Proxy, trust: ssl.SSLContext, target: Target, *, whole: bool
-    ) -> AsyncIterator[Step]:
-        if whole:
-            yield bundle(os.environ)
-        async for step in through(proxy, trust, target.url, self.recorder.hooks):
-            yield step
-
-
-async def _only(step: Step) -> AsyncIterator[Step]:
-    yield step
+            trust = shell.upstream_trust(os.environ)
+            yield lambda target: through(proxy, trust, target.url, self.recorder.hooks)
+            return
+        assert self.rules is not None
+        async with contextlib.aclosing(Inquiry(self.rules, os.environ, self.recorder)) as inquiry:
+            yield inquiry.look if whole else inquiry.asset
 
 
 def _is_ok(explanations: Sequence[Explanation]) -> bool:

@@ -24,8 +24,6 @@ from gatepass.trust import authority, bundles
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatepass.rules.model import Rules
-
 # What a supervisor sends to end, reload or poke a program; and what a terminal sends to the command as well.
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
 _FROM_TERMINAL = ("SIGINT", "SIGQUIT")
@@ -56,7 +54,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
             _execute(command)
     loaded = load_rules(rules)
     upstream = inherited.upstream(os.environ)
-    tokens = () if keep_token else tuple(name for name in _token_variables(loaded) if name in os.environ)
+    tokens = () if keep_token else tuple(name for name in sorted(loaded.variables) if name in os.environ)
     for host in sorted(loaded.hosts):
         if entry := inherited.exempting(os.environ, host):
             click.echo(
@@ -144,11 +142,6 @@ class _Live(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(record.getMessage(), err=True)
-
-
-def _token_variables(rules: Rules) -> list[str]:
-    """The environment variables that the rules read secrets from."""
-    return sorted({name for credential in rules.credentials for name in rules.variables(credential)})
 
 
 def _wgetrc(folder: Path, bundle: Path) -> Path:

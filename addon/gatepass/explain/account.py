@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from gatepass.secret import Secret
 
-# What has an installation behind it, and no account.
-_WITHOUT_ACCOUNT: Final = "App or Actions token"
+WITHOUT_ACCOUNT: Final = "App or Actions token"
+"""What has an installation behind it, which `/user` does not answer."""
 
 # So that the same secret has the same fingerprint on two machines, and it is nobody else's hash of it.
 _SALT: Final = b"gatepass explain"
@@ -35,11 +35,6 @@ def credential(name: str, secret: Secret) -> Step:
     """Where it came from. A password is no long random text: from a hash of it with a known key it could be guessed."""
     shown = "" if secret.kind == UNKNOWN_KIND else f", fingerprint {fingerprint(secret)}"
     return Step("credential", "ok", f"`{name}` from {secret.source}: {secret.kind}{shown}")
-
-
-def has_account(token_kind: str) -> bool:
-    """Whether `/user` answers such a token."""
-    return token_kind != _WITHOUT_ACCOUNT
 
 
 def rights(headers: Mapping[str, str], token_kind: str, *, private: bool | None) -> Step:

@@ -6,6 +6,7 @@ Knows the asset's source, and not how it was found.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,15 @@ import httpx2
 
 from gatepass.assets import delivery
 from gatepass.assets.answers import Answer
-from gatepass.explain import client_view
-from gatepass.explain.explanation import Step
+from gatepass.explain import probe
+from gatepass.explain.explanation import Step, failed
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
 from gatepass.forge.signed import SignedUrl
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     from gatepass.assets.resolver import Resolver, Source
     from gatepass.forge.hosts import Host
@@ -43,11 +44,10 @@ async def within[T](call: Awaitable[T], host: Host) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Tries a HEAD, a range and a GET; `clock` gives epoch seconds."""
+    """Tries a HEAD, a range and a GET."""
 
     resolver: Resolver
     github: GitHub
-    clock: Callable[[], float]
 
     async def all(self, source: Source) -> AsyncIterator[Step]:
         """What clients get, tried for real: the addon's own plan for each kind of request, with a few bytes."""
@@ -56,7 +56,7 @@ class Attempts:
             try:
                 step = await within(attempt(source), source.host)
             except Unresolvable as unresolvable:
-                step = client_view.failed(name, unresolvable.problem)
+                step = failed(name, unresolvable.problem)
             yield step
             if step.state == "fail":
                 return
@@ -67,7 +67,7 @@ class Attempts:
             return Step("signed-url", "ok", f"none: {source.host} sends the bytes itself")
         if signed.expires is None:
             return Step("signed-url", "warn", f"on {signed.host}, its end cannot be read: it is used once")
-        left = int(signed.expires - self.clock())
+        left = int(signed.expires - time.time())
         if left <= 0:
             hint = "set the clock of this machine"
             return Step("signed-url", "warn", f"on {signed.host}, over since {-left} s by the clock here", hint)
@@ -76,13 +76,11 @@ class Attempts:
     async def _head(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "HEAD", httpx2.Headers())
         assert isinstance(plan, Answer)  # a HEAD always is answered here
-        return client_view.head(plan.status, plan.reason, plan.headers)
+        return probe.head(plan)
 
     async def _part(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
-        if not isinstance(plan, Answer):
-            return client_view.whole_for_part()
-        return client_view.part(plan.status, plan.reason, plan.headers, plan.content)
+        return probe.part(plan) if isinstance(plan, Answer) else probe.whole_for_part()
 
     async def _whole(self, source: Source) -> Step:
         """The beginning of a GET: a body that is answered whole is left where it is."""
@@ -92,9 +90,8 @@ class Attempts:
             assert signed is not None  # a whole is answered by nothing but a redirect
             begun = await self.github.excerpt(signed, {}, 0)
         else:
-            signed = None
             assert source.secret is not None
             begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
         if begun.status != 200:
-            return client_view.failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
-        return client_view.whole(200, signed.host if signed else None)
+            return failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
+        return probe.whole(source.host, source.forge.api_host)

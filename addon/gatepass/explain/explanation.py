@@ -1,15 +1,21 @@
 """What an inquiry found: step by step, and the verdict over all of them.
 
 Pure values, without a secret or a signed URL's query; how they are shown is for the command line and the report.
+Also how a problem becomes a step, and the end of a way.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gatepass.problems.problem import Unresolvable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from gatepass.problems.problem import Problem
 
 type State = Literal["ok", "warn", "fail", "skip"]
 
@@ -22,6 +28,14 @@ class Step:
     state: State
     finding: str
     hint: str | None = None
+
+
+class BlockedError(Exception):
+    """There is no going on: `steps` tell why, and what a client gets of it."""
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__(steps[0].finding)
+        self.steps = steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +56,39 @@ class Explanation:
 def conclude(url: str, steps: Iterable[Step]) -> Explanation:
     """The verdict over these steps: the first that failed is the cause, unless only a later one knows what to do."""
     steps = tuple(steps)
-    failed = [step for step in steps if step.state == "fail"]
-    if failed:
-        cause = next((step for step in failed if step.hint), failed[0])
+    if fails := [step for step in steps if step.state == "fail"]:
+        cause = next((step for step in fails if step.hint), fails[0])
         return Explanation(url, steps, f"it cannot be fetched: {cause.finding}", cause.hint)
     proxy = next((step for step in steps if step.name == "proxy"), None)
     if proxy is not None and proxy.state == "skip":
         return Explanation(url, steps, "it can be fetched through Gatepass", proxy.hint)
     return Explanation(url, steps, "it can be fetched", next((s.hint for s in steps if s.state == "warn"), None))
+
+
+def failed(name: str, found: Problem) -> Step:
+    """The step that met a problem."""
+    return Step(name, "fail", f"{found.title}: {found.detail}", found.hint)
+
+
+def problem(found: Problem) -> Step:
+    """What the addon would answer."""
+    return Step("client", "fail", f"a HEAD gets 404, a GET {found.status}, both with `{found.reason}`")
+
+
+def blocked(name: str, found: Problem) -> BlockedError:
+    """The end of a way: the step that met a problem, and what the addon would answer."""
+    return BlockedError(failed(name, found), problem(found))
+
+
+def blocked_by_api(name: str, found: Problem) -> BlockedError:
+    """The same, where the budget may be all that is wrong."""
+    return blocked("budget" if found.status == 429 else name, found)
+
+
+@contextmanager
+def met_at(name: str) -> Iterator[None]:
+    """A problem that is met within is the end of the way, at the step of that name."""
+    try:
+        yield
+    except Unresolvable as unresolvable:
+        raise blocked(name, unresolvable.problem) from None

@@ -1,6 +1,6 @@
-"""What a forge says of a credential when it is asked who that is; and where a credential's secret comes from.
+"""What a forge's API says when it is asked with a credential: who that is, and which repository and asset it sees.
 
-Asks with the credential, for nothing but itself; what an answer means is in `account`.
+Also where a credential's secret comes from. What an answer means for the credential is in `account`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatepass.explain import account, client_view
+from gatepass.explain import account, explanation
 from gatepass.explain.attempts import within
-from gatepass.explain.explanation import Step
+from gatepass.explain.explanation import BlockedError, Step
 from gatepass.github import refusals
 from gatepass.github.client import GitHub, decode
-from gatepass.problems import catalogue
-from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.problems import catalogue, choice
+from gatepass.problems.problem import Unresolvable
 from gatepass.sources import GitHubApp, expanded, is_local
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
+    from gatepass.assets.resolver import Source
     from gatepass.credentials.store import Credentials
     from gatepass.forge.hosts import Forge
+    from gatepass.forge.urls import AssetRef
     from gatepass.github.client import Reply
     from gatepass.rules.model import Credential
     from gatepass.secret import Audience, Secret
@@ -47,12 +49,23 @@ class _Repositories(msgspec.Struct, frozen=True):
     total_count: int
 
 
+class _Repository(msgspec.Struct, frozen=True):
+    full_name: str
+    private: bool
+    visibility: str = ""
+    archived: bool = False
+
+
+class _Asset(msgspec.Struct, frozen=True):
+    digest: str | None = None
+    updated_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """Asks a forge; what is the same for many is asked for once. `clock` gives epoch seconds."""
+    """Asks a forge; what is the same for many is asked for once."""
 
     github: GitHub
-    clock: Callable[[], float]
     replies: dict[tuple[str, str], asyncio.Task[Reply]] = field(default_factory=dict)
 
     async def ask(self, forge: Forge, url: str, secret: Secret) -> Reply:
@@ -62,9 +75,9 @@ class Introspection:
             self.replies[key] = asyncio.ensure_future(within(self.github.ask(forge, url, secret), forge.api_host))
         return await self.replies[key]
 
-    def standing(self, reply: Reply, secret: Secret, *, private: bool | None) -> list[Step]:
+    def _standing(self, reply: Reply, secret: Secret, *, private: bool | None) -> list[Step]:
         """What the headers of any answer tell of the credential; `private` is of the repository that it is about."""
-        now = datetime.fromtimestamp(self.clock(), UTC)
+        now = datetime.now(UTC)
         return [
             account.rights(reply.headers, secret.kind, private=private),
             account.expiry(reply.headers, now),
@@ -72,33 +85,35 @@ class Introspection:
             account.budget(reply.headers, now),
         ]
 
-    def of_itself(self, reply: Reply, secret: Secret) -> list[Step]:
-        """`standing`, where no repository was asked for: of single sign-on GitHub tells only then."""
-        steps = self.standing(reply, secret, private=None)
-        return [
-            Step("sso", "skip", "told when a repository is asked for: `gatepass explain URL`")
-            if step.name == "sso" and step.state == "ok"
-            else step
-            for step in steps
-        ]
-
-    async def account(self, forge: Forge, secret: Secret) -> tuple[Step, Reply | Problem]:
-        """Who it is, and the answer that told; or why the forge does not say."""
+    async def of_itself(self, forge: Forge, secret: Secret) -> list[Step]:
+        """All that is told where no repository is asked for: of single sign-on GitHub tells only then."""
         try:
+            step, reply = await self.account(forge, secret)
+        except BlockedError as blocked:
+            return [blocked.steps[0]]
+        untold = Step("sso", "skip", "told when a repository is asked for: `gatepass explain URL`")
+        steps = self._standing(reply, secret, private=None)
+        return [step, *(untold if each.name == "sso" and each.state == "ok" else each for each in steps)]
+
+    async def account(self, forge: Forge, secret: Secret) -> tuple[Step, Reply]:
+        """Who it is, and the answer that told.
+
+        Raises:
+            BlockedError: the forge does not say.
+        """
+        with explanation.met_at("account"):
             reply = await self.ask(forge, f"{forge.api}/user", secret)
             if reply.status == 200:
                 return Step("account", "ok", f"{decode(reply, _User, forge).login}, says {forge.api_host}"), reply
             if reply.status == 403 and b"not accessible" in reply.content:
                 return await self._installation(forge, secret, reply)
-        except Unresolvable as unresolvable:
-            return client_view.failed("account", unresolvable.problem), unresolvable.problem
         if reply.status == 404:
-            if not account.has_account(secret.kind):
+            if secret.kind == account.WITHOUT_ACCOUNT:
                 return Step("account", "skip", f"a {secret.kind} belongs to no account that may be asked for"), reply
             problem = catalogue.MALFORMED_ANSWER(host=forge.api_host, what="no `/user` there")
         else:
             problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
-        return client_view.failed("budget" if problem.status == 429 else "account", problem), problem
+        raise explanation.blocked_by_api("account", problem)
 
     async def _installation(self, forge: Forge, secret: Secret, told: Reply) -> tuple[Step, Reply]:
         """An installation's token belongs to no account, and may be asked which repositories it is for (REST docs)."""
@@ -115,14 +130,59 @@ class Introspection:
             reply = await self.ask(forge, f"{forge.api}/app", jwt)
             if reply.status != 200:
                 problem = catalogue.APP_NOT_ACCEPTED(app=app, forge=forge, message=refusals.message(reply.content))
-                return client_view.failed("app", problem)
+                return explanation.failed("app", problem)
             seen = decode(reply, _App, forge)
         except Unresolvable as unresolvable:
-            return client_view.failed("app", unresolvable.problem)
+            return explanation.failed("app", unresolvable.problem)
         owner = f" of {seen.owner.login}" if seen.owner else ""
         rights = ", ".join(f"{name}: {level}" for name, level in sorted(seen.permissions.items())) or "none"
         installed = "" if seen.installations_count is None else f"; installations: {seen.installations_count}"
         return Step("app", "ok", f"`{seen.name}`{owner}; permissions: {rights}{installed}")
+
+    async def repository(self, forge: Forge, ref: AssetRef, secret: Secret) -> AsyncIterator[Step]:
+        """Whether the credential sees it, and what else the answer tells of the credential.
+
+        Raises:
+            BlockedError: it does not.
+        """
+        name = str(ref.repository)
+        with explanation.met_at("repository"):
+            reply = await self.ask(forge, f"{forge.api}/repos/{name}", secret)
+            seen = decode(reply, _Repository, forge) if reply.status == 200 else None
+        steps = self._standing(reply, secret, private=seen.private if seen else None)
+        for step in steps:
+            yield step
+        if seen is not None:
+            yield _seen(seen, name)
+            return
+        if reply.status == 404:
+            raise explanation.blocked("repository", choice.repository_not_visible(forge, ref, secret))
+        problem = refusals.refusal(forge, secret, reply.status, reply.headers, reply.content)
+        if any(step.state == "fail" for step in steps):
+            raise BlockedError(explanation.problem(problem))
+        raise explanation.blocked_by_api("repository", problem)
+
+    async def asset(self, source: Source) -> Step:
+        """What the API tells of an asset that it was asked for."""
+        asset, secret = source.asset, source.secret
+        assert asset is not None
+        assert secret is not None
+        parts = [f"`{asset.name}`", f"id {asset.id}", f"{asset.size} bytes"]
+        try:
+            reply = await self.ask(source.forge, source.api_url, secret)
+            known = decode(reply, _Asset, source.forge)
+            parts += [known.digest or "no digest", account.age(known.updated_at, datetime.now(UTC))]
+        except Unresolvable:
+            parts.append("the API tells no more")  # it could be found, which is what counts
+        return Step("asset", "ok", ", ".join(filter(None, parts)))
+
+
+def _seen(repository: _Repository, asked: str) -> Step:
+    visibility = repository.visibility or ("private" if repository.private else "public")
+    found = f"{repository.full_name}: {visibility}{', archived' if repository.archived else ''}"
+    if repository.full_name.casefold() != asked.casefold():
+        return Step("repository", "warn", f"{asked} was renamed to {found}", "use the new name in the URL")
+    return Step("repository", "ok", found)
 
 
 async def of_credential(
@@ -138,14 +198,14 @@ async def of_credential(
             yield account.credential(credential.name, secret)
         except Unresolvable as lacking:
             if lacking.problem.kind != catalogue.NO_CREDENTIAL.name or len(asked) == len(sources):
-                yield client_view.failed("credential", lacking.problem)
+                yield explanation.failed("credential", lacking.problem)
                 return
             following = sources[len(asked)]
             if isinstance(following, GitHubApp):
                 try:
                     await credentials.app_jwt(following)
                 except Unresolvable as unusable:
-                    yield client_view.failed("credential", unusable.problem)
+                    yield explanation.failed("credential", unusable.problem)
                     return
             yield Step("credential", "skip", f"`{following}` may need the network, and was not asked")
         return
@@ -160,7 +220,7 @@ async def of_credential(
                 yield Step("credential", "ok", found)
                 yield await introspection.app(forge, app, await credentials.app_jwt(app))
         else:
-            yield client_view.failed("credential", lacking.problem)
+            yield explanation.failed("credential", lacking.problem)
         return
     yield account.credential(credential.name, secret)
     if forge is None:
@@ -169,8 +229,5 @@ async def of_credential(
     if secret.source in apps:
         used = apps[secret.source]
         yield await introspection.app(forge, used, await credentials.app_jwt(used))
-    step, reply = await introspection.account(forge, secret)
-    yield step
-    if not isinstance(reply, Problem):
-        for step in introspection.of_itself(reply, secret):
-            yield step
+    for step in await introspection.of_itself(forge, secret):
+        yield step

@@ -25,11 +25,12 @@ def nearest_miss(rules: Rules, host: Host, path: str) -> str:
 
 
 def _closeness(pattern: Pattern, host: Host, path: str) -> tuple[float, bool, bool, bool, float]:
+    (wanted, below), (owner, rest) = _split(pattern.path), _split(path)
     return (
         2.0 if pattern.host == host else _likeness(str(pattern.host), str(host)),
         _fits(pattern.path.lower(), path.lower()),
-        _fits(_first(pattern.path), _first(path)),
-        _fits(_below(pattern.path), _below(path)),
+        _fits(wanted, owner),
+        _fits(below, rest),
         _likeness(pattern.path, path),
     )
 
@@ -42,8 +43,9 @@ def _difference(rule: Rule, host: Host, path: str) -> str:
         return "the path holds dot segments, which fall under no rule"
     if _fits(pattern.path.lower(), path.lower()):
         return "capital and small letters differ"
-    if not _fits(_first(pattern.path), _first(path)):
-        return f"its owner is `{_first(pattern.path)}`, not `{_first(path)}`"
+    (wanted, _), (owner, _) = _split(pattern.path), _split(path)
+    if not _fits(wanted, owner):
+        return f"its owner is `{wanted}`, not `{owner}`"
     return f"its path does not allow `{path[:200]}`"
 
 
@@ -51,14 +53,10 @@ def _fits(pattern: str, path: str) -> bool:
     return Pattern(_ANY, pattern).matches(_ANY, path)
 
 
-def _first(path: str) -> str:
-    """The first segment, which names the owner."""
-    return path.removeprefix("/").partition("/")[0]
-
-
-def _below(path: str) -> str:
-    """What follows the first segment."""
-    return path.removeprefix("/").partition("/")[2]
+def _split(path: str) -> tuple[str, str]:
+    """The first segment, which names the owner, and what follows it."""
+    owner, _, rest = path.removeprefix("/").partition("/")
+    return owner, rest
 
 
 def _likeness(one: str, other: str) -> float:

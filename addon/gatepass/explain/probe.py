@@ -1,6 +1,7 @@
 """Asking as a client of a proxy would: through it, with a client's trust and without a credential.
 
-Knows neither rules nor what the addon does: it sees what any client sees.
+Also what a client gets of an answer, judged: a download, or the reason why not; the same whether the answer came
+through a running proxy or was made here. Knows neither rules nor what the addon does: it sees what any client sees.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import httpx2
+import msgspec
 
+from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
-from gatepass.explain import client_view
-from gatepass.explain.explanation import Step
+from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import USER_AGENT
 from gatepass.github.refusals import causes
@@ -23,7 +26,6 @@ from gatepass.problems.problem import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from types import TracebackType
 
     from gatepass.github.client import Hooks
 
@@ -38,24 +40,25 @@ _OURS: Final = frozenset({"mitmproxy", "Gatepass"})
 _SCHEMES: Final = ("http", "https")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen(Answer):
     """An answer as a client sees it; `issuer` of the certificate that `host` presented, `content` its first bytes."""
 
-    status: int
-    reason: str
-    headers: httpx2.Headers
-    content: bytes
     host: Host
     issuer: str
 
+    @property
+    def is_problem(self) -> bool:
+        """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
+        return self.reason.startswith("gatepass: ") or self.headers.get("content-type") == CONTENT_TYPE
 
-class BlockedError(Exception):
-    """There is no answer: at the proxy itself (`proxy`) or at its certificate (`certificate`), and why."""
 
-    def __init__(self, step: str, finding: str, hint: str) -> None:
-        super().__init__(finding)
-        self.step = Step(step, "fail", finding, hint)
+class _Details(msgspec.Struct, frozen=True):
+    """Problem details (RFC 9457), as far as a person reads them."""
+
+    title: str = ""
+    detail: str = ""
+    hint: str | None = None
 
 
 def read_proxy(text: str) -> httpx2.Proxy:
@@ -94,30 +97,26 @@ class Probe:
             event_hooks=hooks,
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
         await self._http.aclose()
 
     async def ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Seen:
         """The answer, after redirects where a GET asks for the whole, as clients follow them.
 
         Raises:
-            BlockedError: there is none.
+            BlockedError: there is none, at the proxy itself (`proxy`) or at its certificate (`certificate`).
         """
         place = shown(self._proxy)
         try:
             async with asyncio.timeout(STEP_SECONDS):
                 return await self._ask(method, url, headers or {})
-        except (httpx2.ProxyError, httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             for cause in causes(error):
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
-                    raise BlockedError("certificate", finding, _TRUST_HINT) from None
-            raise BlockedError("proxy", f"no answer through {place}: {_reason(error)}", _PROXY_HINT) from None
+                    raise BlockedError(Step("certificate", "fail", finding, _TRUST_HINT)) from None
+            finding = f"no answer through {place}: {_reason(error)}"
+            raise BlockedError(Step("proxy", "fail", finding, _PROXY_HINT)) from None
 
     async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Seen:
         for _ in range(_MAX_REDIRECTS):
@@ -127,19 +126,18 @@ class Probe:
                     url = str(response.url.join(response.headers["location"]))
                     continue
                 content = bytearray()
-                is_asset = response.status_code in (200, 206)
+                most = 16 if response.status_code in (200, 206) else _MOST
                 async for chunk in response.aiter_raw():
                     content += chunk
-                    if len(content) >= (16 if is_asset else _MOST):
+                    if len(content) >= most:
                         break
-                host = Host(response.url.host, response.url.port or HTTPS_PORT)
                 return Seen(
                     response.status_code,
-                    response.reason_phrase,
                     response.headers,
-                    bytes(content[: 16 if is_asset else _MOST]),
-                    host,
-                    _issuer(response),
+                    bytes(content[:most]),
+                    response.reason_phrase,
+                    host=Host(response.url.host, response.url.port or HTTPS_PORT),
+                    issuer=_issuer(response),
                 )
         raise httpx2.TooManyRedirects("too many redirects")
 
@@ -163,29 +161,66 @@ def reached(proxy: httpx2.Proxy, host: Host, seen: Seen) -> Iterator[Step]:
 async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: Hooks | None) -> AsyncIterator[Step]:
     """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET."""
     first = Host.parse(httpx2.URL(url).netloc.decode())
-    async with Probe(proxy, trust, hooks) as probe:
+    async with aclosing(Probe(proxy, trust, hooks)) as probe:
         try:
             seen = await probe.ask("HEAD", url)
             for step in reached(proxy, first, seen):
                 yield step
-            yield client_view.head(seen.status, seen.reason, seen.headers)
+            yield head(seen)
             seen = await probe.ask("GET", url, FIRST_BYTES)
-            if seen.status in (301, 302, 303, 307, 308):
-                yield client_view.part_elsewhere(seen.status)
-            else:
-                yield client_view.part(seen.status, seen.reason, seen.headers, seen.content)
+            yield part(seen)
             seen = await probe.ask("GET", url)
-            if seen.status == 200:
-                yield client_view.whole(200, None if seen.host == first else seen.host)
-            else:
-                yield client_view.refused("get", seen.status, seen.reason, seen.headers, seen.content)
+            yield whole(seen.host, first) if seen.status == 200 else refused("get", seen)
         except BlockedError as blocked:
-            yield blocked.step
+            yield blocked.steps[0]
 
 
-def is_problem(seen: Seen) -> bool:
-    """Whether it is Gatepass that refuses: it says so in the reason phrase, a HEAD's too."""
-    return seen.reason.startswith("gatepass: ") or seen.headers.get("content-type") == CONTENT_TYPE
+def head(answer: Answer) -> Step:
+    """Its headers must find names whatever their case, here and below."""
+    if answer.status != 200:
+        return Step("head", "fail", said(answer))
+    length = answer.headers.get("content-length")
+    return Step("head", "ok", "200" if length is None else f"200, {length} bytes")
+
+
+def part(answer: Answer) -> Step:
+    """The answer for the first 16 bytes."""
+    match answer.status:
+        case 206 if answer.content:
+            return Step("range", "ok", f"206, {len(answer.content)} bytes")
+        case 416 if answer.headers.get("content-range", "").endswith("/0"):
+            return Step("range", "ok", "416: the asset is empty")
+        case 200:
+            return whole_for_part()
+        case 301 | 302 | 303 | 307 | 308 as status:
+            return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+    return refused("range", answer)
+
+
+def whole_for_part() -> Step:
+    return Step("range", "warn", "the whole is answered: this host knows no ranges, so uv loads a wheel twice")
+
+
+def whole(host: Host, asked: Host) -> Step:
+    """A GET that ended well, at the host that it was redirected to, if not at the one that was asked."""
+    return Step("get", "ok", "200" if host == asked else f"redirected to {host}, which answers 200")
+
+
+def refused(name: str, answer: Answer) -> Step:
+    """An answer that is no download, in the words of its problem details where it has some."""
+    if answer.headers.get("content-type") != CONTENT_TYPE:
+        return Step(name, "fail", said(answer))
+    try:
+        details = msgspec.json.decode(answer.content, type=_Details)
+    except msgspec.DecodeError:
+        return Step(name, "fail", said(answer))
+    # the hint stands in the detail too, for clients that show nothing else
+    detail = details.detail.removesuffix(f"; hint: {details.hint}")
+    return Step(name, "fail", f"{answer.status} {details.title}: {detail}", details.hint)
+
+
+def said(answer: Answer) -> str:
+    return f"{answer.status} {answer.reason}".strip()
 
 
 def _issuer(response: httpx2.Response) -> str:
@@ -193,7 +228,7 @@ def _issuer(response: httpx2.Response) -> str:
     connection = stream.get_extra_info("ssl_object") if stream is not None else None
     if connection is None:
         return "nobody"
-    names = {key: value for part in connection.getpeercert().get("issuer", ()) for key, value in part}
+    names = {key: value for pairs in connection.getpeercert().get("issuer", ()) for key, value in pairs}
     return str(names.get("organizationName") or names.get("commonName") or "nobody")
 
 

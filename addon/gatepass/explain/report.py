@@ -1,6 +1,7 @@
-"""The debug bundle: one Markdown file that tells all about a failure, and no secret.
+"""The debug bundle: one Markdown file that tells all about a failure, the HTTP exchanges included, and no secret.
 
-Every text goes through `redact`, with the secrets of the rules' credentials and of the proxies' URLs in hand.
+Every text goes through `redact`, with the secrets of the rules' credentials and of the proxies' URLs in hand. Of an
+exchange no body is kept, and headers and URLs are cleared when they are noted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -22,18 +24,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from gatepass.explain.exchanges import Exchange, Recorder
-    from gatepass.explain.explanation import Explanation, Step
+    import httpx2
+
+    from gatepass.explain.explanation import Explanation
+    from gatepass.github.client import Hooks
     from gatepass.rules.model import Rules
+    from gatepass.secret import Secret
 
 _TITLE: Final = "# Gatepass report\n"
 _PACKAGES: Final = ("gatepass", "mitmproxy", "httpx2")
+_MOST_EXCHANGES: Final = 300
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Notes the first exchanges of the clients that get its `hooks`: the lines of a request, and of its answer."""
+
+    secrets: list[str] = field(repr=False)
+    exchanges: list[list[str]] = field(default_factory=list)
+    left_out: int = 0
+    _open: dict[int, list[str]] = field(default_factory=dict, repr=False)
+
+    def learn(self, _name: str, secret: Secret) -> None:
+        """Note a credential's secret that was got on the way, to be removed wherever it appears."""
+        self.secrets.append(secret.reveal())
+
+    @property
+    def hooks(self) -> Hooks:
+        return {"request": [self._asked], "response": [self._answered]}
+
+    async def _asked(self, request: httpx2.Request) -> None:
+        if len(self.exchanges) == _MOST_EXCHANGES:
+            self.left_out += 1
+            return
+        lines = [*self._lines(f"{request.method} {request.url}", request.headers), "", "no answer"]
+        self.exchanges.append(lines)
+        self._open[id(request)] = lines
+
+    async def _answered(self, response: httpx2.Response) -> None:
+        if lines := self._open.pop(id(response.request), None):
+            status = f"{response.http_version} {response.status_code} {response.reason_phrase}".strip()
+            lines[-1:] = self._lines(status, response.headers)
+
+    def _lines(self, first: str, headers: httpx2.Headers) -> list[str]:
+        lines = [first, *(f"{name}: {value}" for name, value in headers.multi_items())]
+        return [redact(line, self.secrets) for line in lines]
 
 
 def secrets(rules: Rules | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret that this shell is known to hold: what the rules' credentials name, and the proxies' passwords."""
-    names = {name for each in rules.credentials for name in rules.variables(each)} if rules else ()
-    values = {environ.get(name, "").strip() for name in names}
+    values = {environ.get(name, "").strip() for name in rules.variables} if rules else set()
     for name in shell.PROXIES:
         values |= proxy_secrets(environ.get(name, ""))
     return tuple(sorted(filter(None, values)))
@@ -64,8 +104,7 @@ def check(path: Path) -> None:
                 if not path.is_file() or path.is_symlink() or file.readline() != _TITLE:
                     raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", hint) from None
+        raise GatepassError(f"--report: expected a file to write, got `{path}`: {why(error)}", hint) from None
 
 
 def write(path: Path, text: str) -> None:
@@ -78,8 +117,7 @@ def write(path: Path, text: str) -> None:
     try:
         files.write(path, text.encode(), 0o600)
     except OSError as error:
-        reason = why(error)
-        raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", "name another") from None
+        raise GatepassError(f"--report: expected a file to write, got `{path}`: {why(error)}", "name another") from None
 
 
 def render(
@@ -97,7 +135,7 @@ def render(
     for explanation in explanations:
         parts += [f"\n## {printable(explanation.url)}\n", _fenced(_steps(explanation))]
     parts.append("\n## Exchanges\n")
-    parts += [_fenced(_exchange(exchange)) for exchange in recorder.exchanges] or ["\nnone\n"]
+    parts += [_fenced(lines) for lines in recorder.exchanges] or ["\nnone\n"]
     if recorder.left_out:
         parts.append(f"\nand {recorder.left_out} more\n")
     return redact("".join(parts), recorder.secrets)
@@ -129,24 +167,12 @@ def _uv() -> str:
 
 def _steps(explanation: Explanation) -> Iterator[str]:
     for step in explanation.steps:
-        yield from _step(step)
+        yield f"{step.state:<4}  {step.name:<12}{step.finding}"
+        if step.hint:
+            yield f"{'':18}hint: {step.hint}"
     yield f"verdict: {explanation.verdict}"
     if explanation.advice:
         yield f"advice: {explanation.advice}"
-
-
-def _step(step: Step) -> Iterator[str]:
-    yield f"{step.state:<4}  {step.name:<12}{step.finding}"
-    if step.hint:
-        yield f"{'':18}hint: {step.hint}"
-
-
-def _exchange(exchange: Exchange) -> Iterator[str]:
-    yield exchange.request
-    yield from exchange.request_headers
-    yield ""
-    yield exchange.response
-    yield from exchange.response_headers
 
 
 def _fenced(lines: Iterable[str]) -> str:

@@ -6,14 +6,16 @@ Looks at an environment, at the files that it names, and at the proxy that it na
 from __future__ import annotations
 
 import ssl
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import certifi
 
 from gatepass.errors import GatepassError, why
-from gatepass.explain.explanation import Step
-from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
+from gatepass.explain.explanation import BlockedError, Step
+from gatepass.explain.probe import Probe, reached, read_proxy, said
 from gatepass.shell import environment, inherited
 from gatepass.trust import bundles
 
@@ -44,8 +46,7 @@ def bundle(environ: Mapping[str, str]) -> Step:
     except FileNotFoundError:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which does not exist", _BUNDLE_HINT)
     except OSError as error:
-        reason = why(error)
-        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {reason}", _BUNDLE_HINT)
+        return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which cannot be read: {why(error)}", _BUNDLE_HINT)
     certificates = bundles.combine(text)
     if not certificates:
         return Step("trust", "fail", f"{_BUNDLE} names `{name}`, which holds no certificate in PEM", _BUNDLE_HINT)
@@ -120,21 +121,19 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
     except GatepassError as error:
         yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
         return
-    async with Probe(proxy, client_trust(environ), hooks) as probe:
+    async with aclosing(Probe(proxy, client_trust(environ), hooks)) as probe:
         try:
             seen = await probe.ask("HEAD", url)
         except BlockedError as blocked:
-            step = blocked.step
-            yield Step(step.name, step.state, f"{variable}: {step.finding}", step.hint)
+            yield replace(blocked.steps[0], finding=f"{variable}: {blocked}")
             return
     for step in reached(proxy, host, seen):
         yield step
-    said = f"{seen.status} {seen.reason}".strip()
     if seen.status == 200:
         yield Step("through", "ok", "a client of this shell gets it through the proxy")
-    elif is_problem(seen):
+    elif seen.is_problem:
         hint = f"`gatepass explain --proxy ${variable} URL` shows the whole answer"
-        yield Step("through", "fail", f"the proxy answers a client of this shell: {said}", hint)
+        yield Step("through", "fail", f"the proxy answers a client of this shell: {said(seen)}", hint)
     else:
         hint = f"see that {variable} names a Gatepass, and that its rules match the URL"
-        yield Step("through", "fail", f"a client of this shell gets {said}, and not from Gatepass", hint)
+        yield Step("through", "fail", f"a client of this shell gets {said(seen)}, and not from Gatepass", hint)

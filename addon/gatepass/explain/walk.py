@@ -6,7 +6,6 @@ how findings are shown.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -14,10 +13,9 @@ from urllib.parse import urlsplit
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
-from gatepass.explain import account, client_view, shell
-from gatepass.explain.api_inquiry import ApiInquiry
+from gatepass.explain import account, explanation, shell
 from gatepass.explain.attempts import Attempts, within
-from gatepass.explain.explanation import Step
+from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.introspection import Introspection
 from gatepass.explain.mismatch import nearest_miss
 from gatepass.forge import urls
@@ -27,10 +25,11 @@ from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    from gatepass.explain.report import Recorder
     from gatepass.forge.urls import AssetRef
-    from gatepass.github.client import Hooks
+    from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rules
     from gatepass.secret import Secret
 
@@ -63,25 +62,18 @@ def read_url(text: str) -> Target | None:
 class Inquiry:
     """Looks into URLs; what one taught is not asked for again by the next.
 
-    `environ` is the shell's, for credentials, trust and proxy; `hooks` see every HTTP exchange, `seen` every secret.
+    `environ` is the shell's, for credentials, trust and proxy; `recorder` notes every HTTP exchange, and every secret.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        environ: Mapping[str, str],
-        hooks: Hooks | None = None,
-        seen: Callable[[str, Secret], None] = lambda _name, _secret: None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, rules: Rules, environ: Mapping[str, str], recorder: Recorder) -> None:
         self._rules = rules
         self._environ = environ
-        self._hooks = hooks
-        self._github = GitHub(shell.upstream_trust(environ), hooks=hooks)
-        self._credentials = Credentials(environ, self._github, clock, seen=seen)
-        self._resolver = Resolver(self._credentials, self._github, rules, clock)
-        self._attempts = Attempts(self._resolver, self._github, clock)
-        self._api = ApiInquiry(self._resolver, self._github, Introspection(self._github, clock), self._attempts)
+        self._hooks = recorder.hooks
+        self._github = GitHub(shell.upstream_trust(environ), hooks=recorder.hooks)
+        self._credentials = Credentials(environ, self._github, seen=recorder.learn)
+        self._resolver = Resolver(self._credentials, self._github, rules)
+        self._attempts = Attempts(self._resolver, self._github)
+        self._introspection = Introspection(self._github)
 
     async def aclose(self) -> None:
         self._credentials.close()
@@ -89,16 +81,14 @@ class Inquiry:
 
     async def look(self, target: Target) -> AsyncIterator[Step]:
         """The whole way: rules, URL, credential, forge, asset, and the shell."""
-        yield shell.bundle(self._environ)
         count = len(self._rules.rules)
         yield Step("rules", "ok", f"{self._rules.source}: {count} rule{'' if count == 1 else 's'}")
         async for step in self.asset(target):
             yield step
-        async for step in self.shell(target):
+        async for step in self._shell(target):
             yield step
 
-    def shell(self, target: Target) -> AsyncIterator[Step]:
-        """Whether this shell's variables bring a client to a proxy that serves the URL."""
+    def _shell(self, target: Target) -> AsyncIterator[Step]:
         return shell.look(self._environ, target.host, target.url, self._hooks)
 
     async def asset(self, target: Target) -> AsyncIterator[Step]:
@@ -123,8 +113,12 @@ class Inquiry:
             case _:
                 assert ref is not None
                 steps = self._unmatched(target, ref)
-        async for step in steps:
-            yield step
+        try:
+            async for step in steps:
+                yield step
+        except BlockedError as blocked:
+            for step in blocked.steps:
+                yield step
 
     def _no_download(self, target: Target) -> Step:
         forge = next((forge for forge in self._rules.forges if forge.web == target.host), self._rules.forges[0])
@@ -165,12 +159,8 @@ class Inquiry:
             yield Step("credential", "skip", "no header needs one")
         else:
             audience = Audience(decision.rule.match.host, decision.forge)
-            try:
+            with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
-            except Unresolvable as lacking:
-                yield client_view.failed("credential", lacking.problem)
-                yield client_view.problem(lacking.problem)
-                return
             yield account.credential(decision.credential.name, secret)
         names = ", ".join(name for name, _ in decision.headers)
         yield Step("headers", "ok", f"sets {names} on the request, which goes where it was going")
@@ -185,15 +175,14 @@ class Inquiry:
                 signed = await within(self._github.public(forge, ref), forge.web)
             except (UnclearError, Unresolvable):
                 yield Step("public", "warn", f"{forge.web} did not say whether anybody may have it")
-                signed = None
             else:
-                found = "needs a credential: nobody may have it without" if signed is None else "anybody may have it"
-                yield Step("public", "ok", found)
-            if signed is not None:
-                yield Step("credential", "skip", "none is needed for a public asset")
-                async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
-                    yield step
-                return
+                if signed is not None:
+                    yield Step("public", "ok", "anybody may have it")
+                    yield Step("credential", "skip", "none is needed for a public asset")
+                    async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
+                        yield step
+                    return
+                yield Step("public", "ok", "needs a credential: nobody may have it without")
         credential = decision.credentials[0]
         if len(decision.credentials) > 1:
             credential, step = await self._choice(decision)
@@ -206,12 +195,41 @@ class Inquiry:
                 found = f"`{credential.name}` has no value in this shell; the proxy has its own"
                 yield Step("credential", "skip", found)
                 return
-            yield client_view.failed("credential", lacking.problem)
-            yield client_view.problem(lacking.problem)
-            return
+            raise explanation.blocked("credential", lacking.problem) from None
         yield account.credential(credential.name, secret)
-        async for step in self._api.all(decision, secret):
+        async for step in self._private(decision, secret):
             yield step
+
+    async def _private(self, decision: Resolve, secret: Secret) -> AsyncIterator[Step]:
+        """The way through the API: account, repository, release, asset."""
+        forge, ref = decision.forge, decision.ref
+        step, _ = await self._introspection.account(forge, secret)
+        yield step
+        async for step in self._introspection.repository(forge, ref, secret):
+            yield step
+        try:
+            # asked for by itself, so that a missing one is told from a missing asset
+            found = await within(self._github.release(forge, ref, secret), forge.api_host)
+        except Unresolvable as unresolvable:
+            raise explanation.blocked_by_api("release", await self._problem(decision) or unresolvable.problem) from None
+        assert found is not None  # it was asked for without a validator
+        yield Step("release", "ok", f"`{found.release.tag_name}`, id {found.release.id}")
+        with explanation.met_at("asset"):
+            source = await within(self._resolver.resolve(decision), forge.api_host)
+        if source is None:
+            yield Step("asset", "warn", "the web host did not say whether it is public: the request passes unchanged")
+            return
+        yield await self._introspection.asset(source)
+        async for step in self._attempts.all(source):
+            yield step
+
+    async def _problem(self, decision: Resolve) -> Problem | None:
+        """What the addon would answer, which may know more than the API's own words; None if it would not refuse."""
+        try:
+            await within(self._resolver.resolve(decision), decision.forge.api_host)
+        except Unresolvable as unresolvable:
+            return unresolvable.problem
+        return None
 
     async def _choice(self, decision: Resolve) -> tuple[Credential, Step]:
         """Which of several credentials the way is walked with: that which works, else that whose failure tells most."""
@@ -229,5 +247,5 @@ class Inquiry:
 
     async def _is_served(self, target: Target) -> bool:
         """Whether the proxy of this shell serves it, with whatever credential it has."""
-        steps = [step async for step in self.shell(target)]
+        steps = [step async for step in self._shell(target)]
         return any(s.name == "through" and s.state == "ok" for s in steps) and all(s.state != "fail" for s in steps)

@@ -106,10 +106,11 @@ class Rules:
         """The forge whose web or API host it is."""
         return next((forge for forge in self.forges if host in (forge.web, forge.api_host)), None)
 
-    def variables(self, credential: Credential) -> set[str]:
-        """The environment variables that a credential may be read from."""
-        forges = {self.forge_of(host) for host in credential.hosts}
-        return {name for forge in forges for name in variables(credential.sources, forge)}
+    @property
+    def variables(self) -> set[str]:
+        """The environment variables that its credentials may be read from."""
+        asked = ((each.sources, self.forge_of(host)) for each in self.credentials for host in each.hosts)
+        return {name for sources, forge in asked for name in variables(sources, forge)}
 
     def names(self, host: Host) -> bool:
         """Whether any rule names that host: only connections to such a host are intercepted."""

@@ -82,7 +82,7 @@ def find(environ: Mapping[str, str]) -> list[Running]:
     servers = []
     for path in place.glob("*.json"):
         try:
-            server = msgspec.convert(json.loads(path.read_bytes()), Running, dec_hook=_path)
+            server = msgspec.convert(json.loads(path.read_bytes()), Running, dec_hook=lambda kind, text: kind(text))
         except (OSError, ValueError):  # it has just ended, or is of a version to come
             continue
         if _lives(server):
@@ -111,10 +111,6 @@ def choose(servers: list[Running], address: str | None) -> Running:
         if server.address == address:
             return server
     raise GatepassError(f"--proxy: no `gatepass serve` is running at `{address}`", f"running: {listed}")
-
-
-def _path(kind: type, value: object) -> object:
-    return kind(value)
 
 
 def _lives(server: Running) -> bool:

@@ -1,21 +1,24 @@
-"""How each shell writes that variables are set or unset. Pure: changes in, text out.
+"""How each shell, and GitHub Actions, is told that variables are set or unset. Pure: changes in, text out.
 
 Whatever a value holds, the text evaluates to it and to nothing else: values come from the environment, and are not
-trusted.
+trusted. For GitHub Actions' runner that is its environment file, and commands in a step's output:
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 NAMES: Final = ("bash", "zsh", "fish", "powershell", "nushell", "dotenv")
 
@@ -42,50 +45,72 @@ def render(shell: str, changes: Mapping[str, str | None]) -> str:
     Raises:
         GatepassError: the shell cannot express it.
     """
-    return "".join(f"{line}\n" for line in _WRITERS[shell](changes))
+    if shell == "nushell":
+        # it evaluates no text, but loads a record; a variable that is null there does not reach a program
+        return f"{json.dumps(changes)}\n"
+    return "".join(f"{_WRITERS[shell](name, value)}\n" for name, value in changes.items())
 
 
-def _posix(changes: Mapping[str, str | None]) -> Iterator[str]:
-    for name, value in changes.items():
-        yield f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
+def _posix(name: str, value: str | None) -> str:
+    return f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
 
 
-def _fish(changes: Mapping[str, str | None]) -> Iterator[str]:
+def _fish(name: str, value: str | None) -> str:
     # Between single quotes fish knows `\\` and `\'` alone. The semicolons are for `eval (gatepass env)`, which joins
     # the lines.
-    for name, value in changes.items():
-        quoted = None if value is None else value.replace("\\", "\\\\").replace("'", "\\'")
-        yield f"set -ge {name};" if quoted is None else f"set -gx {name} '{quoted}';"
+    quoted = None if value is None else value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -ge {name};" if quoted is None else f"set -gx {name} '{quoted}';"
 
 
-def _powershell(changes: Mapping[str, str | None]) -> Iterator[str]:
-    for name, value in changes.items():
-        quoted = None if value is None else _POWERSHELL_QUOTES.sub(r"\1\1", value)
-        yield f"Remove-Item Env:{name} -ErrorAction Ignore" if quoted is None else f"$env:{name} = '{quoted}'"
+def _powershell(name: str, value: str | None) -> str:
+    quoted = None if value is None else _POWERSHELL_QUOTES.sub(r"\1\1", value)
+    return f"Remove-Item Env:{name} -ErrorAction Ignore" if quoted is None else f"$env:{name} = '{quoted}'"
 
 
-def _nushell(changes: Mapping[str, str | None]) -> Iterator[str]:
-    # nushell evaluates no text, but loads a record; a variable that is null there does not reach a program
-    yield json.dumps(changes)
+def _dotenv(name: str, value: str | None) -> str:
+    if value is None:
+        raise GatepassError("a dotenv file cannot unset a variable", "take the lines out of the file instead")
+    if _DOTENV_UNSAFE.search(value):
+        raise GatepassError(
+            f"{name}: expected a value that every reader of dotenv files understands, got `{value!r}`",
+            "leave out `'`, `\\`, `${` and line breaks, or use another shell's syntax",
+        )
+    return f"{name}={value}" if _DOTENV_PLAIN.fullmatch(value) else f"{name}='{value}'"
 
 
-def _dotenv(changes: Mapping[str, str | None]) -> Iterator[str]:
-    for name, value in changes.items():
-        if value is None:
-            raise GatepassError("a dotenv file cannot unset a variable", "take the lines out of the file instead")
-        if _DOTENV_UNSAFE.search(value):
-            raise GatepassError(
-                f"{name}: expected a value that every reader of dotenv files understands, got `{value!r}`",
-                "leave out `'`, `\\`, `${` and line breaks, or use another shell's syntax",
-            )
-        yield f"{name}={value}" if _DOTENV_PLAIN.fullmatch(value) else f"{name}='{value}'"
-
-
-_WRITERS: Final[Mapping[str, Callable[[Mapping[str, str | None]], Iterator[str]]]] = {
+_WRITERS: Final[Mapping[str, Callable[[str, str | None], str]]] = {
     "bash": _posix,
     "zsh": _posix,
     "fish": _fish,
     "powershell": _powershell,
-    "nushell": _nushell,
     "dotenv": _dotenv,
 }
+
+
+# ------------------------------------------------------------ GitHub Actions
+
+
+def environment_file(variables: Mapping[str, str]) -> str:
+    """What to append to $GITHUB_ENV. The delimiter is random: a value that held it could set other variables."""
+    delimiter = f"gatepass_{secrets.token_hex(16)}"
+    return "".join(f"{name}<<{delimiter}\n{value}\n{delimiter}\n" for name, value in variables.items())
+
+
+def masks(values: Iterable[str]) -> str:
+    """Commands that keep the passwords in URLs out of the job's log, where each step's environment is shown."""
+    return "".join(f"::add-mask::{_escape(secret)}\n" for secret in sorted(set(_passwords(values))))
+
+
+def _passwords(values: Iterable[str]) -> Iterable[str]:
+    for value in values:
+        try:
+            password = urlsplit(value).password
+        except ValueError:  # no URL
+            continue
+        if password:
+            yield from (password, unquote(password))
+
+
+def _escape(text: str) -> str:
+    """A command's data as the runner unescapes it (actions/toolkit, `packages/core/src/command.ts`)."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
