@@ -31,14 +31,24 @@ class _Layer(HttpLayer):
     hosts: Hosts
 
     def event_to_child(self, child: Layer | HttpStream, event: Event) -> CommandGenerator[None]:
+        # no generator itself: most events, and they are many, go on without another one around theirs
         if isinstance(event, RequestHeaders):
             self.hosts[event.request] = event.request.host_header or ""
-        if child in self.ended and isinstance(event, RequestData | RequestTrailers | RequestEndOfMessage):
-            return
+        elif isinstance(event, CommandCompleted):
+            return self._completed(child, event)
+        elif isinstance(event, RequestData | RequestTrailers | RequestEndOfMessage) and child in self.ended:
+            return _nothing()
+        return super().event_to_child(child, event)
+
+    def _completed(self, child: Layer | HttpStream, event: CommandCompleted) -> CommandGenerator[None]:
         yield from super().event_to_child(child, event)
-        if isinstance(event, CommandCompleted) and isinstance(child, HttpStream) and _is_waiting(child):
+        if isinstance(child, HttpStream) and _is_waiting(child):
             self.ended.add(child)
             yield from super().event_to_child(child, RequestEndOfMessage(child.stream_id))
+
+
+def _nothing() -> CommandGenerator[None]:
+    yield from ()
 
 
 def _is_waiting(stream: HttpStream) -> bool:
