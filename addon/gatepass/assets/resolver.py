@@ -56,8 +56,8 @@ _UNMENDED_SECONDS: Final = 300.0
 _EXPIRY_SECONDS: Final = 400 * 86_400.0
 _EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
-# What is asked before the real question must leave time for it, and for passing on when it is not answered.
-_PUBLIC_SECONDS: Final = 8.0
+# What is asked before the real question must leave time for it.
+_PUBLIC_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class Resolver:
         )
         self._failures: Cache[Hashable, Problem] = Cache(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
+        self._unclear: Cache[Hashable, UnclearError] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
@@ -161,14 +162,27 @@ class Resolver:
         if request.anonymous_first:
             try:
                 source = await self._publicly(request.forge, request.ref)
-            except (UnclearError, TimeoutError):
-                return None
+            except UnclearError as unclear:
+                return await self._anyway(request, unclear.fault)
             if source is not None:
                 return source
         source = await self._with_any(request)
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
+
+    async def _anyway(self, request: Resolve, fault: Problem | None) -> Source | None:
+        """The asset by the API, where the web host does not say whether anybody may have it.
+
+        When the API gives none either, the client gets what the web host says, or hears of the `fault` for which it
+        says nothing.
+        """
+        try:
+            return await self._with_any(request)
+        except Unresolvable as unresolvable:
+            if fault is None:
+                return None
+            raise Unresolvable(choice.neither(fault, unresolvable.problem)) from None
 
     async def first_byte(self, source: Source) -> Excerpt:
         """The first byte of an asset, whose headers describe the whole of it."""
@@ -225,22 +239,38 @@ class Resolver:
         """What anybody may have; None when it is private, or absent.
 
         Raises:
-            UnclearError, TimeoutError: the web host did not say.
+            UnclearError: the web host did not say.
         """
-        if self._public.get((forge.web, ref.repository)) is False or self._public.get((forge.web, ref)) is False:
+        web = forge.web
+        if self._public.get((web, ref.repository)) is False or self._public.get((web, ref)) is False:
             return None
-        key = ("public", forge.web, ref)
+        key = ("public", web, ref)
         if known := self._sources.get(key):
             return known
-        return await self._share(key, partial(self._ask_publicly, key, forge, ref), _PUBLIC_SECONDS)
+        if unclear := self._unclear.get(web) or self._unclear.get((web, ref)):
+            raise UnclearError(unclear.fault)
+        return await self._share(key, partial(self._ask_publicly, key, forge, ref))
 
     async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
-        signed = await self._github.public(forge, ref)
+        try:
+            signed = await self._anybodys(forge, ref)
+        except UnclearError as unclear:
+            # a host that gives no answer gives none for other assets
+            asked = (forge.web, ref) if unclear.fault is None else forge.web
+            self._unclear.put(asked, unclear, self._lifetimes.missing)
+            raise
         if signed is None:
             self._public.put((forge.web, ref), False, self._lifetimes.missing)
             return None
         self._learn_visibility(forge, ref, public=True)
         return self._remember(Source(key, forge, ref, signed))
+
+    async def _anybodys(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
+        try:
+            async with asyncio.timeout(_PUBLIC_SECONDS):
+                return await self._github.public(forge, ref)
+        except TimeoutError:
+            raise UnclearError(catalogue.TIMED_OUT(host=forge.web, seconds=_PUBLIC_SECONDS)) from None
 
     def _learn_visibility(self, forge: Forge, ref: AssetRef, *, public: bool) -> None:
         key = (forge.web, ref.repository)
@@ -363,7 +393,7 @@ class Resolver:
         try:
             if source.secret is not None:
                 return await self._signed(source)
-            signed = await self._github.public(source.forge, source.ref)
+            signed = await self._anybodys(source.forge, source.ref)
         except (AssetGoneError, UnclearError):
             signed = None
         if signed is None:
@@ -472,11 +502,11 @@ class Resolver:
 
         return await self._share(key, remembered)
 
-    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]], seconds: float = TOTAL_SECONDS) -> V:
+    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]]) -> V:
         """One call for all who ask now, with a deadline of its own: no client's end is its end."""
 
         async def bounded() -> V:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(TOTAL_SECONDS):
                 return await call()
 
         return await self._flights.share(key, bounded)

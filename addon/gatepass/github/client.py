@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import AssetRef
+    from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
@@ -59,7 +60,14 @@ class AssetGoneError(Exception):
 
 
 class UnclearError(Exception):
-    """The web host gave neither an asset nor a 404, which says nothing about the asset."""
+    """The web host gave neither an asset nor a 404, which says nothing about the asset.
+
+    `fault` is what kept it from answering at all; None when it answered.
+    """
+
+    def __init__(self, fault: Problem | None = None) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -297,8 +305,8 @@ class GitHub:
             try:
                 async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
                     status, location = response.status_code, response.headers.get("location")
-            except Unresolvable as fault:
-                raise UnclearError from fault
+            except Unresolvable as unresolvable:
+                raise UnclearError(unresolvable.problem) from unresolvable
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:
