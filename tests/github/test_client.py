@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +19,11 @@ from gatepass.github.statistics import Statistics
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Secret
 from harness import free_port, strays
+from multiplexed import Front, front
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
 
     from gatepass.demo.standin import StandIn
     from gatepass.problems.problem import Problem
@@ -264,6 +268,86 @@ async def test_an_answer_that_repeats_the_secret(api: GitHub, forge: Forge, secr
     github.faults.append(Fault("api", status=200, headers={"x-said": said}, body=said.encode()))
     reply = await api.ask(forge, f"{forge.api}/user", secret)
     assert (reply.headers["x-said"], reply.content) == ("you sent [removed]", b"you sent [removed]")
+
+
+# ------------------------------------------------------- connections that end
+
+
+@asynccontextmanager
+async def served(server: Front, folder: Path) -> AsyncIterator[tuple[GitHub, Forge]]:
+    """A client of the server, and the forge that it is."""
+    async with front(server, folder):
+        api = GitHub(ssl.create_default_context(cadata=server.ca))
+        yield api, Forge(Host.parse(server.host), f"https://{server.host}/api/v3")
+        await api.close()
+
+
+async def test_a_connection_that_was_closed_meanwhile(
+    secret: Secret, github: StandIn, tool: Repository, tmp_path: Path
+) -> None:
+    """A server that closes idle connections costs nobody an answer: the question is asked once more, on a fresh one."""
+    tool.releases.append(Release("v2.0"))
+    async with served(Front(github, "web", idle=0.1), tmp_path) as (api, forge):
+        for tag in ("v1.0", "v2.0", "v1.0"):
+            assert await api.release(forge, ref(tag), secret)
+            await asyncio.sleep(0.2)
+        assert await api.public(forge, ref()) is None
+        assert api._statistics.api_calls == len(github.calls("api")) == 3
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_new_token_is_asked_for_once_more(secret: Secret, github: StandIn, tmp_path: Path) -> None:
+    """The one POST there is makes a token, and may be repeated: it meets closed connections as any question does."""
+    async with served(Front(github, "web", idle=0.1), tmp_path) as (api, forge):
+        await api.release(forge, ref(), secret)
+        await asyncio.sleep(0.2)
+        assert (await api.post(forge, f"{forge.api}/app/installations/1/access_tokens", secret, {})).status == 401
+
+
+@pytest.mark.parametrize("most", [1000, 300])
+@pytest.mark.parametrize("clients", [1, 200])
+@pytest.mark.usefixtures("tool")
+async def test_a_connection_that_has_served_its_requests(
+    secret: Secret, github: StandIn, asset: Asset, tmp_path: Path, clients: int, most: int
+) -> None:
+    """A server that takes so many requests on a connection, and no more, answers all: one after another or at once."""
+    server = Front(github, "asset", most=most, delay=0.001 if clients > 1 else 0)
+    async with served(server, tmp_path) as (api, _):
+        github.asset_host, before = server.host, github.asset_host
+        try:
+            authority = Forge(Host.parse(github.web), github.api)
+            trusting = GitHub(ssl.create_default_context(cadata=github.ca_pem))
+            signed = await trusting.sign(authority, asset_url(authority, asset), secret)
+            await trusting.close()
+        finally:
+            github.asset_host = before
+        assert signed is not None
+
+        async def ask(first: int) -> None:
+            for number in range(first, 1100, clients):
+                at = number % 200
+                part = await api.excerpt(signed, {"Range": f"bytes={at}-{at}"}, 1)
+                assert (part.status, part.content) == (206, CONTENT[at : at + 1])
+
+        await asyncio.gather(*(ask(first) for first in range(clients)))
+    assert server.connections >= 1100 // most
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_server_that_hangs_up(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """Who hangs up on a fresh connection has answered: it is not asked again."""
+    github.faults.append(Fault("api", close=True, times=9))
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "unreachable"
+    assert len(github.calls()) == 1
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_server_that_hangs_up_each_time(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """Once more is once: when the fresh connection fails as the old one did, that is told."""
+    await api.release(forge, ref(), secret)
+    github.faults.append(Fault("api", close=True, times=9))
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "unreachable"
+    assert len(github.calls()) == 3
 
 
 # ---------------------------------------------------------------- as anybody may

@@ -13,6 +13,7 @@ import logging
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -30,7 +31,7 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
@@ -52,6 +53,7 @@ type Hooks = dict[str, list[Callable[..., Any]]]
 PER_PAGE: Final = 100
 _ISSUER_SECONDS: Final = 3.0
 _MAX_REDIRECTS: Final = 3
+_MAX_ATTEMPTS: Final = 3
 _MAX_REPLY: Final = 32 * 1024 * 1024
 
 
@@ -120,6 +122,29 @@ class Reply:
     headers: httpx2.Headers
     content: bytes
     url: str
+
+
+class _DroppedError(Unresolvable):
+    """A connection ended under a question for reasons that lie before it: on a fresh one it may be answered."""
+
+
+def _asked_again[**P, R](ask: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Let a question be asked once more when it met a connection that the other side was done with.
+
+    Such a connection fails all questions that are on it, so one that is repeated may meet another's end: that is
+    borne, too. A fresh connection that fails has given its answer.
+    """
+
+    @wraps(ask)
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(_MAX_ATTEMPTS - 1):
+            try:
+                return await ask(*args, **kwargs)
+            except _DroppedError:
+                pass
+        return await ask(*args, **kwargs)
+
+    return asked
 
 
 def silence_libraries() -> None:
@@ -214,6 +239,7 @@ class GitHub:
         self.expect_ok(forge, secret, reply)
         return decode(reply, tuple[Asset, ...], forge)
 
+    @_asked_again
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
 
@@ -245,6 +271,7 @@ class GitHub:
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
 
+    @_asked_again
     async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
@@ -256,8 +283,12 @@ class GitHub:
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
+    @_asked_again
     async def post(self, forge: Forge, url: str, secret: Secret, body: object) -> Reply:
-        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed."""
+        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed.
+
+        It may be asked twice, as what makes another token may be.
+        """
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
         async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
@@ -300,13 +331,17 @@ class GitHub:
         Raises:
             UnclearError: it says neither.
         """
+        try:
+            return await self._public(forge, ref)
+        except Unresolvable as unresolvable:
+            raise UnclearError(unresolvable.problem) from unresolvable
+
+    @_asked_again
+    async def _public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
-            try:
-                async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
-                    status, location = response.status_code, response.headers.get("location")
-            except Unresolvable as unresolvable:
-                raise UnclearError(unresolvable.problem) from unresolvable
+            async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
+                status, location = response.status_code, response.headers.get("location")
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:
@@ -328,6 +363,7 @@ class GitHub:
         """
         return await self._excerpt(signed.url, headers, signed.host, most)
 
+    @_asked_again
     async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         async with self._open("GET", url, sent, host) as response:
@@ -346,9 +382,15 @@ class GitHub:
     async def _open(
         self, method: str, url: str, headers: dict[str, str], host: Host, content: bytes | None = None
     ) -> AsyncIterator[httpx2.Response]:
+        is_fresh = False
+
+        async def trace(event: str, _: object) -> None:
+            nonlocal is_fresh
+            is_fresh |= event == "connection.connect_tcp.started"
+
         try:
             async with self._http.stream(
-                method, url, headers=headers, content=content, follow_redirects=False
+                method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
             ) as response:
                 if "Authorization" in headers:
                     self._statistics.called(response.headers)
@@ -360,7 +402,8 @@ class GitHub:
             raise Unresolvable(catalogue.TIMED_OUT(host=host, seconds=seconds)) from None
         except httpx2.TransportError as error:
             issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
-            raise Unresolvable(refusals.fault(host, error, self._trust, issuer)) from None
+            raised = _DroppedError if refusals.is_dropped(error, is_fresh=is_fresh) else Unresolvable
+            raise raised(refusals.fault(host, error, self._trust, issuer)) from None
 
     async def _issuer(self, host: Host) -> str | None:
         """Who issued the certificate that a host presents: asked without a request, so that nothing is given away."""

@@ -12,7 +12,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import httpx2
 import msgspec
+from h2.events import ConnectionTerminated
 
 from gatepass.errors import printable
 from gatepass.problems import catalogue
@@ -98,6 +100,15 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
 def is_untrusted(error: Exception) -> bool:
     """Whether a connection failed because of the server's certificate."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
+
+
+def is_dropped(error: Exception, *, is_fresh: bool) -> bool:
+    """Whether the other side was done with the connection before it saw the question: it closed one that was there
+    already, or, over HTTP/2, said that it takes no more (RFC 9113, section 6.8).
+    """
+    if any(isinstance(each, ConnectionTerminated) for cause in causes(error) for each in cause.args):
+        return True
+    return not is_fresh and isinstance(error, (httpx2.ProtocolError, httpx2.ReadError, httpx2.WriteError))
 
 
 def token_expiry(headers: Mapping[str, str]) -> datetime | None:
