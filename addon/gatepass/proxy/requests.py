@@ -75,7 +75,7 @@ class Requests:
                         return
                     case Serve(host, target):
                         original = detour.send(flow, host, target)
-                    case Rewrite(host, target, secret):
+                    case Rewrite(host, target, secret=secret):
                         headers = {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION}
                         sealed = {"Authorization": partial(_bearer, secret)}
                         original = detour.send(flow, host, target, headers, sealed)

@@ -107,8 +107,8 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
                 upstream.headers.pop(name, None)
         case Found(source=source, plan=Serve()):
             return _served(state, source, upstream, url)
-        case Found(source=source, plan=Rewrite()):
-            return _rewritten(state, source, upstream, url)
+        case Found(source=source, plan=Rewrite(may_redirect=may_redirect)):
+            return _rewritten(state, source, upstream, url, may_redirect=may_redirect)
     return wire.streamed(upstream)
 
 
@@ -120,7 +120,7 @@ def _served(state: State, source: Source, upstream: Response, url: str) -> Respo
     return _relayed(source, upstream)
 
 
-def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Response:
+def _rewritten(state: State, source: Source, upstream: Response, url: str, *, may_redirect: bool) -> Response:
     """What the asset endpoint of the API answered."""
     secret, forge, status = source.secret, source.forge, upstream.status_code
     assert secret is not None
@@ -139,7 +139,7 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Re
             catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect that leads to no asset host")
         )
     resolver.learn(source, signed)
-    return wire.written(answers.redirect(signed))
+    return wire.written(answers.redirect(signed) if may_redirect else answers.again(url))
 
 
 def _relayed(source: Source, upstream: Response) -> Response:
