@@ -20,6 +20,8 @@ from harness import BIN, Client, Proxy, background, clean_environment, eventuall
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness import Running
+
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 WHEEL = "acme_tool-1.0-py3-none-any.whl"
 
@@ -465,6 +467,20 @@ def test_the_api_knows_what_the_web_host_cannot_tell(
     """While the web host is down, a private asset is had by the API."""
     path = publish(b"content").partition("/acme/")[2]
     assert networked.fetch(f"https://localhost:{network[1]['plain']}/acme/{path}", "-L").body == b"content"
+
+
+def test_a_company_proxy_that_refuses(
+    github: StandIn, rules: Path, wheel_url: str, company: tuple[str, Running], tmp_path: Path
+) -> None:
+    """A proxy that wants another password is named to the client, with what it says."""
+    address = company[0].rpartition("@")[2]
+    options = ("--mode", f"upstream:http://{address}", "--set", "upstream_auth=me:wrong")
+    with mitmdump(tmp_path, rules, github.ca_file, *options, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        reply = Client(tmp_path, proxy.variables()).fetch(wheel_url)
+        problem = json.loads(reply.body)
+        assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:proxy-refused")
+        assert f"the proxy at {address} answered 407" in problem["detail"]
+        assert "wrong" not in proxy.log
 
 
 def test_the_asset_host_refuses(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:

@@ -54,6 +54,7 @@ PER_PAGE: Final = 100
 _ISSUER_SECONDS: Final = 3.0
 _MAX_REDIRECTS: Final = 3
 _MAX_ATTEMPTS: Final = 3
+_PROXY_PORTS: Final = {"http": 80, "https": HTTPS_PORT, "socks5": 1080, "socks5h": 1080}
 _MAX_REPLY: Final = 32 * 1024 * 1024
 
 
@@ -200,7 +201,8 @@ class GitHub:
         """
         self._statistics = statistics or Statistics()
         self._trust = trust_name
-        self._is_proxied = proxy is not None
+        self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
+        self._direct = direct
         self._http = httpx2.AsyncClient(
             verify=trust,
             transport=None if proxy is None else _Either(trust, proxy, direct),
@@ -251,15 +253,18 @@ class GitHub:
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", api_url, headers, forge.api_host) as response:
-                if response.status_code in (200, 206):
+                if response.status_code in (200, 206) and self._is_own(forge, response):
                     return None
-                if response.status_code == 404:
+                if response.status_code == 404 and self._is_own(forge, response):
                     raise AssetGoneError
                 if not response.has_redirect_location:
-                    reply = await _reply(response, api_url, secret)
+                    reply = self._own(forge, await _reply(response, api_url, secret))
                     raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
                 location = response.headers["location"]
-            if signed := signed_url(location, api_url, forge):
+            signed = signed_url(location, api_url, forge)
+            if signed is None or signed.expires is None:  # a login's redirect looks much like it
+                self._own(forge, Reply(response.status_code, response.headers, b"", api_url))
+            if signed is not None:
                 return signed
             api_url = self._same_origin(forge, _joined(api_url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
@@ -278,8 +283,9 @@ class GitHub:
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
-                    return await _reply(response, url, secret)
+                    return self._own(forge, await _reply(response, url, secret))
                 location = response.headers["location"]
+            self._own(forge, Reply(response.status_code, response.headers, b"", url))
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
@@ -292,7 +298,22 @@ class GitHub:
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
         async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
-            return await _reply(response, url, secret)
+            return self._own(forge, await _reply(response, url, secret))
+
+    @staticmethod
+    def _is_own(forge: Forge, response: httpx2.Response) -> bool:
+        return refusals.foreign(forge.api_host, response.status_code, response.headers) is None
+
+    @staticmethod
+    def _own(forge: Forge, reply: Reply) -> Reply:
+        """The answer, which is the forge's own as far as can be told.
+
+        Raises:
+            Unresolvable: something else stands between, and answered.
+        """
+        if problem := refusals.foreign(forge.api_host, reply.status, reply.headers, reply.content):
+            raise Unresolvable(problem)
+        return reply
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
         """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
@@ -368,6 +389,11 @@ class GitHub:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         async with self._open("GET", url, sent, host) as response:
             content = bytearray()
+            if refusals.foreign_asset(host, response.status_code, response.headers):
+                start = await anext(response.aiter_raw(64 * 1024), b"")
+                problem = refusals.foreign_asset(host, response.status_code, response.headers, start)
+                assert problem is not None
+                raise Unresolvable(problem)
             # anything but a part may be of any size: it is left where it is
             if response.status_code == 206:
                 async for chunk in response.aiter_raw():
@@ -403,11 +429,15 @@ class GitHub:
         except httpx2.TransportError as error:
             issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
             raised = _DroppedError if refusals.is_dropped(error, is_fresh=is_fresh) else Unresolvable
-            raise raised(refusals.fault(host, error, self._trust, issuer)) from None
+            raise raised(refusals.fault(host, error, self._trust, issuer, self._way(host))) from None
+
+    def _way(self, host: Host) -> Host | None:
+        """The proxy by which a host is asked; None when it is asked directly."""
+        return None if self._direct(host) else self._proxy
 
     async def _issuer(self, host: Host) -> str | None:
         """Who issued the certificate that a host presents: asked without a request, so that nothing is given away."""
-        if self._is_proxied:
+        if self._way(host) is not None:
             return None
         unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE

@@ -47,7 +47,10 @@ class Facts(TypedDict, total=False):
     more: int
     name: str
     names: Sequence[str]
+    page: str
     path: Path
+    place: str
+    proxy: Host
     ref: AssetRef
     remedies: str
     remedy: str

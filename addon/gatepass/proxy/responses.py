@@ -117,6 +117,8 @@ def _served(state: State, source: Source, upstream: Response, url: str) -> Respo
     if upstream.status_code in (401, 403) and source.reused:
         state.resolver.forget(source)
         return wire.written(answers.again(url))
+    if problem := refusals.foreign_asset(source.host, upstream.status_code, upstream.headers):
+        raise Unresolvable(problem)
     return _relayed(source, upstream)
 
 
