@@ -452,6 +452,30 @@ async def test_a_spent_budget_is_asked_no_more(asking: Asking) -> None:
 
 
 @pytest.mark.usefixtures("tool")
+async def test_a_wait_counts_down(asking: Asking) -> None:
+    """Who is to wait is told for how long yet, for every asset, and asks again when that is over, and not before."""
+    asking.standin.faults.append(Fault.secondary_limit(seconds=130))
+    for later, left, words in ((0, 130, "in 3 min"), (60.2, 70, "in 70 s"), (69.5, 1, "in 1 s")):
+        asking.now += later
+        for name, tag in (("one.bin", "v1.0"), ("two.bin", "v2.0")):
+            problem = await asking.problem(name, tag=tag)
+            assert (problem.kind, problem.retry_after) == ("secondary-rate-limited", left)
+            assert words in problem.detail
+    assert asking.cost() == ["api 403"]
+    asking.now += 0.5
+    assert await asking()
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_wait_is_not_for_ever(asking: Asking) -> None:
+    """A wait that nobody can mean is asked about within the hour."""
+    asking.standin.faults.append(Fault.secondary_limit(seconds=10**9))
+    await asking.problem()
+    asking.now += 3601
+    assert await asking()
+
+
+@pytest.mark.usefixtures("tool")
 async def test_no_credential_at_all(asking: Asking) -> None:
     """Without a value for the credential nothing is asked of the forge, and where it was looked for is told."""
     asking.environ.clear()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import httpx2
 import pytest
@@ -38,6 +39,7 @@ def said(message: str) -> bytes:
         (403, {"x-github-sso": f"required; url={SSO}"}, "", "sso-required", None),
         (403, {"retry-after": "30"}, "", "secondary-rate-limited", 30),
         (429, {"retry-after": "0"}, "", "secondary-rate-limited", 0),
+        (429, {"retry-after": "Thu, 01 Jan 2026 00:00:00 GMT"}, "", "secondary-rate-limited", 0),
         (403, {"retry-after": "soon"}, "You have exceeded a secondary rate limit", "secondary-rate-limited", 60),
         (429, {}, "", "secondary-rate-limited", 60),
         (403, {}, "the `acme` organization has an IP allow list enabled", "address-not-allowed", None),
@@ -64,6 +66,13 @@ def test_the_plainest_sign_decides() -> None:
         del signs[name]
     kinds.append(refusals.refusal(FORGE, SECRET, 403, signs, said("IP allow list")).kind)
     assert kinds == ["sso-required", "secondary-rate-limited", "rate-limited", "address-not-allowed"]
+
+
+def test_a_wait_until_a_date() -> None:
+    """A wait may be told by its end."""
+    end = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    problem = refusals.refusal(FORGE, SECRET, 403, {"retry-after": end}, b"")
+    assert problem.retry_after in range(95, 101)
 
 
 @pytest.mark.parametrize(("reset", "least", "most"), [(1000, 990, 1000), (-1000, 1, 1), (None, 60, 60)])

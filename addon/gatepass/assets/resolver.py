@@ -20,6 +20,7 @@ from gatepass.github import diagnosis
 from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
+from gatepass.problems.remembered import Remembered
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Resolver:
         self._excerpts: Cache[Hashable, Excerpt] = Cache(
             _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
         )
-        self._failures: Cache[Hashable, Problem] = Cache(size, clock)
+        self._failures: Remembered[Hashable] = Remembered(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
         self._unclear: Cache[Hashable, UnclearError] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
@@ -346,7 +347,7 @@ class Resolver:
             of = account if problem.kind in _OF_THE_ACCOUNT else budget if problem.kind in _OF_THE_BUDGET else None
             if of is not None and self._failures.get(of) is None:
                 # asking on, for other assets, is what makes a forge lock out or slow down who asks
-                self._failures.put(of, problem, min(problem.retry_after or self._lifetimes.missing, 60))
+                self._failures.put(of, problem, min(self._lifetimes.missing, 60))
             raise
 
     async def _ask(self, query: _Query) -> Source:

@@ -6,11 +6,13 @@ Pure. Sources: GitHub's REST documentation (troubleshooting, rate limits, SSO, a
 from __future__ import annotations
 
 import html
+import math
 import re
 import socket
 import ssl
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -73,7 +75,7 @@ def _refusal(
         url = _SSO.fullmatch(headers["x-github-sso"].strip())
         at = url[1] if url else None
         return catalogue.SSO_REQUIRED(forge=forge, secret=secret, url=at).about(authorise_at=at)
-    if (after := _seconds(headers.get("retry-after"))) is not None:
+    if (after := _wait(headers.get("retry-after", ""))) is not None:
         return catalogue.SECONDARY_RATE_LIMITED(forge=forge, secret=secret, retry_after=after)
     if headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset"))
@@ -187,6 +189,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def _seconds(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _wait(retry_after: str) -> int | None:
+    """For how many seconds that header asks: it says so, or names a date (RFC 9110, section 10.2.3)."""
+    if (seconds := _seconds(retry_after)) is not None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0, math.ceil(date.timestamp() - time.time())) if date.tzinfo else None
 
 
 def message(content: bytes) -> str:
