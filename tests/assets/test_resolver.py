@@ -226,6 +226,31 @@ async def test_an_asset_that_was_replaced(asking: Asking, tool: Repository) -> N
     assert new.asset.size == 3
 
 
+async def test_an_asset_that_was_replaced_while_its_url_lives(asking: Asking, tool: Repository) -> None:
+    """A URL that was handed out before and leads to nothing now makes the release be asked for anew: what goes by the
+    asset's name is served in place.
+    """
+    await asking()
+    reused = await asking()
+    tool.releases[0].assets[:] = [Asset("one.bin", b"new content"), Asset("two.bin", b"2")]
+    asking.cost()
+    part = await asking.resolver.excerpt(reused, {"range": "bytes=0-2"}, 3)
+    assert (part.status, part.content) == (206, b"new")
+    assert asking.cost() == ["asset 404", "api 404", "api 200", "api 302", "asset 206"]
+    assert (await asking()).version != reused.version
+    assert asking.cost() == []
+
+
+async def test_an_asset_that_was_removed_while_its_url_lives(asking: Asking, tool: Repository) -> None:
+    """The same where nothing goes by that name any more: that is told."""
+    await asking()
+    reused = await asking()
+    tool.releases[0].assets[:] = [Asset("two.bin", b"2")]
+    with pytest.raises(Unresolvable) as caught:
+        await asking.resolver.first_byte(reused)
+    assert caught.value.problem.kind == "asset-not-found"
+
+
 # ------------------------------------------------------------------------ forgotten
 
 

@@ -123,9 +123,11 @@ def test_failures_are_remembered_for_a_moment(client: Client, github: StandIn, u
 
 def test_faults_are_not_remembered(client: Client, github: StandIn, url: str) -> None:
     """A fault of the network or the API passes, and so does what was said about it."""
-    # the first hangs up on a connection that was there already, which is no fault yet
-    github.faults += [Fault("api", status=500), Fault("api", close=True, times=2)]
-    assert [client.fetch(url).status for _ in range(3)] == [502, 502, 302]
+    for fault in (Fault("api", status=500, times=9), Fault("api", close=True, times=9)):
+        github.faults[:] = [fault]
+        assert client.fetch(url).status == 502
+    github.faults.clear()
+    assert client.fetch(url).status == 302
 
 
 def test_an_asset_that_was_replaced(client: Client, github: StandIn, repository: Repository, url: str) -> None:
@@ -135,6 +137,18 @@ def test_an_asset_that_was_replaced(client: Client, github: StandIn, repository:
     repository.releases[0].assets[-1] = Asset("data.bin", b"other")
     assert client.fetch(url, "-L").body == b"other"
     assert client.fetch(url, "-I").headers["etag"] != head.headers["etag"]
+
+
+@pytest.mark.parametrize("arguments", [("-r", "0-2"), ("-L", "-r", "0-")], ids=["small", "open"])
+def test_an_asset_that_was_replaced_between_two_ranges(
+    client: Client, github: StandIn, repository: Repository, url: str, arguments: tuple[str, ...]
+) -> None:
+    """When the URL that was handed out leads to nothing any more, the client gets what goes by that name now."""
+    assert client.fetch(url, "-r", "0-1").status == 206
+    repository.releases[0].assets[-1] = Asset("data.bin", b"other")
+    reply = client.fetch(url, *arguments)
+    assert (reply.status, reply.body) == (206, b"other"[: 3 if arguments[0] == "-r" else None])
+    assert github.calls("asset")[-1].status == 206
 
 
 @pytest.mark.parametrize("arguments", [("-r", "0-9"), ("-L", "-r", "0-")], ids=["small", "open"])

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 # Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
 _LASTING: Final = frozenset({401, 403, 404, 429})
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
-_REFUSED: Final = frozenset({401, 403, 404, 429})
+_HELPED: Final = frozenset({401, 403, 404, 429})
+REFUSED: Final = frozenset({401, 403, 404})
+"""What an asset host answers to a URL that has ended, was revoked, or whose asset has been replaced since."""
 # The repository was seen, so that no other credential would find more in it.
 _SEEN: Final = frozenset({catalogue.ASSET_NOT_FOUND.name, catalogue.ASSET_NOT_UPLOADED.name})
 # Answers that are the same whatever is asked for with that secret.
@@ -62,6 +64,25 @@ _PUBLIC_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class _Query:
+    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
+
+    forge: Forge
+    ref: AssetRef
+    credential: Credential
+    secret: Secret
+    holder: Hashable
+
+    @property
+    def release_key(self) -> Hashable:
+        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
+
+    @property
+    def asset_key(self) -> Hashable:
+        return (self.release_key, self.ref.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where an asset's bytes are to be had, and under which key it is remembered.
 
@@ -80,6 +101,8 @@ class Source:
     credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
+    query: _Query | None = field(default=None, compare=False, repr=False)
+    """The question that it answers, to be asked again."""
 
     @property
     def version(self) -> Hashable:
@@ -109,25 +132,6 @@ class _Known:
     def uploaded(self, name: str) -> Asset | None:
         asset = self.assets.get(name)
         return asset if asset is not None and asset.state == "uploaded" else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
-
-    forge: Forge
-    ref: AssetRef
-    credential: Credential
-    secret: Secret
-    holder: Hashable
-
-    @property
-    def release_key(self) -> Hashable:
-        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
-
-    @property
-    def asset_key(self) -> Hashable:
-        return (self.release_key, self.ref.name)
 
 
 class Resolver:
@@ -217,7 +221,7 @@ class Resolver:
             assert source.secret is not None
             return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
         excerpt = await self._github.excerpt(source.signed, headers, most)
-        if excerpt.status in (401, 403) and source.reused:
+        if excerpt.status in REFUSED and source.reused:
             self.forget(source)
             fresh = await self._share(source.key, partial(self._renewed, source))
             if fresh.signed is not None:
@@ -291,7 +295,7 @@ class Resolver:
                 source = await self._with(request, credential)
             except Unresolvable as unresolvable:
                 problem = unresolvable.problem
-                if problem.status not in _REFUSED or problem.kind in _SEEN:
+                if problem.status not in _HELPED or problem.kind in _SEEN:
                     raise
                 refused.append((credential.name, problem))
                 continue
@@ -335,7 +339,7 @@ class Resolver:
     async def _privately(self, query: _Query) -> Source:
         if known := self._sources.get(query.asset_key):
             # what is remembered may have outlived the token that it was learnt with
-            return known if known.secret is query.secret else replace(known, secret=query.secret)
+            return known if known.secret is query.secret else replace(known, secret=query.secret, query=query)
         account = ("account", query.holder, query.forge.web)
         budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
         if failure := self._failures.get(account) or self._failures.get(budget):
@@ -363,6 +367,7 @@ class Resolver:
                 api_url=api_url,
                 secret=query.secret,
                 credential=query.credential.name,
+                query=query,
                 notices=tuple(self._notices(query, known.found)),
             )
             try:
@@ -390,12 +395,12 @@ class Resolver:
         return self._remember(replace(source, signed=signed, reused=False))
 
     async def _renewed(self, source: Source) -> Source:
-        """The same asset with a new signed URL."""
+        """What the same question is answered with now: a new signed URL, and perhaps another asset of that name."""
+        if source.query is not None:
+            return await self._ask(source.query)
         try:
-            if source.secret is not None:
-                return await self._signed(source)
             signed = await self._anybodys(source.forge, source.ref)
-        except (AssetGoneError, UnclearError):
+        except UnclearError:
             signed = None
         if signed is None:
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=source.host, status=403))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gatepass.assets import answers
 from gatepass.assets.delivery import Rewrite, Serve
+from gatepass.assets.resolver import REFUSED
 from gatepass.github import refusals
 from gatepass.github.client import signed_url
 from gatepass.problems import catalogue
@@ -114,7 +115,7 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
 
 def _served(state: State, source: Source, upstream: Response, url: str) -> Response:
     """What the asset host answered."""
-    if upstream.status_code in (401, 403) and source.reused:
+    if upstream.status_code in REFUSED and source.reused:
         state.resolver.forget(source)
         return wire.written(answers.again(url))
     if problem := refusals.foreign_asset(source.host, upstream.status_code, upstream.headers):
