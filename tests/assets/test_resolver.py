@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gatepass.assets import resolver
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Resolve
@@ -225,6 +226,31 @@ async def test_an_asset_that_was_replaced(asking: Asking, tool: Repository) -> N
     assert new.asset.size == 3
 
 
+async def test_an_asset_that_was_replaced_while_its_url_lives(asking: Asking, tool: Repository) -> None:
+    """A URL that was handed out before and leads to nothing now makes the release be asked for anew: what goes by the
+    asset's name is served in place.
+    """
+    await asking()
+    reused = await asking()
+    tool.releases[0].assets[:] = [Asset("one.bin", b"new content"), Asset("two.bin", b"2")]
+    asking.cost()
+    part = await asking.resolver.excerpt(reused, {"range": "bytes=0-2"}, 3)
+    assert (part.status, part.content) == (206, b"new")
+    assert asking.cost() == ["asset 404", "api 404", "api 200", "api 302", "asset 206"]
+    assert (await asking()).version != reused.version
+    assert asking.cost() == []
+
+
+async def test_an_asset_that_was_removed_while_its_url_lives(asking: Asking, tool: Repository) -> None:
+    """The same where nothing goes by that name any more: that is told."""
+    await asking()
+    reused = await asking()
+    tool.releases[0].assets[:] = [Asset("two.bin", b"2")]
+    with pytest.raises(Unresolvable) as caught:
+        await asking.resolver.first_byte(reused)
+    assert caught.value.problem.kind == "asset-not-found"
+
+
 # ------------------------------------------------------------------------ forgotten
 
 
@@ -341,12 +367,58 @@ async def test_a_private_repository_is_asked_about_once(asking: Asking) -> None:
     assert asking.cost()[0] == "web 404"
 
 
+UNCLEAR = {"is busy": Fault("web", status=429, times=9), "fails": Fault("web", status=502, times=9)}
+SILENT = {"hangs up": Fault("web", close=True, times=9), "hangs": Fault("web", hang=60, times=9)}
+
+
 @pytest.mark.usefixtures("tool")
-async def test_an_unclear_web_host(asking: Asking) -> None:
-    """Where the web host does not say whether an asset is public, no credential is used: the request is to pass."""
-    asking.standin.faults.append(Fault("web", status=500))
-    assert await asking.maybe(anonymous_first=True) is None
-    assert asking.cost() == ["web 500"]
+@pytest.mark.parametrize("fault", (UNCLEAR | SILENT).values(), ids=UNCLEAR | SILENT)
+async def test_a_web_host_that_does_not_say(asking: Asking, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the web host does not say whether an asset is public, the API is asked, which may know it; and for a moment
+    the web host is left alone.
+    """
+    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 0.2)
+    asking.standin.faults.append(replace(fault))
+    for _ in range(3):
+        source = await asking.maybe(anonymous_first=True)
+        assert source is not None
+        assert source.credential == "mine"
+    assert asking.cost() == [f"web {fault.status}", "api 200", "api 302"]
+    asking.now += LIFETIMES.missing + 1
+    asking.standin.faults.clear()
+    await asking.maybe(anonymous_first=True)
+    assert asking.cost() == ["web 404"]
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize("fault", UNCLEAR.values(), ids=UNCLEAR)
+async def test_what_nobody_finds_is_the_web_hosts_to_tell(asking: Asking, fault: Fault) -> None:
+    """Where the API finds nothing either, the client gets what the web host said: the request is to pass."""
+    asking.standin.faults.append(replace(fault))
+    assert await asking.maybe("three.bin", anonymous_first=True) is None
+    asking.environ.clear()
+    assert await asking.maybe("two.bin", anonymous_first=True) is None
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(SILENT["hangs up"], "unreachable"), (SILENT["hangs"], "timed-out")], ids=SILENT
+)
+async def test_a_web_host_that_cannot_be_asked(
+    asking: Asking, fault: Fault, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the web host has no answer for the client, and the API finds nothing either, both reasons are told."""
+    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 0.2)
+    asking.standin.faults.append(replace(fault))
+    for _ in range(2):
+        with pytest.raises(Unresolvable) as caught:
+            await asking.maybe("three.bin", anonymous_first=True)
+        problem = caught.value.problem
+        assert problem.kind == kind
+        assert str(asking.forge.web) in problem.detail
+        assert "the API was asked, too: asset not found: release `v1.0` of acme/tool has no asset" in problem.detail
+        assert problem.members["credential-source"] == "env:MINE"
+    assert asking.cost().count("web 0") == 1
 
 
 # --------------------------------------------------------------------- credentials
@@ -402,6 +474,30 @@ async def test_a_spent_budget_is_asked_no_more(asking: Asking) -> None:
         assert problem.kind == "rate-limited"
         assert problem.retry_after is not None
     assert asking.cost() == ["api 403"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_wait_counts_down(asking: Asking) -> None:
+    """Who is to wait is told for how long yet, for every asset, and asks again when that is over, and not before."""
+    asking.standin.faults.append(Fault.secondary_limit(seconds=130))
+    for later, left, words in ((0, 130, "in 3 min"), (60.2, 70, "in 70 s"), (69.5, 1, "in 1 s")):
+        asking.now += later
+        for name, tag in (("one.bin", "v1.0"), ("two.bin", "v2.0")):
+            problem = await asking.problem(name, tag=tag)
+            assert (problem.kind, problem.retry_after) == ("secondary-rate-limited", left)
+            assert words in problem.detail
+    assert asking.cost() == ["api 403"]
+    asking.now += 0.5
+    assert await asking()
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_wait_is_not_for_ever(asking: Asking) -> None:
+    """A wait that nobody can mean is asked about within the hour."""
+    asking.standin.faults.append(Fault.secondary_limit(seconds=10**9))
+    await asking.problem()
+    asking.now += 3601
+    assert await asking()
 
 
 @pytest.mark.usefixtures("tool")

@@ -522,8 +522,8 @@ async def test_without_the_permission(client: Client, app: App) -> None:
         (Fault("api", "access_tokens", close=True, times=9), "unreachable"),
         (Fault("api", "access_tokens", status=201, body=b"{}"), "malformed-answer"),
         (Fault("api", "access_tokens", status=201, body=b"<html>"), "malformed-answer"),
-        (Fault("api", "access_tokens", status=302, headers={"location": "https://evil.test/"}), "upstream-failed"),
-        (Fault("api", "/installation", status=302, headers={"location": "https://evil.test/"}), "malformed-answer"),
+        (Fault("api", "access_tokens", status=302, headers={"location": "https://evil.test/"}), "foreign-answer"),
+        (Fault("api", "/installation", status=302, headers={"location": "https://evil.test/"}), "foreign-answer"),
         (Fault("api", "/installation", status=200, body=b"[]"), "malformed-answer"),
     ],
 )

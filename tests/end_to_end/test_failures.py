@@ -20,6 +20,8 @@ from harness import BIN, Client, Proxy, background, clean_environment, eventuall
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness import Running
+
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 WHEEL = "acme_tool-1.0-py3-none-any.whl"
 
@@ -363,10 +365,18 @@ forges:
   - {{web: refused.test, api: "https://localhost:1"}}
   - {{web: untrusted.test, api: "https://localhost:{untrusted}"}}
   - {{web: plain.test, api: "https://localhost:{plain}"}}
+  - {{web: nowhere.invalid, api: "https://api.nowhere.invalid"}}
+  - {{web: "localhost:1", api: "https://localhost:1"}}
+  - {{web: "localhost:{untrusted}", api: "https://localhost:{untrusted}"}}
+  - {{web: "localhost:{plain}", api: "{api}"}}
   - {{web: "{web}", api: "{api}"}}
 credentials:
   empty: {{from: [env:NOT_SET, env:NEITHER], hosts: [dns.test]}}
-  ours: {{from: [env:STANDIN_TOKEN], hosts: [dns.test, refused.test, untrusted.test, plain.test, "{web}"]}}
+  ours:
+    from: [env:STANDIN_TOKEN]
+    hosts:
+      [dns.test, refused.test, untrusted.test, plain.test, "{web}", nowhere.invalid, "localhost:1",
+       "localhost:{untrusted}", "localhost:{plain}"]
 rules:
   - {{match: dns.test/empty/*, resolve: github-release, credential: empty}}
   - {{match: dns.test/acme/*, resolve: github-release, credential: ours}}
@@ -374,26 +384,31 @@ rules:
   - {{match: untrusted.test/acme/*, resolve: github-release, credential: ours}}
   - {{match: plain.test/acme/*, resolve: github-release, credential: ours}}
   - {{match: "{web}/acme/*", resolve: github-release, credential: ours}}
+  - {{match: nowhere.invalid/*, resolve: github-release, credential: ours}}
+  - {{match: "localhost:1/*", resolve: github-release, credential: ours}}
+  - {{match: "localhost:{untrusted}/*", resolve: github-release, credential: ours}}
+  - {{match: "localhost:{plain}/*", resolve: github-release, credential: ours}}
 """
 
 
 @pytest.fixture(scope="module")
-def _network(_standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def network(_standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, dict[str, str]]]:
+    """The proxy, and the ports of the servers that nobody trusts and that speak no TLS."""
     folder = tmp_path_factory.mktemp("network")
     with StandIn() as stranger, listener(plain) as port:
         rules = folder / "rules.yaml"
         untrusted = stranger.web.partition(":")[2]
         rules.write_text(NETWORK.format(web=_standin.web, api=_standin.api, untrusted=untrusted, plain=port))
         with mitmdump(folder, rules, _standin.ca_file, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
-            yield proxy
+            yield proxy, {"untrusted": untrusted, "plain": str(port)}
         assert stranger.calls() == [], "nothing was asked of a server that is not trusted"
     assert "Traceback" not in proxy.log, proxy.log
     assert DEFAULT_TOKEN not in proxy.log
 
 
 @pytest.fixture
-def networked(_network: Proxy, github: StandIn, tmp_path: Path) -> Client:
-    return Client(tmp_path, _network.variables())
+def networked(network: tuple[Proxy, dict[str, str]], github: StandIn, tmp_path: Path) -> Client:
+    return Client(tmp_path, network[0].variables())
 
 
 @pytest.mark.parametrize(
@@ -421,6 +436,51 @@ def test_network(networked: Client, host: str, status: int, kind: str, words: st
     if kind == "certificate-not-trusted":
         assert "checked against the CAs in `" in problem["detail"]
     assert networked.fetch(url, "-I").status == 404
+
+
+@pytest.mark.parametrize(
+    ("web", "kind", "words"),
+    [
+        ("nowhere.invalid", "name-not-resolved", "DNS has no address for nowhere.invalid"),
+        ("localhost:1", "unreachable", "localhost:1: "),
+        ("localhost:{untrusted}", "certificate-not-trusted", "issued by `"),
+        ("localhost:{plain}", "unreachable", "localhost:{plain}: "),
+    ],
+)
+def test_a_web_host_that_cannot_be_asked(
+    networked: Client, network: tuple[Proxy, dict[str, str]], web: str, kind: str, words: str
+) -> None:
+    """Where a rule leaves the owner open the web host is asked first: why that failed is told as of the API."""
+    ports = network[1]
+    url = f"https://{web.format(**ports)}/other/tool/releases/download/v1/f"
+    reply = networked.fetch(url)
+    problem = json.loads(reply.body)
+    assert (reply.status, problem["type"]) == (502, f"urn:gatepass:problem:{kind}")
+    assert words.format(**ports) in problem["detail"]
+    assert "the API was asked, too: " in problem["detail"]
+    assert reply.reason.startswith("gatepass: ")
+
+
+def test_the_api_knows_what_the_web_host_cannot_tell(
+    networked: Client, network: tuple[Proxy, dict[str, str]], publish: Callable[..., str]
+) -> None:
+    """While the web host is down, a private asset is had by the API."""
+    path = publish(b"content").partition("/acme/")[2]
+    assert networked.fetch(f"https://localhost:{network[1]['plain']}/acme/{path}", "-L").body == b"content"
+
+
+def test_a_company_proxy_that_refuses(
+    github: StandIn, rules: Path, wheel_url: str, company: tuple[str, Running], tmp_path: Path
+) -> None:
+    """A proxy that wants another password is named to the client, with what it says."""
+    address = company[0].rpartition("@")[2]
+    options = ("--mode", f"upstream:http://{address}", "--set", "upstream_auth=me:wrong")
+    with mitmdump(tmp_path, rules, github.ca_file, *options, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        reply = Client(tmp_path, proxy.variables()).fetch(wheel_url)
+        problem = json.loads(reply.body)
+        assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:proxy-refused")
+        assert f"the proxy at {address} answered 407" in problem["detail"]
+        assert "wrong" not in proxy.log
 
 
 def test_the_asset_host_refuses(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:

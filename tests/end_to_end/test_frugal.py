@@ -123,8 +123,11 @@ def test_failures_are_remembered_for_a_moment(client: Client, github: StandIn, u
 
 def test_faults_are_not_remembered(client: Client, github: StandIn, url: str) -> None:
     """A fault of the network or the API passes, and so does what was said about it."""
-    github.faults += [Fault("api", status=500), Fault("api", close=True)]
-    assert [client.fetch(url).status for _ in range(3)] == [502, 502, 302]
+    for fault in (Fault("api", status=500, times=9), Fault("api", close=True, times=9)):
+        github.faults[:] = [fault]
+        assert client.fetch(url).status == 502
+    github.faults.clear()
+    assert client.fetch(url).status == 302
 
 
 def test_an_asset_that_was_replaced(client: Client, github: StandIn, repository: Repository, url: str) -> None:
@@ -134,6 +137,18 @@ def test_an_asset_that_was_replaced(client: Client, github: StandIn, repository:
     repository.releases[0].assets[-1] = Asset("data.bin", b"other")
     assert client.fetch(url, "-L").body == b"other"
     assert client.fetch(url, "-I").headers["etag"] != head.headers["etag"]
+
+
+@pytest.mark.parametrize("arguments", [("-r", "0-2"), ("-L", "-r", "0-")], ids=["small", "open"])
+def test_an_asset_that_was_replaced_between_two_ranges(
+    client: Client, github: StandIn, repository: Repository, url: str, arguments: tuple[str, ...]
+) -> None:
+    """When the URL that was handed out leads to nothing any more, the client gets what goes by that name now."""
+    assert client.fetch(url, "-r", "0-1").status == 206
+    repository.releases[0].assets[-1] = Asset("data.bin", b"other")
+    reply = client.fetch(url, *arguments)
+    assert (reply.status, reply.body) == (206, b"other"[: 3 if arguments[0] == "-r" else None])
+    assert github.calls("asset")[-1].status == 206
 
 
 @pytest.mark.parametrize("arguments", [("-r", "0-9"), ("-L", "-r", "0-")], ids=["small", "open"])
@@ -316,14 +331,19 @@ def test_a_forge_in_private_mode(other: Client, github: StandIn, repository: Rep
     assert other.fetch(github.download_url(private.full_name, "v1", "f"), "-L").body == CONTENT
 
 
-@pytest.mark.parametrize("fault", [Fault("web", status=429), Fault("web", status=500), Fault("web", close=True)])
-def test_an_unclear_answer(other: Client, github: StandIn, public: Repository, fault: Fault) -> None:
-    """When the web host says neither yes nor no, the request passes unchanged."""
-    github.faults.append(fault)
+@pytest.mark.parametrize("status", [429, 500])
+def test_an_unclear_answer(other: Client, github: StandIn, public: Repository, status: int) -> None:
+    """When the web host says neither yes nor no, the API is asked; where that knows nothing, the request passes
+    unchanged, and the client gets what the web host says.
+    """
+    github.faults.append(Fault("web", status=status, times=9))
     url = github.download_url(public.full_name, "v1", "f")
-    assert other.fetch(url, "-H", "X-Mine: 1").status == 302
-    assert github.calls("api") == []
+    assert other.fetch(url, "-L").body == CONTENT
+    assert [call.role for call in github.calls()] == ["web", "api", "api", "asset"]
+    github.forget()
+    assert other.fetch(f"{url}x", "-H", "X-Mine: 1").status == status
     assert github.calls("web")[-1].headers["x-mine"] == "1"
+    assert all("authorization" not in call.headers for call in github.calls("web"))
 
 
 def test_ranges_of_a_public_wheel(other: Client, github: StandIn, repository: Repository) -> None:

@@ -296,6 +296,11 @@ def test_wget(child: Child, url: str) -> None:
     child.downloads(found("wget"), "-q", "-O", "out", url)
 
 
+def test_wget_with_credentials_of_its_own(child: Child, url: str) -> None:
+    """`wget --header`, which sends them wherever it is redirected."""
+    child.downloads(found("wget"), "-q", "-O", "out", "--header=Authorization: Basic eDp5", url)
+
+
 def python(environment: Path | None, program: str, url: str) -> tuple[str | Path, ...]:
     """A Python program that writes what `url` holds to the file `out`."""
     interpreter = environment / "python" if environment else sys.executable

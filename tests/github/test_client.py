@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from gatepass.demo.standin import Asset, Fault, Release, Repository, Zeros
@@ -17,12 +21,15 @@ from gatepass.github.statistics import Statistics
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Secret
 from harness import free_port, strays
+from multiplexed import Front, front
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
 
     from gatepass.demo.standin import StandIn
     from gatepass.problems.problem import Problem
+    from harness import Running
 
 CONTENT = bytes(range(256))
 
@@ -215,18 +222,92 @@ WITHIN = [
 ]
 """Places on the forge's own hosts that are not of its API."""
 NOWHERE = ["http://{web}/api/v3/repos", "https://{web}@evil.test/api/v3/", "https://[/", "data:,x"]
-ELSEWHERE = ["https://evil.test/api/v3/", "//evil.test/api/v3/", "https://{asset_host}/api/v3/repos"]
+OTHERS = ["https://evil.test/api/v3/", "//evil.test/api/v3/", "https://{asset_host}/api/v3/repos"]
 
 
-@pytest.mark.parametrize("location", [*WITHIN, *NOWHERE, *ELSEWHERE])
+@pytest.mark.parametrize("location", [*WITHIN, *NOWHERE, *OTHERS])
 async def test_a_redirect_takes_the_secret_nowhere(
     api: GitHub, forge: Forge, secret: Secret, github: StandIn, location: str
 ) -> None:
     """A redirect that leads out of the API is not followed with the secret, wherever it leads: the call fails."""
     to = {"location": location.format(web=github.web, asset_host=github.asset_host)}
     github.faults.append(Fault("api", status=302, headers=to))
-    assert (await problem_of(api.ask(forge, f"{forge.api}/user", secret))).kind == "malformed-answer"
+    problem = await problem_of(api.ask(forge, f"{forge.api}/user", secret))
+    assert problem.kind == ("foreign-answer" if "evil.test" in location else "malformed-answer")
     assert len(github.calls()) == 1
+
+
+LOGIN = {"location": "https://login.corp.test/?to=api.github.com"}
+PAGE = {"content-type": "text/html"}
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(status=403, headers=PAGE, body=b"<title>Blocked by policy</title>"), "the title `Blocked by policy`"),
+        (Fault(status=200, headers=PAGE, body=b"<title>Sign in</title>"), "the title `Sign in`"),
+        (Fault(status=404, headers=PAGE, body=b"<p>no"), "is not GitHub"),
+        (Fault(status=302, headers=LOGIN), "it sends to login.corp.test"),
+    ],
+)
+async def test_something_between(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, asset: Asset, fault: Fault, words: str
+) -> None:
+    """A filter or a login page that answers for the API is told as that, whatever was asked."""
+    for call in (
+        lambda: api.release(forge, ref(), secret),
+        lambda: api.sign(forge, asset_url(forge, asset), secret),
+        lambda: api.post(forge, f"{forge.api}/app/installations/1/access_tokens", secret, {}),
+    ):
+        github.faults.append(replace(fault, role="api"))
+        problem = await problem_of(call())
+        assert problem.kind == "foreign-answer"
+        assert words in problem.detail
+        assert problem.members == {}
+
+
+@pytest.mark.usefixtures("tool")
+async def test_something_before_the_asset_host(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, asset: Asset
+) -> None:
+    """The same of the asset host."""
+    signed = await api.sign(forge, asset_url(forge, asset), secret)
+    assert signed is not None
+    for fault, words in (
+        (Fault("asset", status=403, headers=PAGE, body=b"<title>Too large</title>"), "the title `Too large`"),
+        (Fault("asset", status=302, headers=LOGIN), "it sends to login.corp.test"),
+    ):
+        github.faults.append(fault)
+        problem = await problem_of(api.excerpt(signed, {"Range": "bytes=0-0"}, 1))
+        assert problem.kind == "foreign-answer"
+        assert words in problem.detail
+
+
+async def test_a_proxy_that_wants_another_password(
+    forge: Forge, secret: Secret, github: StandIn, company: tuple[str, Running]
+) -> None:
+    """A proxy that does not let the question through is told, with what it says, and without the password."""
+    proxy = httpx2.Proxy(company[0].replace("me:", "me:wrong-"))
+    api = GitHub(ssl.create_default_context(cafile=github.ca_file), proxy)
+    problem = await problem_of(api.ask(forge, f"{forge.api}/user", secret))
+    await api.close()
+    assert problem.kind == "proxy-refused"
+    assert f"the proxy at 127.0.0.1:{proxy.url.port} answered 407 when it was asked for {github.web}" in problem.detail
+    assert "wrong" not in str(problem)
+    assert github.calls() == []
+
+
+async def test_a_proxy_that_is_not_there(forge: Forge, secret: Secret, github: StandIn) -> None:
+    """A proxy that cannot be reached is what cannot be reached; hosts that it is not for are none of its business."""
+    port = free_port()
+    proxy, trust = httpx2.Proxy(f"http://127.0.0.1:{port}"), ssl.create_default_context(cafile=github.ca_file)
+    api, direct = GitHub(trust, proxy), GitHub(trust, proxy, direct=lambda _: True)
+    assert f"127.0.0.1:{port}: " in (await problem_of(api.ask(forge, f"{forge.api}/user", secret))).detail
+    nobody = Forge(Host.parse("localhost:1"), "https://localhost:1")
+    assert "localhost:1: " in (await problem_of(direct.ask(nobody, "https://localhost:1/user", secret))).detail
+    for each in (api, direct):
+        await each.close()
 
 
 @pytest.mark.parametrize("location", [*WITHIN, *NOWHERE])
@@ -235,7 +316,7 @@ async def test_no_signed_url(api: GitHub, forge: Forge, secret: Secret, github: 
     to = {"location": location.format(web=github.web)}
     github.faults.append(Fault("api", status=302, headers=to))
     problem = await problem_of(api.sign(forge, f"{forge.api}/repos/acme/tool/releases/assets/1", secret))
-    assert problem.kind == "malformed-answer"
+    assert problem.kind == ("foreign-answer" if "evil.test" in location else "malformed-answer")
     assert len(github.calls()) == 1
 
 
@@ -264,6 +345,86 @@ async def test_an_answer_that_repeats_the_secret(api: GitHub, forge: Forge, secr
     github.faults.append(Fault("api", status=200, headers={"x-said": said}, body=said.encode()))
     reply = await api.ask(forge, f"{forge.api}/user", secret)
     assert (reply.headers["x-said"], reply.content) == ("you sent [removed]", b"you sent [removed]")
+
+
+# ------------------------------------------------------- connections that end
+
+
+@asynccontextmanager
+async def served(server: Front, folder: Path) -> AsyncIterator[tuple[GitHub, Forge]]:
+    """A client of the server, and the forge that it is."""
+    async with front(server, folder):
+        api = GitHub(ssl.create_default_context(cadata=server.ca))
+        yield api, Forge(Host.parse(server.host), f"https://{server.host}/api/v3")
+        await api.close()
+
+
+async def test_a_connection_that_was_closed_meanwhile(
+    secret: Secret, github: StandIn, tool: Repository, tmp_path: Path
+) -> None:
+    """A server that closes idle connections costs nobody an answer: the question is asked once more, on a fresh one."""
+    tool.releases.append(Release("v2.0"))
+    async with served(Front(github, "web", idle=0.1), tmp_path) as (api, forge):
+        for tag in ("v1.0", "v2.0", "v1.0"):
+            assert await api.release(forge, ref(tag), secret)
+            await asyncio.sleep(0.2)
+        assert await api.public(forge, ref()) is None
+        assert api._statistics.api_calls == len(github.calls("api")) == 3
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_new_token_is_asked_for_once_more(secret: Secret, github: StandIn, tmp_path: Path) -> None:
+    """The one POST there is makes a token, and may be repeated: it meets closed connections as any question does."""
+    async with served(Front(github, "web", idle=0.1), tmp_path) as (api, forge):
+        await api.release(forge, ref(), secret)
+        await asyncio.sleep(0.2)
+        assert (await api.post(forge, f"{forge.api}/app/installations/1/access_tokens", secret, {})).status == 401
+
+
+@pytest.mark.parametrize("most", [1000, 300])
+@pytest.mark.parametrize("clients", [1, 200])
+@pytest.mark.usefixtures("tool")
+async def test_a_connection_that_has_served_its_requests(
+    secret: Secret, github: StandIn, asset: Asset, tmp_path: Path, clients: int, most: int
+) -> None:
+    """A server that takes so many requests on a connection, and no more, answers all: one after another or at once."""
+    server = Front(github, "asset", most=most, delay=0.001 if clients > 1 else 0)
+    async with served(server, tmp_path) as (api, _):
+        github.asset_host, before = server.host, github.asset_host
+        try:
+            authority = Forge(Host.parse(github.web), github.api)
+            trusting = GitHub(ssl.create_default_context(cadata=github.ca_pem))
+            signed = await trusting.sign(authority, asset_url(authority, asset), secret)
+            await trusting.close()
+        finally:
+            github.asset_host = before
+        assert signed is not None
+
+        async def ask(first: int) -> None:
+            for number in range(first, 1100, clients):
+                at = number % 200
+                part = await api.excerpt(signed, {"Range": f"bytes={at}-{at}"}, 1)
+                assert (part.status, part.content) == (206, CONTENT[at : at + 1])
+
+        await asyncio.gather(*(ask(first) for first in range(clients)))
+    assert server.connections >= 1100 // most
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_server_that_hangs_up(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """Who hangs up on a fresh connection has answered: it is not asked again."""
+    github.faults.append(Fault("api", close=True, times=9))
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "unreachable"
+    assert len(github.calls()) == 1
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_server_that_hangs_up_each_time(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """Once more is once: when the fresh connection fails as the old one did, that is told."""
+    await api.release(forge, ref(), secret)
+    github.faults.append(Fault("api", close=True, times=9))
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "unreachable"
+    assert len(github.calls()) == 3
 
 
 # ---------------------------------------------------------------- as anybody may

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import httpx2
 import pytest
@@ -37,6 +39,7 @@ def said(message: str) -> bytes:
         (403, {"x-github-sso": f"required; url={SSO}"}, "", "sso-required", None),
         (403, {"retry-after": "30"}, "", "secondary-rate-limited", 30),
         (429, {"retry-after": "0"}, "", "secondary-rate-limited", 0),
+        (429, {"retry-after": "Thu, 01 Jan 2026 00:00:00 GMT"}, "", "secondary-rate-limited", 0),
         (403, {"retry-after": "soon"}, "You have exceeded a secondary rate limit", "secondary-rate-limited", 60),
         (429, {}, "", "secondary-rate-limited", 60),
         (403, {}, "the `acme` organization has an IP allow list enabled", "address-not-allowed", None),
@@ -63,6 +66,13 @@ def test_the_plainest_sign_decides() -> None:
         del signs[name]
     kinds.append(refusals.refusal(FORGE, SECRET, 403, signs, said("IP allow list")).kind)
     assert kinds == ["sso-required", "secondary-rate-limited", "rate-limited", "address-not-allowed"]
+
+
+def test_a_wait_until_a_date() -> None:
+    """A wait may be told by its end."""
+    end = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    problem = refusals.refusal(FORGE, SECRET, 403, {"retry-after": end}, b"")
+    assert problem.retry_after in range(95, 101)
 
 
 @pytest.mark.parametrize(("reset", "least", "most"), [(1000, 990, 1000), (-1000, 1, 1), (None, 60, 60)])
@@ -124,6 +134,97 @@ def test_any_refusal_is_a_problem(status: int, headers: dict[str, str], message:
         assert 400 <= problem.status <= 599
         assert problem.retry_after is None or problem.retry_after >= 0
         assert SECRET.reveal() not in str(problem) + problem.body().decode()
+
+
+# ------------------------------------------------------- answers that are not GitHub's
+
+PAGE = {"content-type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (403, PAGE, "answered 403 for api.github.com is not GitHub: a page with the title `Blocked & logged`"),
+        (200, PAGE, "`Blocked & logged`"),
+        (404, PAGE, "`Blocked & logged`"),
+        (407, PAGE, "`Blocked & logged`"),
+        (511, PAGE, "`Blocked & logged`"),
+        (302, {"location": "https://login.corp.test/?to=x"}, "it sends to login.corp.test"),
+        (307, {**PAGE, "location": "http://login.corp.test:8080/"}, "it sends to login.corp.test"),
+    ],
+)
+def test_what_stands_between(status: int, headers: dict[str, str], words: str) -> None:
+    """A page or a redirect with nothing of GitHub's is told as such, with what it calls itself or where it leads."""
+    page = b"<HTML><Head><TITLE lang=en>\n Blocked &amp; \x1b[2Jlogged</title>".replace(b"\x1b[2J", b"")
+    problem = refusals.foreign(HOST, status, headers, page)
+    assert problem is not None
+    assert (problem.kind, problem.status) == ("foreign-answer", 502)
+    assert words in problem.detail
+    assert refusals.foreign(HOST, status, {**headers, "X-GitHub-Request-Id": "C0DE:1"}, page) is None
+    assert refusals.foreign(HOST, status, {**headers, "x-ratelimit-limit": "60"}, page) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (403, {}),
+        (403, {"content-type": "application/json"}),
+        (302, {"location": "https://api.github.com/repositories/1"}),
+        (302, {"location": "/repositories/1"}),
+        (302, {"location": "https://[/"}),
+        (502, PAGE),
+        (503, PAGE),
+    ],
+)
+def test_what_may_be_githubs(status: int, headers: dict[str, str]) -> None:
+    """JSON, a redirect on the spot, and the page of an edge that fails may be GitHub's own: nobody else is blamed."""
+    assert refusals.foreign(HOST, status, headers, b"<title>x</title>") is None
+
+
+@pytest.mark.parametrize("status", [200, 206, 304, 404, 412, 416])
+def test_what_may_be_an_assets(status: int) -> None:
+    """A page may be an asset, or what its host says of one that it lacks."""
+    assert refusals.foreign_asset(HOST, status, PAGE) is None
+    assert refusals.foreign_asset(HOST, 403, PAGE) is not None
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400))
+@example(b"<title", b"")
+@example(b"<title>", b"x" * 400)
+def test_any_page_has_a_harmless_title(start: bytes, end: bytes) -> None:
+    """Whatever stands in a page, its title is one printable line."""
+    for page in (start + end, start + b"<title>" + end, start + b"<title>" + end + b"</title>"):
+        problem = refusals.foreign(HOST, 403, PAGE, page)
+        assert problem is not None
+        assert problem.detail.isprintable()
+        assert len(problem.detail) < 250
+
+
+# --------------------------------------------------------------------- a proxy
+
+PROXY = Host("proxy.corp.test", 3128)
+
+
+@pytest.mark.parametrize(("status", "hint"), [(407, "user and password"), (403, "have it let api.github.com through")])
+def test_a_proxy_that_refuses(status: int, hint: str) -> None:
+    """A proxy that refuses the way is told by its name, with what it answered and what helps."""
+    problem = refusals.fault(HOST, httpx2.ProxyError(f"{status} Forbidden by http://me:pass@x"), "", None, PROXY)
+    assert (problem.kind, problem.status) == ("proxy-refused", 502)
+    assert f"the proxy at proxy.corp.test:3128 answered {status} when it was asked for api.github.com" in problem.detail
+    assert hint in problem.hint
+    assert "pass@" not in str(problem)
+
+
+def test_a_proxy_that_cannot_be_reached() -> None:
+    """Where the proxy itself cannot be connected to, it is not the host behind it that is blamed; TLS is the host's."""
+    refused = caused(httpx2.ConnectError("all failed"), OSError(111, "Connection refused"))
+    assert "proxy.corp.test:3128: Connection refused" in refusals.fault(HOST, refused, "", None, PROXY).detail
+    unknown = caused(httpx2.ConnectError("no"), socket.gaierror(-2, "Name or service not known"))
+    assert "proxy.corp.test" in refusals.fault(HOST, unknown, "", None, PROXY).detail
+    reason = ssl.SSLCertVerificationError("self-signed")
+    reason.verify_message = "self-signed"
+    untrusted = caused(httpx2.ConnectError("no"), reason)
+    assert "api.github.com" in refusals.fault(HOST, untrusted, "", None, PROXY).title
 
 
 # ---------------------------------------------------------------- its own words

@@ -33,11 +33,15 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The request goes to the asset endpoint of the API, with the credential: the forge streams."""
+    """The request goes to the asset endpoint of the API, with the credential: the forge streams.
+
+    `may_redirect` tells whether the client may be sent on, should the forge give a signed URL after all.
+    """
 
     host: Host
     target: str
     secret: Secret
+    may_redirect: bool
 
 
 type Plan = Answer | Serve | Rewrite
@@ -50,36 +54,42 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
         Unresolvable: the asset host does not give it.
     """
     wanted = want(method, headers)
+    # what a client is told to send, it sends to where a redirect leads, too, and a signed URL suffers no credentials
+    may_redirect = "authorization" not in headers
     conditions = {name: headers[name] for name in PARTIAL if name in headers}
     match wanted:
         case Want.WHOLE:
-            return _whole(source)
+            return _whole(source, may_redirect=may_redirect)
         case Want.NEWER | Want.HEADERS:
             first = await resolver.first_byte(source)
             if any(name in headers for name in CONDITIONS):
                 unmodified = is_unmodified(conditions, first.headers.get("etag"), first.headers.get("last-modified"))
                 if unmodified:
                     return answers.unmodified(first)
-            return _whole(source) if wanted is Want.NEWER else _described(source, first)
+            return _described(source, first) if method == "HEAD" else _whole(source, may_redirect=may_redirect)
         case Want.EXCERPT:
             part = await resolver.excerpt(source, conditions, MOST_IN_MEMORY)
             # a host that gives the whole where a part was asked for is followed, but not into memory
-            return _part(source) if part.status == 200 else answers.excerpt(part, source.host)
+            if part.status == 200:
+                return _part(source, may_redirect=may_redirect)
+            return answers.excerpt(part, source.host)
         case Want.PART:
-            return _part(source)
+            return _part(source, may_redirect=may_redirect)
     assert_never(wanted)
 
 
-def _whole(source: Source) -> Plan:
-    return _part(source) if source.signed is None else answers.redirect(source.signed)
+def _whole(source: Source, *, may_redirect: bool) -> Plan:
+    if source.signed is None or not may_redirect:
+        return _part(source, may_redirect=may_redirect)
+    return answers.redirect(source.signed)
 
 
-def _part(source: Source) -> Plan:
+def _part(source: Source, *, may_redirect: bool) -> Plan:
     if source.signed is not None:
         return Serve(source.signed.host, source.signed.target)
     assert source.secret is not None
     host = source.forge.api_host
-    return Rewrite(host, source.api_url.removeprefix(f"https://{host}"), source.secret)
+    return Rewrite(host, source.api_url.removeprefix(f"https://{host}"), source.secret, may_redirect)
 
 
 def _described(source: Source, first: Excerpt) -> Answer:

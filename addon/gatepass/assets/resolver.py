@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from gatepass.github import diagnosis
 from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
+from gatepass.problems.remembered import Remembered
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 # Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
 _LASTING: Final = frozenset({401, 403, 404, 429})
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
-_REFUSED: Final = frozenset({401, 403, 404, 429})
+_HELPED: Final = frozenset({401, 403, 404, 429})
+REFUSED: Final = frozenset({401, 403, 404})
+"""What an asset host answers to a URL that has ended, was revoked, or whose asset has been replaced since."""
 # The repository was seen, so that no other credential would find more in it.
 _SEEN: Final = frozenset({catalogue.ASSET_NOT_FOUND.name, catalogue.ASSET_NOT_UPLOADED.name})
 # Answers that are the same whatever is asked for with that secret.
@@ -56,8 +59,27 @@ _UNMENDED_SECONDS: Final = 300.0
 _EXPIRY_SECONDS: Final = 400 * 86_400.0
 _EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
-# What is asked before the real question must leave time for it, and for passing on when it is not answered.
-_PUBLIC_SECONDS: Final = 8.0
+# What is asked before the real question must leave time for it.
+_PUBLIC_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
+
+    forge: Forge
+    ref: AssetRef
+    credential: Credential
+    secret: Secret
+    holder: Hashable
+
+    @property
+    def release_key(self) -> Hashable:
+        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
+
+    @property
+    def asset_key(self) -> Hashable:
+        return (self.release_key, self.ref.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,8 @@ class Source:
     credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
+    query: _Query | None = field(default=None, compare=False, repr=False)
+    """The question that it answers, to be asked again."""
 
     @property
     def version(self) -> Hashable:
@@ -110,25 +134,6 @@ class _Known:
         return asset if asset is not None and asset.state == "uploaded" else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
-
-    forge: Forge
-    ref: AssetRef
-    credential: Credential
-    secret: Secret
-    holder: Hashable
-
-    @property
-    def release_key(self) -> Hashable:
-        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
-
-    @property
-    def asset_key(self) -> Hashable:
-        return (self.release_key, self.ref.name)
-
-
 class Resolver:
     """Finds assets. Every method may raise `Unresolvable`, and `TimeoutError` after `TOTAL_SECONDS`."""
 
@@ -147,8 +152,9 @@ class Resolver:
         self._excerpts: Cache[Hashable, Excerpt] = Cache(
             _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
         )
-        self._failures: Cache[Hashable, Problem] = Cache(size, clock)
+        self._failures: Remembered[Hashable] = Remembered(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
+        self._unclear: Cache[Hashable, UnclearError] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
@@ -161,14 +167,27 @@ class Resolver:
         if request.anonymous_first:
             try:
                 source = await self._publicly(request.forge, request.ref)
-            except (UnclearError, TimeoutError):
-                return None
+            except UnclearError as unclear:
+                return await self._anyway(request, unclear.fault)
             if source is not None:
                 return source
         source = await self._with_any(request)
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
+
+    async def _anyway(self, request: Resolve, fault: Problem | None) -> Source | None:
+        """The asset by the API, where the web host does not say whether anybody may have it.
+
+        When the API gives none either, the client gets what the web host says, or hears of the `fault` for which it
+        says nothing.
+        """
+        try:
+            return await self._with_any(request)
+        except Unresolvable as unresolvable:
+            if fault is None:
+                return None
+            raise Unresolvable(choice.neither(fault, unresolvable.problem)) from None
 
     async def first_byte(self, source: Source) -> Excerpt:
         """The first byte of an asset, whose headers describe the whole of it."""
@@ -202,7 +221,7 @@ class Resolver:
             assert source.secret is not None
             return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
         excerpt = await self._github.excerpt(source.signed, headers, most)
-        if excerpt.status in (401, 403) and source.reused:
+        if excerpt.status in REFUSED and source.reused:
             self.forget(source)
             fresh = await self._share(source.key, partial(self._renewed, source))
             if fresh.signed is not None:
@@ -225,22 +244,38 @@ class Resolver:
         """What anybody may have; None when it is private, or absent.
 
         Raises:
-            UnclearError, TimeoutError: the web host did not say.
+            UnclearError: the web host did not say.
         """
-        if self._public.get((forge.web, ref.repository)) is False or self._public.get((forge.web, ref)) is False:
+        web = forge.web
+        if self._public.get((web, ref.repository)) is False or self._public.get((web, ref)) is False:
             return None
-        key = ("public", forge.web, ref)
+        key = ("public", web, ref)
         if known := self._sources.get(key):
             return known
-        return await self._share(key, partial(self._ask_publicly, key, forge, ref), _PUBLIC_SECONDS)
+        if unclear := self._unclear.get(web) or self._unclear.get((web, ref)):
+            raise UnclearError(unclear.fault)
+        return await self._share(key, partial(self._ask_publicly, key, forge, ref))
 
     async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
-        signed = await self._github.public(forge, ref)
+        try:
+            signed = await self._anybodys(forge, ref)
+        except UnclearError as unclear:
+            # a host that gives no answer gives none for other assets
+            asked = (forge.web, ref) if unclear.fault is None else forge.web
+            self._unclear.put(asked, unclear, self._lifetimes.missing)
+            raise
         if signed is None:
             self._public.put((forge.web, ref), False, self._lifetimes.missing)
             return None
         self._learn_visibility(forge, ref, public=True)
         return self._remember(Source(key, forge, ref, signed))
+
+    async def _anybodys(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
+        try:
+            async with asyncio.timeout(_PUBLIC_SECONDS):
+                return await self._github.public(forge, ref)
+        except TimeoutError:
+            raise UnclearError(catalogue.TIMED_OUT(host=forge.web, seconds=_PUBLIC_SECONDS)) from None
 
     def _learn_visibility(self, forge: Forge, ref: AssetRef, *, public: bool) -> None:
         key = (forge.web, ref.repository)
@@ -260,7 +295,7 @@ class Resolver:
                 source = await self._with(request, credential)
             except Unresolvable as unresolvable:
                 problem = unresolvable.problem
-                if problem.status not in _REFUSED or problem.kind in _SEEN:
+                if problem.status not in _HELPED or problem.kind in _SEEN:
                     raise
                 refused.append((credential.name, problem))
                 continue
@@ -304,7 +339,7 @@ class Resolver:
     async def _privately(self, query: _Query) -> Source:
         if known := self._sources.get(query.asset_key):
             # what is remembered may have outlived the token that it was learnt with
-            return known if known.secret is query.secret else replace(known, secret=query.secret)
+            return known if known.secret is query.secret else replace(known, secret=query.secret, query=query)
         account = ("account", query.holder, query.forge.web)
         budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
         if failure := self._failures.get(account) or self._failures.get(budget):
@@ -316,7 +351,7 @@ class Resolver:
             of = account if problem.kind in _OF_THE_ACCOUNT else budget if problem.kind in _OF_THE_BUDGET else None
             if of is not None and self._failures.get(of) is None:
                 # asking on, for other assets, is what makes a forge lock out or slow down who asks
-                self._failures.put(of, problem, min(problem.retry_after or self._lifetimes.missing, 60))
+                self._failures.put(of, problem, min(self._lifetimes.missing, 60))
             raise
 
     async def _ask(self, query: _Query) -> Source:
@@ -332,6 +367,7 @@ class Resolver:
                 api_url=api_url,
                 secret=query.secret,
                 credential=query.credential.name,
+                query=query,
                 notices=tuple(self._notices(query, known.found)),
             )
             try:
@@ -359,12 +395,12 @@ class Resolver:
         return self._remember(replace(source, signed=signed, reused=False))
 
     async def _renewed(self, source: Source) -> Source:
-        """The same asset with a new signed URL."""
+        """What the same question is answered with now: a new signed URL, and perhaps another asset of that name."""
+        if source.query is not None:
+            return await self._ask(source.query)
         try:
-            if source.secret is not None:
-                return await self._signed(source)
-            signed = await self._github.public(source.forge, source.ref)
-        except (AssetGoneError, UnclearError):
+            signed = await self._anybodys(source.forge, source.ref)
+        except UnclearError:
             signed = None
         if signed is None:
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=source.host, status=403))
@@ -472,11 +508,11 @@ class Resolver:
 
         return await self._share(key, remembered)
 
-    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]], seconds: float = TOTAL_SECONDS) -> V:
+    async def _share[V](self, key: Hashable, call: Callable[[], Awaitable[V]]) -> V:
         """One call for all who ask now, with a deadline of its own: no client's end is its end."""
 
         async def bounded() -> V:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(TOTAL_SECONDS):
                 return await call()
 
         return await self._flights.share(key, bounded)

@@ -24,6 +24,7 @@ from gatepass.github import refusals
 from gatepass.github.client import decode
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.problems.remembered import Remembered
 from gatepass.secret import Secret
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Apps:
         self._github = github
         self._clock = clock
         self._installations: Cache[Hashable, int] = Cache(_MOST_INSTALLATIONS, clock)
-        self._refusals: Cache[Hashable, Problem] = Cache(_MOST_INSTALLATIONS, clock)
+        self._refusals: Remembered[Hashable] = Remembered(_MOST_INSTALLATIONS, clock)
 
     async def token(
         self, app: GitHubApp, key: str, audience: Audience, origin: Origin, old: Secret | None
@@ -143,7 +144,7 @@ class Apps:
     def _refused(self, app: GitHubApp, forge: Forge, audience: Audience, jwt: Secret, reply: Reply) -> Problem:
         problem = _refusal(app, forge, audience, jwt, reply)
         if problem.kind in _OF_THE_APP:
-            self._refusals.put((app, forge.web), problem, min(problem.retry_after or _REFUSED_SECONDS, 60))
+            self._refusals.put((app, forge.web), problem, _REFUSED_SECONDS)
         return problem
 
     async def jwt(self, app: GitHubApp, key: str) -> Secret:

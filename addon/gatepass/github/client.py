@@ -13,6 +13,7 @@ import logging
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -30,11 +31,12 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import AssetRef
+    from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
@@ -51,6 +53,8 @@ type Hooks = dict[str, list[Callable[..., Any]]]
 PER_PAGE: Final = 100
 _ISSUER_SECONDS: Final = 3.0
 _MAX_REDIRECTS: Final = 3
+_MAX_ATTEMPTS: Final = 3
+_PROXY_PORTS: Final = {"http": 80, "https": HTTPS_PORT, "socks5": 1080, "socks5h": 1080}
 _MAX_REPLY: Final = 32 * 1024 * 1024
 
 
@@ -59,7 +63,14 @@ class AssetGoneError(Exception):
 
 
 class UnclearError(Exception):
-    """The web host gave neither an asset nor a 404, which says nothing about the asset."""
+    """The web host gave neither an asset nor a 404, which says nothing about the asset.
+
+    `fault` is what kept it from answering at all; None when it answered.
+    """
+
+    def __init__(self, fault: Problem | None = None) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -112,6 +123,29 @@ class Reply:
     headers: httpx2.Headers
     content: bytes
     url: str
+
+
+class _DroppedError(Unresolvable):
+    """A connection ended under a question for reasons that lie before it: on a fresh one it may be answered."""
+
+
+def _asked_again[**P, R](ask: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Let a question be asked once more when it met a connection that the other side was done with.
+
+    Such a connection fails all questions that are on it, so one that is repeated may meet another's end: that is
+    borne, too. A fresh connection that fails has given its answer.
+    """
+
+    @wraps(ask)
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(_MAX_ATTEMPTS - 1):
+            try:
+                return await ask(*args, **kwargs)
+            except _DroppedError:
+                pass
+        return await ask(*args, **kwargs)
+
+    return asked
 
 
 def silence_libraries() -> None:
@@ -167,7 +201,8 @@ class GitHub:
         """
         self._statistics = statistics or Statistics()
         self._trust = trust_name
-        self._is_proxied = proxy is not None
+        self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
+        self._direct = direct
         self._http = httpx2.AsyncClient(
             verify=trust,
             transport=None if proxy is None else _Either(trust, proxy, direct),
@@ -206,6 +241,7 @@ class GitHub:
         self.expect_ok(forge, secret, reply)
         return decode(reply, tuple[Asset, ...], forge)
 
+    @_asked_again
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
 
@@ -217,15 +253,18 @@ class GitHub:
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", api_url, headers, forge.api_host) as response:
-                if response.status_code in (200, 206):
+                if response.status_code in (200, 206) and self._is_own(forge, response):
                     return None
-                if response.status_code == 404:
+                if response.status_code == 404 and self._is_own(forge, response):
                     raise AssetGoneError
                 if not response.has_redirect_location:
-                    reply = await _reply(response, api_url, secret)
+                    reply = self._own(forge, await _reply(response, api_url, secret))
                     raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
                 location = response.headers["location"]
-            if signed := signed_url(location, api_url, forge):
+            signed = signed_url(location, api_url, forge)
+            if signed is None or signed.expires is None:  # a login's redirect looks much like it
+                self._own(forge, Reply(response.status_code, response.headers, b"", api_url))
+            if signed is not None:
                 return signed
             api_url = self._same_origin(forge, _joined(api_url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
@@ -237,23 +276,44 @@ class GitHub:
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
 
+    @_asked_again
     async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
-                    return await _reply(response, url, secret)
+                    return self._own(forge, await _reply(response, url, secret))
                 location = response.headers["location"]
+            self._own(forge, Reply(response.status_code, response.headers, b"", url))
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
+    @_asked_again
     async def post(self, forge: Forge, url: str, secret: Secret, body: object) -> Reply:
-        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed."""
+        """POST a JSON document to a URL of the API, with the credential; a redirect is not followed.
+
+        It may be asked twice, as what makes another token may be.
+        """
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
         async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
-            return await _reply(response, url, secret)
+            return self._own(forge, await _reply(response, url, secret))
+
+    @staticmethod
+    def _is_own(forge: Forge, response: httpx2.Response) -> bool:
+        return refusals.foreign(forge.api_host, response.status_code, response.headers) is None
+
+    @staticmethod
+    def _own(forge: Forge, reply: Reply) -> Reply:
+        """The answer, which is the forge's own as far as can be told.
+
+        Raises:
+            Unresolvable: something else stands between, and answered.
+        """
+        if problem := refusals.foreign(forge.api_host, reply.status, reply.headers, reply.content):
+            raise Unresolvable(problem)
+        return reply
 
     def _api_headers(self, forge: Forge, url: str, secret: Secret) -> dict[str, str]:
         """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
@@ -292,13 +352,17 @@ class GitHub:
         Raises:
             UnclearError: it says neither.
         """
+        try:
+            return await self._public(forge, ref)
+        except Unresolvable as unresolvable:
+            raise UnclearError(unresolvable.problem) from unresolvable
+
+    @_asked_again
+    async def _public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
-            try:
-                async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
-                    status, location = response.status_code, response.headers.get("location")
-            except Unresolvable as fault:
-                raise UnclearError from fault
+            async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
+                status, location = response.status_code, response.headers.get("location")
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:
@@ -320,9 +384,15 @@ class GitHub:
         """
         return await self._excerpt(signed.url, headers, signed.host, most)
 
+    @_asked_again
     async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         async with self._open("GET", url, sent, host) as response:
+            if refusals.foreign_asset(host, response.status_code, response.headers):
+                start = await anext(response.aiter_raw(64 * 1024), b"")
+                problem = refusals.foreign_asset(host, response.status_code, response.headers, start)
+                assert problem is not None
+                raise Unresolvable(problem)
             # anything but a part may be of any size: it is left where it is
             is_part = response.status_code == 206
             too_much = "more bytes than were asked for"
@@ -335,9 +405,15 @@ class GitHub:
     async def _open(
         self, method: str, url: str, headers: dict[str, str], host: Host, content: bytes | None = None
     ) -> AsyncIterator[httpx2.Response]:
+        is_fresh = False
+
+        async def trace(event: str, _: object) -> None:
+            nonlocal is_fresh
+            is_fresh |= event == "connection.connect_tcp.started"
+
         try:
             async with self._http.stream(
-                method, url, headers=headers, content=content, follow_redirects=False
+                method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
             ) as response:
                 if "Authorization" in headers:
                     self._statistics.called(response.headers)
@@ -349,11 +425,16 @@ class GitHub:
             raise Unresolvable(catalogue.TIMED_OUT(host=host, seconds=seconds)) from None
         except httpx2.TransportError as error:
             issuer = await self._issuer(host) if refusals.is_untrusted(error) else None
-            raise Unresolvable(refusals.fault(host, error, self._trust, issuer)) from None
+            raised = _DroppedError if refusals.is_dropped(error, is_fresh=is_fresh) else Unresolvable
+            raise raised(refusals.fault(host, error, self._trust, issuer, self._way(host))) from None
+
+    def _way(self, host: Host) -> Host | None:
+        """The proxy by which a host is asked; None when it is asked directly."""
+        return None if self._direct(host) else self._proxy
 
     async def _issuer(self, host: Host) -> str | None:
         """Who issued the certificate that a host presents: asked without a request, so that nothing is given away."""
-        if self._is_proxied:
+        if self._way(host) is not None:
             return None
         unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE

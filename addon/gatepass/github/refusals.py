@@ -5,27 +5,40 @@ Pure. Sources: GitHub's REST documentation (troubleshooting, rate limits, SSO, a
 
 from __future__ import annotations
 
+import html
+import math
 import re
 import socket
 import ssl
 import time
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+import httpx2
 import msgspec
+from h2.events import ConnectionTerminated
 
 from gatepass.errors import printable
+from gatepass.forge.hosts import Host
 from gatepass.problems import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.hosts import Forge
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
 _SSO: Final = re.compile(r"required; url=(https://[!-~]{1,2000})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|([+-]\d{4}))", re.ASCII)
+
+
+# What an asset host may say in its own words: unchanged, not here, not as it was wanted.
+_OF_ASSETS: Final = frozenset({304, 404, 412, 416})
+# Bytes of a page in which its title stands.
+_HEAD: Final = 8 * 1024
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -47,7 +60,7 @@ def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, st
         url = _SSO.fullmatch(headers["x-github-sso"].strip())
         at = url[1] if url else None
         return catalogue.SSO_REQUIRED(forge=forge, secret=secret, url=at).about(authorise_at=at)
-    if (after := _seconds(headers.get("retry-after"))) is not None:
+    if (after := _wait(headers.get("retry-after", ""))) is not None:
         return catalogue.SECONDARY_RATE_LIMITED(forge=forge, secret=secret, retry_after=after)
     if headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset"))
@@ -63,12 +76,56 @@ def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, st
     return catalogue.FORBIDDEN(forge=forge, secret=secret, message=said)
 
 
-def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Problem:
+def foreign(host: Host, status: int, headers: Mapping[str, str], content: bytes = b"") -> Problem | None:
+    """What to say of an answer for the API that is not its own; None when nothing speaks against it.
+
+    GitHub's own answers have an id of the request, a media type or a budget, and send nobody to other places without;
+    only what fails may come from its edge, bare.
+    """
+    if any(name.lower().startswith(("x-github-", "x-ratelimit-")) for name in headers):
+        return None
+    is_page = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
+    place = _elsewhere(host, headers.get("location", "")) if 300 <= status < 400 else ""
+    if not (is_page or place) or 500 <= status < 511:
+        return None
+    return catalogue.FOREIGN_ANSWER(host=host, status=status, page=_title(content), place=place)
+
+
+def foreign_asset(host: Host, status: int, headers: Mapping[str, str], content: bytes = b"") -> Problem | None:
+    """The same of an asset host, which may have pages among its assets, and one for what it lacks."""
+    return foreign(host, status, headers, content) if status >= 300 and status not in _OF_ASSETS else None
+
+
+def _elsewhere(host: Host, location: str) -> str:
+    """The other server that a redirect leads to; empty when it leads to none."""
+    try:
+        name = urlsplit(location).hostname or ""
+        return "" if Host.parse(name).name == host.name else name
+    except ValueError:
+        return ""
+
+
+def _title(page: bytes) -> str:
+    """What a page calls itself: one printable line, cut short."""
+    folded = page[:_HEAD].lower()
+    start = folded.find(b">", folded.find(b"<title")) + 1 if b"<title" in folded else 0
+    text = page[start : folded.find(b"</title", start)] if start else b""
+    return printable(" ".join(html.unescape(text.decode("utf-8", "replace")).split()))[:100]
+
+
+def fault(host: Host, error: Exception, trust: str, issuer: str | None, proxy: Host | None = None) -> Problem:
     """The problem behind a connection that failed; `trust` says what its certificate was checked against.
 
-    httpx2 keeps the reasons in the chain of causes, and the deepest says most.
+    It went by way of `proxy`, unless that is None. httpx2 keeps the reasons in the chain of causes, and the deepest
+    says most.
     """
     chain = list(causes(error))
+    if proxy is not None:
+        if isinstance(error, httpx2.ProxyError) and (refused := re.match(r"[1-9]\d\d\b", str(error), re.ASCII)):
+            remedy = catalogue.PROXY_REFUSED.remedy(refused[0], host=host)
+            return catalogue.PROXY_REFUSED(host=host, proxy=proxy, status=int(refused[0]), remedy=remedy)
+        if isinstance(error, httpx2.ConnectError) and not any(isinstance(cause, ssl.SSLError) for cause in chain):
+            host = proxy  # which is all that is connected to
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return catalogue.CERTIFICATE_NOT_TRUSTED(host=host, error=cause.verify_message, issuer=issuer, trust=trust)
@@ -83,6 +140,15 @@ def fault(host: Host, error: Exception, trust: str, issuer: str | None) -> Probl
 def is_untrusted(error: Exception) -> bool:
     """Whether a connection failed because of the server's certificate."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
+
+
+def is_dropped(error: Exception, *, is_fresh: bool) -> bool:
+    """Whether the other side was done with the connection before it saw the question: it closed one that was there
+    already, or, over HTTP/2, said that it takes no more (RFC 9113, section 6.8).
+    """
+    if any(isinstance(each, ConnectionTerminated) for cause in causes(error) for each in cause.args):
+        return True
+    return not is_fresh and isinstance(error, (httpx2.ProtocolError, httpx2.ReadError, httpx2.WriteError))
 
 
 def token_expiry(headers: Mapping[str, str]) -> datetime | None:
@@ -108,6 +174,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def _seconds(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _wait(retry_after: str) -> int | None:
+    """For how many seconds that header asks: it says so, or names a date (RFC 9110, section 10.2.3)."""
+    if (seconds := _seconds(retry_after)) is not None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0, math.ceil(date.timestamp() - time.time())) if date.tzinfo else None
 
 
 def message(content: bytes) -> str:

@@ -161,7 +161,17 @@ NAME_NOT_RESOLVED: Final = Kind("name-not-resolved", 502, "cannot resolve {host.
     "check the name, the network, and the resolver of the machine that the proxy runs on")
 UNREACHABLE: Final = Kind("unreachable", 502, "cannot reach {host.name}",
     "{host}: {error}",
-    "check the network, and whether an upstream proxy is needed (`--mode upstream:…`)")
+    "check the network, and whether a proxy is needed to get there: HTTPS_PROXY for `gatepass run`, "
+      "`--mode upstream:…` for mitmproxy")
+PROXY_REFUSED: Final = Kind("proxy-refused", 502, "a proxy refuses the way to {host.name}",
+    "the proxy at {proxy} answered {status} when it was asked for {host}",
+    "{remedy}",
+    {"407": "see that it gets the right user and password: in HTTPS_PROXY for `gatepass run`, "
+       "as `upstream_auth` for mitmproxy",
+     "": "have it let {host.name} through"})
+FOREIGN_ANSWER: Final = Kind("foreign-answer", 502, "something else answers for {host.name}",
+    "what answered {status} for {host} is not GitHub[: it sends to {place}|: a page with the title `{page}`]",
+    "a filter, a login page or a proxy of the network stands between: have it let {host.name} through")
 CERTIFICATE_NOT_TRUSTED: Final = Kind("certificate-not-trusted", 502, "certificate of {host.name} not trusted",
     "the certificate of {host}[, issued by `{issuer}`,] was checked against {trust}: {error}",
     "if a company's CA stands between, name it with `ssl_verify_upstream_trusted_ca`, or in SSL_CERT_FILE for "

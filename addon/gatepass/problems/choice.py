@@ -52,6 +52,12 @@ def passed_over(tried: Iterable[tuple[str, Problem]]) -> Iterator[str]:
     return (f"credential `{name}` was passed over: {its}" for name, its in tried if its.kind not in _LEAST_TELLING)
 
 
+def neither(fault: Problem, found: Problem) -> Problem:
+    """The web host cannot be asked, for that fault, and the API gave nothing either."""
+    detail = f"{fault.detail} (the API was asked, too: {found.title}: {found.detail})"
+    return replace(fault, detail=detail, members={**found.members, **fault.members})
+
+
 def no_credential(name: str, tried: Iterable[tuple[Source, str]]) -> Problem:
     """`tried` are the sources, each with the reason why it has none."""
     asked = list(tried)

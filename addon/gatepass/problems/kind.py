@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
-from gatepass.problems.problem import Problem
+from gatepass.problems.problem import Problem, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,10 @@ class Facts(TypedDict, total=False):
     more: int
     name: str
     names: Sequence[str]
+    page: str
     path: Path
+    place: str
+    proxy: Host
     ref: AssetRef
     remedies: str
     remedy: str
@@ -113,7 +116,7 @@ class _Formatter(Formatter):
             case list() | tuple(), _:
                 return ", ".join(f"`{name}`" for name in value if name.isprintable())
             case int(), "span":
-                return f"{value} s" if value < 120 else f"{-(-value // 60)} min"
+                return span(value)
         return format(value, format_spec)
 
 

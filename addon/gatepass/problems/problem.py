@@ -17,6 +17,11 @@ CONTENT_TYPE: Final = "application/problem+json"
 """Without a charset: uv reads the details of exactly this type (FACTS.md, measured)."""
 
 
+def span(seconds: int) -> str:
+    """So many seconds, as texts say it."""
+    return f"{seconds} s" if seconds < 120 else f"{-(-seconds // 60)} min"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One failure. `kind` is stable and for machines; title, detail and hint are for people.
@@ -41,6 +46,12 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.title}: {self.detail}; hint: {self.hint}"
+
+    def after(self, seconds: int) -> Problem:
+        """The same, when so many seconds are left of its wait."""
+        assert self.retry_after is not None
+        detail = self.detail.replace(f"in {span(self.retry_after)}", f"in {span(seconds)}")
+        return replace(self, retry_after=seconds, detail=detail)
 
     def about(self, **members: object) -> Problem:
         """The same with these members (an underscore stands for a hyphen), less those that are None."""

@@ -87,7 +87,7 @@ class Requests:
                     case Serve(host, target):
                         seal = Seal(flow, host, self._verified)
                         original = detour.send(flow, host, target, seal)
-                    case Rewrite(host, target, secret):
+                    case Rewrite(host, target, secret=secret):
                         headers = {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION}
                         sealed = {"Authorization": partial(_bearer, secret)}
                         seal = Seal(flow, host, self._verified)

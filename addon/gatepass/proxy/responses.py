@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gatepass.assets import answers
 from gatepass.assets.delivery import Rewrite, Serve
+from gatepass.assets.resolver import REFUSED
 from gatepass.github import refusals
 from gatepass.github.client import signed_url
 from gatepass.problems import catalogue
@@ -109,20 +110,22 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
                 upstream.headers.pop(name, None)
         case Found(source=source, plan=Serve()):
             return _served(state, source, upstream, url)
-        case Found(source=source, plan=Rewrite()):
-            return _rewritten(state, source, upstream, url)
+        case Found(source=source, plan=Rewrite(may_redirect=may_redirect)):
+            return _rewritten(state, source, upstream, url, may_redirect=may_redirect)
     return wire.streamed(upstream)
 
 
 def _served(state: State, source: Source, upstream: Response, url: str) -> Response:
     """What the asset host answered."""
-    if upstream.status_code in (401, 403) and source.reused:
+    if upstream.status_code in REFUSED and source.reused:
         state.resolver.forget(source)
         return wire.written(answers.again(url))
+    if problem := refusals.foreign_asset(source.host, upstream.status_code, upstream.headers):
+        raise Unresolvable(problem)
     return _relayed(source, upstream)
 
 
-def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Response:
+def _rewritten(state: State, source: Source, upstream: Response, url: str, *, may_redirect: bool) -> Response:
     """What the asset endpoint of the API answered."""
     secret, forge, status = source.secret, source.forge, upstream.status_code
     assert secret is not None
@@ -141,7 +144,7 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str) -> Re
             catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect that leads to no asset host")
         )
     resolver.learn(source, signed)
-    return wire.written(answers.redirect(signed))
+    return wire.written(answers.redirect(signed) if may_redirect else answers.again(url))
 
 
 def _relayed(source: Source, upstream: Response) -> Response:
