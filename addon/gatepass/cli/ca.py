@@ -13,7 +13,7 @@ import click
 
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option
-from gatepass.errors import GatepassError, why
+from gatepass.errors import GatepassError, printable, why
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def show(rules: Path | None = None) -> None:
     found = _present()
     loaded = load_rules(rules)
     for label, text in _describe(found, loaded, datetime.datetime.now(datetime.UTC)).items():
-        click.echo(f"{label:<12}{text}")
+        click.echo(f"{label:<12}{printable(text)}")
 
 
 @ca.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gatepass.explain.redaction import redact
+from gatepass.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from gatepass import files
 from gatepass.errors import GatepassError, printable, why
 from gatepass.explain import shell
-from gatepass.explain.redaction import redact
+from gatepass.redaction import redact
 from gatepass.rules.describe import describe
 
 if TYPE_CHECKING:

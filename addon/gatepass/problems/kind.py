@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
+from gatepass.errors import printable
 from gatepass.problems.problem import Problem
+from gatepass.redaction import cleared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,10 +113,14 @@ class _Formatter(Formatter):
     def format_field(self, value: object, format_spec: str) -> str:
         match value, format_spec:
             case list() | tuple(), _:
-                return ", ".join(f"`{name}`" for name in value if name.isprintable())
+                return ", ".join(f"`{name}`" for name in value if _shown(name) == name)
             case int(), "span":
                 return f"{value} s" if value < 120 else f"{-(-value // 60)} min"
-        return format(value, format_spec)
+        return _shown(format(value, format_spec))
+
+
+def _shown(text: str) -> str:
+    return printable(cleared(text))
 
 
 _FORMATTER: Final = _Formatter()
