@@ -78,9 +78,7 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
     async with contextlib.AsyncExitStack() as stack:
         github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
         stack.push_async_callback(github.close)
-        credentials = Credentials(
-            os.environ, github, notice=lambda text: click.echo(f"note: {printable(text)}", err=True)
-        )
+        credentials = Credentials(os.environ, github, notice=_note)
         stack.callback(credentials.close)
         introspection = Introspection(github, time.time)
         for use in _all_uses(rules):
@@ -90,6 +88,10 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
             if "fail" not in states:
                 working.add(use)
     return working
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {printable(text)}", err=True)
 
 
 def _all_uses(rules: Rules) -> Iterable[_Use]:

@@ -113,7 +113,7 @@ class _Formatter(Formatter):
     def format_field(self, value: object, format_spec: str) -> str:
         match value, format_spec:
             case list() | tuple(), _:
-                return ", ".join(f"`{name}`" for name in value if _shown(name) == name)
+                return ", ".join(f"`{_shown(name)}`" for name in value if name.isprintable())
             case int(), "span":
                 return f"{value} s" if value < 120 else f"{-(-value // 60)} min"
         return _shown(format(value, format_spec))

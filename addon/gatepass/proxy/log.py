@@ -43,7 +43,7 @@ class ClearedLog:
 
 
 def harmless(text: str, level: int) -> str:
-    """A line as it may be shown. Lines for debugging hold whole headers and URLs, so that shapes are looked for, too."""
+    """A line as it may be shown; one for debugging may hold whole headers and URLs, so that shapes are looked for too."""
     text = redact(text) if level <= logging.DEBUG else cleared(text)
     return printable_lines(text)
 
@@ -51,6 +51,6 @@ def harmless(text: str, level: int) -> str:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 — logging would print message and arguments to stderr, and go on
+    except Exception:  # logging would print message and arguments to stderr, and go on
         record.msg, record.args = f"{record.msg} {record.args}", None
         return record.getMessage()
