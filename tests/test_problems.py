@@ -236,7 +236,7 @@ def test_alternatives(text: Text, facts: dict[str, object], expected: str) -> No
 
 @given(st.text(), st.lists(st.text()))
 def test_what_is_foreign_is_no_template(said: str, names: list[str]) -> None:
-    """A text from outside stands where it was put, braces, brackets and all; nothing is looked up for it, nor steers."""
+    """A text from outside stands where it was put, braces, brackets and all: nothing is looked up, nothing steers."""
     told = catalogue.FORBIDDEN(forge=GITHUB, secret=FACTS["secret"], message=said)
     assert told.detail.endswith(f": {printable(said) or 'it gives no reason'}")
     listed = catalogue.HEADER_PRESENT(rule="r", names=names).detail

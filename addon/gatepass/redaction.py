@@ -11,86 +11,116 @@ import base64
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote_from_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+class _Form(NamedTuple):
+    """One way to write a secret, and what of the text around it goes with it."""
+
+    text: bytes
+    before: bytes = b""
+    after: bytes = b""
+
+
+type _Forms = dict[bytes, _Form]
+"""By what is left of each without its escapes."""
 
 REMOVED: Final = "[removed]"
 """What stands in a secret's place; in a URL it can stand nowhere (RFC 3986, section 3.2.2 and 3.3)."""
 
 # Of those that were made, the newest: a token that its last holder has dropped may still come back in an answer.
-_MOST: Final = 1024
-# What is shorter stands in any text.
+_MOST: Final = 256
+# What is shorter stands in any text: a word, in whatever leaves; a syllable, in what a server says that was sent it.
+_SHORTEST_IN_USE: Final = 8
 _SHORTEST: Final = 4
 # A longer text that holds one is dropped whole, for each place in it would have to be looked at.
 _MOST_SEARCHED: Final = 64 * 1024
 # Escapes may be nested in each other.
 _ROUNDS: Final = 4
 
-_in_use: dict[str, None] = {}
-
 _MARK: Final = re.compile(rb"[\\%&\r\n]")
+# A text with more escapes than these is dropped whole: it would take too long to read.
+_MOST_ESCAPES: Final = 100_000
+
+# The oldest first; and the forms of all.
+_in_use: dict[str, None] = {}
+_known: _Forms = {}
+
+# Of a printable character: no secret has others.
 _ESCAPE: Final = re.compile(
     rb"""
-    (?:\\{1,8}u | &\#x0{0,4}) (?P<point>[0-9a-f]{2,4});? | &\#0{0,4}(?P<decimal>[0-9]{2,4});
-    | (?:\\{1,8}x | %(?:25){0,4}) (?P<byte>[0-9a-f]{2})
+    (?:\\(?:u00|x) | %(?:25){0,4} | &\#x0{0,4}) (?P<byte>[2-7][0-9a-f]);?
+    | &\#0{0,4}(?P<decimal>[0-9]{2,3});
     | &(?P<name>amp|lt|gt|quot|apos);
-    | \\{1,8}[nr]? | [\r\n]+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
-
-
-class _Form(NamedTuple):
-    """One way to write a secret; `plain` is what is left of it without escapes, `pattern` finds it with any."""
-
-    text: bytes
-    plain: bytes
-    pattern: bytes
+_ELLIPSIS: Final = "…".encode()
+_SHORTEST_STUMP: Final = 6
 
 
 def learn(secret: str) -> None:
     """Note a secret that is in use: from now on it is taken out of all that leaves."""
+    global _known  # what is in use is one thing for the whole process, as its log is
+    if len(secret) < _SHORTEST_IN_USE:
+        return
+    is_new = secret not in _in_use
     _in_use.pop(secret, None)
     _in_use[secret] = None
-    if len(_in_use) > _MOST:
-        del _in_use[next(iter(_in_use))]
+    if is_new:
+        if len(_in_use) > _MOST:
+            del _in_use[next(iter(_in_use))]
+        _known = {plain: form for each in _in_use for plain, form in _forms(each).items()}
 
 
-def cleared[T: (str, bytes)](text: T, secrets: Iterable[str] | None = None) -> T:
-    """`text` without `secrets`, in whatever encoding; without all that are in use, when none are named."""
+def cleared[T: (str, bytes)](text: T) -> T:
+    """`text` without the secrets in use, in whatever encoding."""
+    return _without(text, _known)
+
+
+def without[T: (str, bytes)](text: T, secret: str) -> T:
+    """`text` without that one secret, in whatever encoding."""
+    return _without(text, _forms(secret))
+
+
+def _without[T: (str, bytes)](text: T, forms: _Forms) -> T:
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    secrets = tuple(_in_use if secrets is None else filter(None, secrets))
-    if not (forms := _found(data, secrets)):
+    if (shown := _cleared(data, forms)) is data:
         return text
+    return shown if isinstance(text, bytes) else shown.decode("utf-8", "surrogatepass")
+
+
+def _cleared(data: bytes, forms: _Forms) -> bytes:
+    if not (found := _found(data, forms)):
+        return data
     removed = REMOVED.encode()
     if len(data) > _MOST_SEARCHED:
-        data = removed
-    else:
-        longest_first = sorted(forms, key=lambda form: len(form.text), reverse=True)
-        data = re.sub(b"|".join(form.pattern for form in longest_first), removed, data)
-        for form in longest_first:
-            data = _without_stump(data, form.text)
-        if _found(data, secrets):  # written in a way that no pattern knows
-            data = removed
-    return data if isinstance(text, bytes) else data.decode("utf-8", "surrogatepass")
+        return removed
+    found.sort(key=lambda form: len(form.text), reverse=True)
+    data = re.sub(b"|".join(map(_pattern, found)), removed, data)
+    for form in found:
+        data = _without_stump(data, form.text)
+    # it may be written in a way that no pattern knows
+    return removed if _found(data, forms) else data
 
 
-def _found(data: bytes, secrets: Iterable[str]) -> list[_Form]:
-    """How those of the secrets are written that stand in the data."""
+def _found(data: bytes, forms: _Forms) -> list[_Form]:
+    """Those of the forms that stand in the data."""
     plain = _plain(data)
-    is_cut = data.endswith(_ELLIPSIS)
+    if plain is None:
+        return list(forms.values())
+    is_whole = not data.endswith(_ELLIPSIS)
+    if plain is data and is_whole and not any(map(data.__contains__, forms)):
+        return []  # as nearly all that is looked at
     return [
         form
-        for secret in secrets
-        for form in _forms(secret)
-        if form.plain in plain or form.text in data or (is_cut and _without_stump(data, form.text) is not data)
+        for key, form in forms.items()
+        if key in plain or form.text in data or not (is_whole or _without_stump(data, form.text) is data)
     ]
-
-
-_ELLIPSIS: Final = "…".encode()
-_SHORTEST_STUMP: Final = 6
 
 
 def _without_stump(data: bytes, form: bytes) -> bytes:
@@ -103,53 +133,59 @@ def _without_stump(data: bytes, form: bytes) -> bytes:
     return data
 
 
-def _plain(data: bytes) -> bytes:
+def _plain(data: bytes) -> bytes | None:
     """The data without escapes, nested ones too, and without the ends of lines, which break base64."""
+    if not _MARK.search(data):
+        return data
     for _ in range(_ROUNDS):
-        if not _MARK.search(data):
+        data, count = _ESCAPE.subn(_unescaped, data, _MOST_ESCAPES)
+        if count == _MOST_ESCAPES:
+            return None
+        if count == 0:
             break
-        data = _ESCAPE.sub(_unescaped, data)
-    return data
+    return data.replace(b"\\n", b"").replace(b"\\r", b"").translate(None, b"\\\r\n")
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
     if byte := escape["byte"]:
         return bytes.fromhex(byte.decode())
-    if point := escape["point"]:
-        return chr(int(point, 16)).encode("utf-8", "surrogatepass")
     if decimal := escape["decimal"]:
-        return chr(int(decimal)).encode("utf-8", "surrogatepass")
-    return _NAMED[name.lower()] if (name := escape["name"]) else b""
+        return chr(int(decimal)).encode()
+    return _NAMED[escape["name"].lower()]
 
 
 @lru_cache(_MOST)
-def _forms(secret: str) -> tuple[_Form, ...]:
+def _forms(secret: str) -> _Forms:
     raw = secret.encode("utf-8", "surrogatepass")
-    return tuple(dict.fromkeys(_written(raw))) if len(raw) >= _SHORTEST else ()
+    if len(raw) < _SHORTEST:
+        return {}
+    # the first of those that are the same but for escapes: the pattern of each finds the others
+    return {_plain(form.text) or form.text: form for form in reversed(list(_written(raw)))}
 
 
 def _written(raw: bytes) -> Iterator[_Form]:
     """As it is, and as forms and hexadecimal digits have it; in base64 at any offset, be its alphabet that of URLs."""
-    for text in (raw, raw.replace(b" ", b"+")):
-        yield _Form(text, _plain(text), _escaped(text))
+    quoted = quote_from_bytes(raw, safe="").encode()
+    for text in (raw, raw.replace(b" ", b"+"), quoted, quoted.lower()):
+        yield _Form(text)
     for digits in (raw.hex().encode(), raw.hex().upper().encode()):
-        yield _Form(digits, digits, _escaped(digits))
+        yield _Form(digits)
     for altchars in (b"+/", b"-_"):
         for offset in range(3):
             encoded = base64.b64encode(bytes(offset) + raw, altchars)
             # the characters that no neighbour of the secret has a bit of: 6 bits each, of 8 bits a byte
             core = encoded[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
-            before, after = b"[A-Za-z0-9+/_-]{0,%d}" % min(offset, 1), b"[A-Za-z0-9+/_=-]{0,3}"
-            yield _Form(core, core, before + _escaped(core) + after)
+            yield _Form(core, b"[A-Za-z0-9+/_-]{0,%d}" % min(offset, 1), b"[A-Za-z0-9+/_=-]{0,3}")
 
 
-def _escaped(text: bytes) -> bytes:
-    """A pattern of the text, each byte as it is or escaped."""
-    return b"".join(
+def _pattern(form: _Form) -> bytes:
+    """What finds a form, each of its bytes as it is or escaped."""
+    inner = b"".join(
         rb"(?:\\{0,8}%b|(?:\\{1,8}(?:u00|x)|%%(?:25){0,4}|&\#x0{0,4})(?i:%02x);?|&\#0{0,4}%d;)"
         % (re.escape(bytes((byte,))), byte, byte)
-        for byte in text
+        for byte in form.text
     )
+    return form.before + inner + form.after
 
 
 # --------------------------------------------------------------------- shapes
@@ -182,7 +218,9 @@ _PARAMETER: Final = re.compile(
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` cleared of all secrets in use, of these, and of whatever has the shape of one."""
-    text = cleared(text, [*_in_use, *secrets])
+    text = cleared(text)
+    for secret in secrets:
+        text = without(text, secret)
     text = _HEADER.sub(rf"\g<name>\g<between>{REMOVED}", text)
     text = _USER_INFO.sub(REMOVED, text)
     text = _BARE_USER_INFO.sub(REMOVED, text)

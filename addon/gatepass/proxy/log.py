@@ -43,7 +43,7 @@ class ClearedLog:
 
 
 def harmless(text: str, level: int) -> str:
-    """A line as it may be shown; one for debugging may hold whole headers and URLs, so that shapes are looked for too."""
+    """A line as it may be shown; one for debugging may hold whole headers and URLs, and shapes are looked for, too."""
     text = redact(text) if level <= logging.DEBUG else cleared(text)
     return printable_lines(text)
 
