@@ -5,8 +5,8 @@ Every text goes through `redact`, with the secrets of the rules' credentials and
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gatepass.rules.model import Rules
 
 _TITLE: Final = "# Gatepass report\n"
+_MOST: Final = len(_TITLE)
 _PACKAGES: Final = ("gatepass", "mitmproxy", "httpx2")
 
 
@@ -59,10 +60,8 @@ def check(path: Path) -> None:
     try:
         if not path.parent.is_dir():
             raise GatepassError(f"--report: expected a file in a folder, got `{path}`: no such folder", hint)
-        if path.is_symlink() or path.exists():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                if not path.is_file() or path.is_symlink() or file.readline() != _TITLE:
-                    raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
+        if path.is_symlink() or (path.exists() and not files.read(path, _MOST).startswith(_TITLE.encode())):
+            raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
     except OSError as error:
         reason = why(error)
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {reason}", hint) from None
@@ -115,12 +114,20 @@ def _versions() -> Iterator[str]:
 
 
 def _uv() -> str:
-    program = shutil.which("uv")
+    program = files.program("uv", os.environ)
     if program is None:
         return "uv is not on the PATH"
     try:
+        # not the working folder, whose settings it would read
         done = subprocess.run(
-            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, check=False
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=os.sep,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return "uv does not run"
