@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass import secret as secrets
+from gatepass.errors import printable
 from gatepass.forge.hosts import GITHUB, Host
 from gatepass.forge.urls import AssetRef, Repository
 from gatepass.problems import catalogue, choice
@@ -240,11 +241,11 @@ def test_alternatives(text: Text, facts: dict[str, object], expected: str) -> No
 
 @given(st.text(), st.lists(st.text()))
 def test_what_is_foreign_is_no_template(said: str, names: list[str]) -> None:
-    """A text from outside stands where it was put, braces, brackets and all, and nothing is looked up for it."""
+    """A text from outside stands where it was put, braces, brackets and all: nothing is looked up, nothing steers."""
     told = catalogue.FORBIDDEN(forge=GITHUB, secret=FACTS["secret"], message=said)
-    assert told.detail.endswith(f": {said or 'it gives no reason'}")
+    assert told.detail.endswith(f": {printable(said) or 'it gives no reason'}")
     listed = catalogue.HEADER_PRESENT(rule="r", names=names).detail
-    assert all(f"`{name}`" in listed for name in names if name.isprintable())
+    assert all(f"`{printable(name)}`" in listed for name in names if name.isprintable())
 
 
 def test_a_secret_is_in_no_text() -> None:

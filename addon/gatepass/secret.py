@@ -1,7 +1,7 @@
 """The type that holds a secret, and whom a secret is for.
 
 Does not know where secrets come from. A `Secret` is opened in three places alone: where the API client writes its
-header, where the hooks fill an injected one, and where a report is cleared of it.
+header, where the hooks fill an injected one, and where what leaves is cleared of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
+
+from gatepass import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -50,6 +52,7 @@ class Secret:
 
         `payer` has the budget that it spends, when that is not its own alone.
         """
+        redaction.learn(value)
         self._value = value
         self._identity = identity
         self._payer = payer
@@ -61,6 +64,10 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself, for the header that it is meant for."""
         return self._value
+
+    def cleared[T: (str, bytes)](self, text: T) -> T:
+        """`text`, for others to see: without the secret, in whatever encoding."""
+        return redaction.without(text, self._value)
 
     def is_same(self, other: Secret) -> bool:
         """Whether the other one is the same text; takes the same time wherever they differ."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gatepass.demo.standin import DEFAULT_TOKEN, Fault
 from gatepass.errors import GatepassError
 from gatepass.explain import report
-from gatepass.explain.redaction import redact
+from gatepass.redaction import redact
 from harness import BIN, Client
 
 if TYPE_CHECKING:

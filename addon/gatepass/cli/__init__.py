@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable_lines
 
 _COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "demo", "script")
 
@@ -43,5 +43,5 @@ def main() -> None:
     try:
         gatepass()
     except GatepassError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {printable_lines(str(error))}", err=True)
         sys.exit(1)

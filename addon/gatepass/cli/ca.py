@@ -13,7 +13,7 @@ import click
 
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option
-from gatepass.errors import GatepassError, why
+from gatepass.errors import GatepassError, printable, why
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(rules: Path | None = None) -> None:
         "folder": f"{found.folder}, which is yours alone",
         "rules": f"{loaded.source}: {missing if uncovered else 'each of their hosts is permitted'}",
     }.items():
-        click.echo(f"{label:<12}{text}")
+        click.echo(f"{label:<12}{printable(text)}")
 
 
 @ca.command()

@@ -16,7 +16,7 @@ import msgspec
 
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable, printable_lines
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
@@ -51,9 +51,9 @@ def check(file: str | None, offline: bool, wants_schema: bool) -> None:
     try:
         rules = locate.load(file, os.environ, Path.cwd())
     except GatepassError as error:
-        click.echo(error, err=True)
+        click.echo(printable_lines(str(error)), err=True)
         sys.exit(1)
-    click.echo(describe(rules))
+    click.echo(printable_lines(describe(rules)))
     silence_libraries()
     working = asyncio.run(_working(rules, offline=offline))
     failing = [rule for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]
@@ -77,7 +77,7 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
     async with contextlib.AsyncExitStack() as stack:
         github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
         stack.push_async_callback(github.close)
-        credentials = Credentials(os.environ, github, notice=lambda text: click.echo(f"note: {text}", err=True))
+        credentials = Credentials(os.environ, github, notice=_note)
         stack.callback(credentials.close)
         introspection = Introspection(github)
         for use in _all_uses(rules):
@@ -87,6 +87,10 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
             if "fail" not in states:
                 working.add(use)
     return working
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {printable(text)}", err=True)
 
 
 def _all_uses(rules: Rules) -> Iterable[_Use]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
 from gatepass.errors import GatepassError
@@ -42,7 +42,7 @@ _PLACES = {"web": "web  ", "api": "API  ", "asset": "asset"}
 @click.command()
 def demo() -> None:
     """Show a private wheel reach uv, before an embedded stand-in for GitHub: no account, no network, no root."""
-    uv = os.environ.get("UV") or shutil.which("uv")
+    uv = os.environ.get("UV") or files.program("uv", os.environ)
     if uv is None:
         raise GatepassError("demo: `uv` is not on the PATH", "`pip install uv`")
     wheel, sdist = package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0")

@@ -16,12 +16,13 @@ import click
 import msgspec
 
 from gatepass.cli.printer import Printer
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable_json
 from gatepass.explain import lockfiles, report, shell
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.walk import Inquiry, Target, read_url
 from gatepass.github.client import silence_libraries
+from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def explain(
             "shell": _json(session.shell) if session.shell else None,
         }
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        click.echo(printable_json(cleared(msgspec.json.format(msgspec.json.encode(document), indent=2))))
     if report_file is not None:
         report.write(report_file, report.render(explanations, rules, os.environ, recorder))
         click.echo(f"report: {report_file}", err=True)

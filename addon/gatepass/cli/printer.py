@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gatepass.errors import printable
+from gatepass.redaction import cleared
 
 if TYPE_CHECKING:
     from gatepass.explain.explanation import Explanation, Step
@@ -59,4 +60,4 @@ class Printer:
 
     def _print(self, text: str) -> None:
         if not self._quiet:
-            click.echo(text, color=self._colored)
+            click.echo(cleared(text), color=self._colored)

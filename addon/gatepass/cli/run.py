@@ -17,7 +17,7 @@ import click
 
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, tempdir
 from gatepass.trust import authority, bundles
 
@@ -58,7 +58,8 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     for host in sorted(loaded.hosts):
         if entry := inherited.exempting(os.environ, host):
             click.echo(
-                f"gatepass: NO_PROXY has `{entry}`: what the command asks of {host} will not come here", err=True
+                f"gatepass: NO_PROXY has `{printable(entry)}`: what the command asks of {host} will not come here",
+                err=True,
             )
     if tokens and sys.stderr.isatty():
         click.echo(f"gatepass: {', '.join(tokens)} kept from the command (--keep-token leaves it)", err=True)
@@ -165,7 +166,7 @@ def _execute(command: tuple[str, ...]) -> None:
 
 def _cannot_run(command: tuple[str, ...], error: OSError) -> int:
     """Say why, and give the code that shells give."""
-    click.echo(f"error: cannot run `{command[0]}`: {error.strerror}", err=True)
+    click.echo(f"error: cannot run `{printable(command[0])}`: {error.strerror}", err=True)
     return 127 if isinstance(error, FileNotFoundError) else 126
 
 

@@ -17,7 +17,7 @@ import click
 
 from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, running
 from gatepass.trust import authority, bundles
 
@@ -120,7 +120,7 @@ def _ca_folder(rules: Rules) -> Path:
     folder = authority.default_folder()
     warning = authority.obtain(folder, sorted(rules.hosts)).judge(rules.hosts, datetime.datetime.now(datetime.UTC))
     if warning:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {printable(str(warning))}", err=True)
     return folder
 
 

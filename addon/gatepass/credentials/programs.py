@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
+from gatepass import files
 from gatepass.credentials.validation import AbsentError
 from gatepass.errors import why
 
@@ -98,7 +98,7 @@ async def command(
     Raises:
         AbsentError: it cannot be run, did not end well, or not in time. So do the others here.
     """
-    program = shutil.which(argv[0], path=environ.get("PATH"))
+    program = files.program(argv[0], environ)
     if program is None:
         raise AbsentError("is not installed")
     try:

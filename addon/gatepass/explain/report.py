@@ -6,8 +6,8 @@ exchange no body is kept, and headers and URLs are cleared when they are noted.
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from gatepass import files
 from gatepass.errors import GatepassError, printable, why
 from gatepass.explain import shell
-from gatepass.explain.redaction import redact
+from gatepass.redaction import redact
 from gatepass.rules.describe import describe
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gatepass.secret import Secret
 
 _TITLE: Final = "# Gatepass report\n"
+_MOST: Final = len(_TITLE)
 _PACKAGES: Final = ("gatepass", "mitmproxy", "httpx2")
 _MOST_EXCHANGES: Final = 300
 
@@ -99,10 +100,8 @@ def check(path: Path) -> None:
     try:
         if not path.parent.is_dir():
             raise GatepassError(f"--report: expected a file in a folder, got `{path}`: no such folder", hint)
-        if path.is_symlink() or path.exists():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                if not path.is_file() or path.is_symlink() or file.readline() != _TITLE:
-                    raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
+        if path.is_symlink() or (path.exists() and not files.read(path, _MOST).startswith(_TITLE.encode())):
+            raise GatepassError(f"--report: expected a new file or a former report, got `{path}`", hint)
     except OSError as error:
         raise GatepassError(f"--report: expected a file to write, got `{path}`: {why(error)}", hint) from None
 
@@ -153,12 +152,20 @@ def _versions() -> Iterator[str]:
 
 
 def _uv() -> str:
-    program = shutil.which("uv")
+    program = files.program("uv", os.environ)
     if program is None:
         return "uv is not on the PATH"
     try:
+        # not the working folder, whose settings it would read
         done = subprocess.run(
-            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, check=False
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=os.sep,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return "uv does not run"

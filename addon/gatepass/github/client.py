@@ -12,7 +12,7 @@ import asyncio
 import logging
 import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -29,6 +29,7 @@ from gatepass.github import refusals
 from gatepass.github.statistics import Statistics
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
+from gatepass.redaction import REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -231,7 +232,7 @@ class GitHub:
         release = decode(reply, Release, forge)
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
         releases_url = reply.url.removesuffix(f"/{which}")
-        renamed = None if reply.url == url else _repository(release.html_url)
+        renamed = None if reply.url == url else _repository(expect_clean(release.html_url, secret, forge))
         return Found(release, releases_url, reply.headers.get("etag"), renamed, refusals.token_expiry(reply.headers))
 
     async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
@@ -260,7 +261,7 @@ class GitHub:
                 if not response.has_redirect_location:
                     reply = self._own(forge, await _reply(response, api_url, secret))
                     raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
-                location = response.headers["location"]
+                location = expect_clean(response.headers["location"], secret, forge)
             signed = signed_url(location, api_url, forge)
             if signed is None or signed.expires is None:  # a login's redirect looks much like it
                 self._own(forge, Reply(response.status_code, response.headers, b"", api_url))
@@ -274,7 +275,8 @@ class GitHub:
     ) -> Excerpt:
         """`excerpt` of an asset endpoint that streams."""
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
-        return await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
+        excerpt = await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
+        return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
     @_asked_again
     async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
@@ -284,7 +286,7 @@ class GitHub:
             async with self._open("GET", url, sent, forge.api_host) as response:
                 if not response.has_redirect_location:
                     return self._own(forge, await _reply(response, url, secret))
-                location = response.headers["location"]
+                location = expect_clean(response.headers["location"], secret, forge)
             self._own(forge, Reply(response.status_code, response.headers, b"", url))
             url = self._same_origin(forge, _joined(url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
@@ -475,14 +477,28 @@ def _joined(base: str, location: str) -> str:
 
 async def _reply(response: httpx2.Response, url: str, secret: Secret) -> Reply:
     """The answer, in which the secret that asked does not stand: some servers say what they were sent."""
-    said, removed = secret.reveal(), "[removed]"
-    headers = response.headers
-    if any(said in value for value in headers.values()):
-        headers = httpx2.Headers([(name, value.replace(said, removed)) for name, value in headers.multi_items()])
     host = Host(response.url.host, response.url.port or HTTPS_PORT)
     content = await _bounded(response.aiter_bytes(), _MAX_REPLY, host, f"more than {_MAX_REPLY} bytes")
-    content = content.replace(said.encode(), removed.encode())
-    return Reply(response.status_code, headers, content, url)
+    # before it is decoded: no member is forgotten
+    return Reply(response.status_code, _cleared(response.headers, secret), secret.cleared(content), url)
+
+
+def _cleared(headers: httpx2.Headers, secret: Secret) -> httpx2.Headers:
+    told = "\n".join(headers.values())
+    if secret.cleared(told) is told:
+        return headers
+    return httpx2.Headers([(name, secret.cleared(value)) for name, value in headers.multi_items()])
+
+
+def expect_clean(url: str, secret: Secret, forge: Forge) -> str:
+    """`url`, when it does not hold the secret that asked for it: then it is none to follow or to show.
+
+    Raises:
+        Unresolvable: it does.
+    """
+    if secret.cleared(url) != url or REMOVED in url:
+        raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a URL that holds the credential"))
+    return url
 
 
 async def _bounded(chunks: AsyncIterator[bytes], most: int, host: Host, too_much: str) -> bytes:

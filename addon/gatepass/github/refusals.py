@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
-_SSO: Final = re.compile(r"required; url=(https://[!-~]{1,2000})", re.ASCII)
+_SSO: Final = re.compile(r"required; url=(https://[!-Z^-~]{1,2000})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|([+-]\d{4}))", re.ASCII)
 
 
@@ -191,6 +191,6 @@ def message(content: bytes) -> str:
     """GitHub's own words in an error answer, for people: one printable line, cut short."""
     try:
         said = msgspec.json.decode(content, type=_Message).message
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     return printable(said)[:300]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_COUNT: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -23,7 +26,7 @@ class Statistics:
         """Count an API call, by the headers of its answer (REST docs, rate limits)."""
         self.api_calls += 1
         remaining, limit = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-limit", "")
-        if remaining.isascii() and remaining.isdigit() and limit.isascii() and limit.isdigit():
+        if _COUNT.fullmatch(remaining) and _COUNT.fullmatch(limit):
             self.remaining, self.limit = int(remaining), int(limit)
 
     def __str__(self) -> str:

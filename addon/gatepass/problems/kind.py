@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
+from gatepass.errors import printable
 from gatepass.problems.problem import Problem, span
+from gatepass.redaction import cleared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,10 +116,14 @@ class _Formatter(Formatter):
     def format_field(self, value: object, format_spec: str) -> str:
         match value, format_spec:
             case list() | tuple(), _:
-                return ", ".join(f"`{name}`" for name in value if name.isprintable())
+                return ", ".join(f"`{_shown(name)}`" for name in value if name.isprintable())
             case int(), "span":
                 return span(value)
-        return format(value, format_spec)
+        return _shown(format(value, format_spec))
+
+
+def _shown(text: str) -> str:
+    return printable(cleared(text))
 
 
 _FORMATTER: Final = _Formatter()

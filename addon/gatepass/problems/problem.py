@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gatepass.errors import printable_json
+from gatepass.redaction import cleared
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -71,7 +74,8 @@ class Problem:
         }
         if self.retry_after is not None:
             document["retry-after"] = self.retry_after
-        return msgspec.json.encode(document)
+        # members are facts as they are: what is foreign in them must be harmless, too
+        return printable_json(cleared(msgspec.json.encode(document)))
 
     @property
     def reason(self) -> str:

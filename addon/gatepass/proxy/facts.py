@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.decision import Request
+from gatepass.errors import printable
 from gatepass.forge.hosts import Host
 from gatepass.proxy import modes
 
@@ -57,7 +58,7 @@ def url(flow: http.HTTPFlow) -> str:
 
 def shown(flow: http.HTTPFlow) -> str:
     """Method and URL without its query, for the log."""
-    return f"{flow.request.method} {url(flow).partition('?')[0]}"
+    return printable(f"{flow.request.method} {url(flow).partition('?')[0]}")
 
 
 def has_body(request: http.Request) -> bool:

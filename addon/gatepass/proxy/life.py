@@ -18,6 +18,7 @@ from mitmproxy.proxy import mode_specs
 from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
+from gatepass.proxy.log import ClearedLog
 from gatepass.proxy.record import Record
 from gatepass.proxy.state import State
 from gatepass.rules import locate
@@ -44,6 +45,7 @@ class Life:
         """None until rules were read."""
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
+        self._log = ClearedLog()
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -53,6 +55,7 @@ class Life:
             "The rules file; else $GATEPASS_RULES, ./rules.yaml, the user's config folder, and the built-in rules.",
         )
         silence_libraries()
+        self._log.install()
 
     def configure(self, updated: set[str]) -> None:
         try:
@@ -98,6 +101,7 @@ class Life:
 
     def done(self) -> None:
         self._swap(None)
+        self._log.remove()
 
 
 def _is_loopback(host: str) -> bool:

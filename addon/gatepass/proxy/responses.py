@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mitmproxy.http import Headers
+
 from gatepass.assets import answers
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.assets.resolver import REFUSED
 from gatepass.github import refusals
-from gatepass.github.client import signed_url
+from gatepass.github.client import expect_clean, signed_url
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import facts, wire
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from gatepass.proxy.detour import Detour, Detours
     from gatepass.proxy.record import Record
     from gatepass.proxy.state import State
+    from gatepass.secret import Secret
 
 
 class Responses:
@@ -106,6 +109,8 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
         case Injected(decision, secret):
             if upstream.status_code == 401 and secret is not None:
                 state.credentials.reject(secret)  # it is asked for anew the next time
+            if secret is not None:
+                _clear(upstream, secret)
             for name in decision.dropped:
                 upstream.headers.pop(name, None)
         case Found(source=source, plan=Serve()):
@@ -129,6 +134,7 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str, *, ma
     """What the asset endpoint of the API answered."""
     secret, forge, status = source.secret, source.forge, upstream.status_code
     assert secret is not None
+    _clear(upstream, secret)
     if status in answers.ASSET_STATUS:
         return _relayed(source, upstream)
     resolver = state.resolver
@@ -138,13 +144,18 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str, *, ma
     location = upstream.headers.get("location")
     if location is None or not 300 <= status < 400:
         raise Unresolvable(refusals.refusal(forge, secret, status, upstream.headers, b""))
-    signed = signed_url(location, source.api_url, forge)
+    signed = signed_url(expect_clean(location, secret, forge), source.api_url, forge)
     if signed is None:
         raise Unresolvable(
             catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a redirect that leads to no asset host")
         )
     resolver.learn(source, signed)
     return wire.written(answers.redirect(signed) if may_redirect else answers.again(url))
+
+
+def _clear(upstream: Response, secret: Secret) -> None:
+    """Some servers say what they were sent."""
+    upstream.headers = Headers((name, secret.cleared(value)) for name, value in upstream.headers.fields)
 
 
 def _relayed(source: Source, upstream: Response) -> Response:

@@ -13,6 +13,7 @@ from mitmproxy.http import Headers, Response
 from mitmproxy.net.http import status_codes
 
 from gatepass.assets import answers
+from gatepass.errors import printable
 from gatepass.http.fields import harmless
 from gatepass.proxy import facts
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def written(answer: Answer) -> Response:
     """A whole response, with the answer's own headers and no others."""
     fields = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in answer.headers.items()]
-    reason = (answer.reason or status_codes.RESPONSES.get(answer.status, "")).encode("ascii", "replace")
+    reason = printable(answer.reason or status_codes.RESPONSES.get(answer.status, "")).encode("ascii", "replace")
     now = time.time()
     return Response(b"HTTP/1.1", answer.status, reason, _harmless(fields), answer.content, None, now, now)
 
@@ -43,6 +44,7 @@ def streamed(response: Response) -> Response:
     """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
     response.stream = not facts.is_small(response)
     response.headers = _harmless(response.headers.fields)
+    response.data.reason = _phrase(response.data.reason)
     return response
 
 
@@ -50,9 +52,16 @@ def relayed(response: Response, fields: Iterable[Field]) -> Response:
     """The response with these fields alone, its body passed on as it arrives."""
     data = response.data
     kept = _harmless(fields)
-    copy = Response(data.http_version, data.status_code, data.reason, kept, None, None, data.timestamp_start, None)
+    copy = Response(
+        data.http_version, data.status_code, _phrase(data.reason), kept, None, None, data.timestamp_start, None
+    )
     copy.stream = True
     return copy
+
+
+def _phrase(reason: bytes) -> bytes:
+    """A reason phrase as `curl -i` and wget may show it."""
+    return printable(reason.decode(errors="replace")).encode()
 
 
 def _harmless(fields: Iterable[Field]) -> Headers:

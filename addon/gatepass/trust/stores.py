@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -201,7 +200,7 @@ def _writable(platform: Platform) -> Store:
             "run the commands yourself that `gatepass ca trust` prints, with `sudo`",
         )
     program = platform.store.added[0]
-    if shutil.which(program) is None:
+    if files.program(program, os.environ) is None:
         raise GatepassError(
             f"expected `{program}` on the PATH, got none", "install `ca-certificates`, or see `--platform`"
         )
@@ -209,8 +208,14 @@ def _writable(platform: Platform) -> Store:
 
 
 def _call(command: tuple[str, ...]) -> None:
+    program = files.program(command[0], os.environ) or command[0]
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [program, *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise GatepassError(f"`{' '.join(command)}`: expected success, got {done.returncode}: {done.stdout.strip()}")
