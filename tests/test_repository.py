@@ -130,13 +130,21 @@ def test_the_version_that_is_shown() -> None:
 
 
 def test_the_classifiers() -> None:
-    """The oldest Python among the classifiers is the one that is required, and the one that CI runs is among them."""
+    """The oldest Python among the classifiers is the one that is required, and the one that runs this is among them."""
     classifiers = PROJECT["project"]["classifiers"]
     assert classifiers == sorted(classifiers)
     versions = [int(found[1]) for text in classifiers if (found := re.fullmatch(r"Programming .* :: 3\.(\d+)", text))]
     assert PROJECT["project"]["requires-python"] == f">=3.{min(versions)}"
-    pinned = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
-    assert f"Programming Language :: Python :: {pinned}" in classifiers
+    assert sys.version_info.minor in versions
+
+
+def test_no_python_is_fetched_where_one_would_do() -> None:
+    """`.python-version` asks uv, which reads the first line, for no more than is required; and pyenv for its newest.
+
+    pyenv passes over what it does not know. Without the file its older Pythons, first on the PATH, are what uv meets.
+    """
+    lines = (ROOT / ".python-version").read_text(encoding="utf-8").splitlines()
+    assert lines == [PROJECT["project"]["requires-python"], "3"]
 
 
 def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
@@ -158,8 +166,11 @@ def test_script_path() -> None:
 def test_the_lock_covers_the_dependencies() -> None:
     """requirements.lock pins every dependency by hash."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    groups = PROJECT["dependency-groups"]
+    wanted = [*PROJECT["project"]["dependencies"], *groups["build"], *groups["dev"]]
     for requirement in wanted:
+        if not isinstance(requirement, str):  # a group within a group
+            continue
         name = re.split(r"[\[<>=]", requirement)[0].lower()
         assert re.search(rf"^{name}==\S+.*\\\n    --hash=sha256:", lock, re.MULTILINE | re.IGNORECASE), name
 
@@ -167,12 +178,21 @@ def test_the_lock_covers_the_dependencies() -> None:
 def test_ci_runs_one_command() -> None:
     """CI runs `poe check` and no check besides; that runs every other task, each once, the slow tests last."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.findall(r"^uv run (.*)", script, re.MULTILINE) == ["poe check"]
-    assert script.endswith("\nuv run poe check\n")
+    assert re.findall(r"^uv run (.*)", script, re.MULTILINE) == ["--no-sync poe check"]
+    assert script.endswith("\nuv run --no-sync poe check\n")
     tasks = PROJECT["tool"]["poe"]["tasks"]
     sequence = tasks["check"]["sequence"]
     assert sorted(["check", *sequence]) == sorted(tasks)
     assert tasks[sequence[-1]].startswith("pytest "), "the last line of CI is pytest's"
+
+
+def test_ci_installs_by_the_lock() -> None:
+    """Every package that CI installs, uv too, is held against the lock's hashes, but for the clone itself."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("\\\n", "")
+    installs = re.findall(r"^[^#\n]*\bpip (?:install|sync)\b.*", script, re.MULTILINE)
+    assert [line.split()[-1] for line in installs] == ['"$tools/uv.lock"', "requirements.lock", "."]
+    assert all("--require-hashes" in line for line in installs[:2])
+    assert "--no-deps --no-build-isolation" in installs[2]
 
 
 @pytest.mark.parametrize(
