@@ -19,7 +19,7 @@ import pytest
 from gatepass import shipped
 from gatepass.cli import gatepass
 from gatepass.rules import parser
-from harness import BIN, ROOT, SCRIPT, call, clean_environment
+from harness import BIN, ROOT, SCRIPT, UV, call, clean_environment
 from pages import PAGES, README, TEXT, blocks, links
 
 if TYPE_CHECKING:
@@ -154,8 +154,35 @@ def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
     env = clean_environment(HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
     result = call([BIN / "mitmdump", "-s", SCRIPT, "--listen-port", "0"], env, cwd=tmp_path)
     assert result.code != 0
-    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install it beside mitmproxy" in result.output
+    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install both together: `uv tool " in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_a_mitmproxy_that_is_installed_apart(tmp_path: Path) -> None:
+    """What the script says to do, in a clone or where a package is installed, gives a mitmproxy that has the addon."""
+    apart, tools = tmp_path / "apart", tmp_path / "tools"
+    env = os.environ | {"UV_PYTHON": sys.executable, "UV_TOOL_DIR": str(tools), "UV_TOOL_BIN_DIR": str(tools / "bin")}
+    env.pop("PYTHONPATH", None)
+    assert call([UV, "venv", "-q", apart], env).code == 0
+    result = call([UV, "pip", "install", "-q", "--python", apart, "mitmproxy"], env)
+    if result.code != 0:
+        pytest.skip(f"mitmproxy cannot be installed: {result.output[-300:]}")
+    packaged = tmp_path / "site" / "gatepass" / "script" / "inject.py"
+    packaged.parent.mkdir(parents=True)
+    shutil.copy(SCRIPT, packaged)
+    hints = {}
+    for script in (SCRIPT, packaged):
+        result = call([apart / "bin" / "mitmdump", "-s", script, "--listen-port", "0"], env, cwd=tmp_path)
+        assert result.code != 0
+        assert "Traceback" not in result.output
+        (hints[script],) = re.findall(r"^hint: install both together: `uv (.*?)`", result.output, re.MULTILINE)
+    assert hints[packaged].replace("CLONE", str(ROOT)) == hints[SCRIPT]
+    result = call([UV, *hints[SCRIPT].split()], env, cwd=tmp_path)
+    assert result.code == 0, result.output
+    for script in (SCRIPT, packaged):
+        result = call([tools / "bin" / "mitmdump", "-s", script, "--options"], env, cwd=tmp_path)
+        assert "gatepass_rules:" in result.output
 
 
 def test_script_path() -> None:
