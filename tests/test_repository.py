@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+import yaml
 
 from gatepass import shipped
 from gatepass.cli import gatepass
@@ -64,6 +65,13 @@ def test_the_rules_that_are_shown_are_valid() -> None:
     assert shown
     for page, text in shown:
         assert parser.parse(text, page).rules
+
+
+def test_the_built_in_rules_that_are_shown() -> None:
+    """The one block that a page shows as the built-in rules is what they are, but for their comments."""
+    shown = [text for page, text in blocks("yaml") if "built-in" in PAGES[page].partition(text)[0].split("```")[-2]]
+    (block,) = shown
+    assert yaml.safe_load(block) == yaml.safe_load(shipped.rules().read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])
