@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
-UV: Final = os.environ.get("UV") or shutil.which("uv") or "uv"
 ROOT: Final = Path(__file__).parents[1]
 SCRIPT: Final = ROOT / "addon" / "inject.py"
 BIN: Final = Path(sys.executable).parent
+# `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
+UV: Final = shutil.which(os.environ.get("UV", "")) or shutil.which("uv", path=str(BIN)) or shutil.which("uv") or "uv"
 TOKEN: Final = "BENCHMARK_TOKEN"
 """The variable that the rules here read the secret from."""
 
@@ -35,6 +35,15 @@ def environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would change how a program goes out."""
     kept = {name: value for name, value in os.environ.items() if not _CLEAN.fullmatch(name)}
     return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"} | extra
+
+
+def runs(program: str) -> bool:
+    """Whether a program is there, and works in any folder."""
+    command = [UV if program == "uv" else program, "--version"]
+    try:
+        return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

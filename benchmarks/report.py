@@ -30,6 +30,10 @@ class Figure:
     note: str = ""
 
     @property
+    def shown(self) -> str:
+        return f"{number(self.measured)} {self.unit}".rstrip()
+
+    @property
     def met(self) -> bool:
         return self.measured >= self.target if self.at_least else self.measured <= self.target
 
@@ -51,6 +55,10 @@ class Comparison:
     unit: str
     values: tuple[tuple[str, float], ...]
     note: str = ""
+
+    @property
+    def shown(self) -> str:
+        return "; ".join(f"{label} {number(value)} {self.unit}" for label, value in self.values)
 
 
 type Row = Figure | Comparison
@@ -90,8 +98,7 @@ class Report:
     def _row(figure: Figure) -> str:
         sign, verdict = "≥" if figure.at_least else "≤", "met" if figure.met else "**missed**"
         target = f"{sign} {number(figure.target)}"
-        measured = f"{number(figure.measured)} {figure.unit}".rstrip()
-        return f"| {figure.name} | {measured} | {target} | {verdict} | {figure.compared} |"
+        return f"| {figure.name} | {figure.shown} | {target} | {verdict} | {figure.compared} |"
 
     def json(self) -> str:
         document: dict[str, Any] = {

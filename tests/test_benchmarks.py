@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.__main__ import MEASUREMENTS, NEEDS
 
-from harness import ROOT, call, clean_environment
+from harness import ROOT, background, call, clean_environment
 from pages import TEXT
 
 if TYPE_CHECKING:
@@ -25,6 +27,38 @@ def test_quick_run(tmp_path: Path) -> None:
     written = json.loads((ROOT / "benchmarks" / "results.json").read_text())
     assert measured.keys() == written.keys()
     assert (tmp_path / "results.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_ended(tmp_path: Path) -> None:
+    """What has been measured is written when the run is ended, with what has not; nothing that was written is half."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "start", "--only", "handshakes"]
+    with background([*command, "--output", tmp_path], clean_environment(), cwd=ROOT) as run:
+        run.wait_for(r"handshakes\n")
+        run.process.kill()
+        run.process.wait()
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [figure["name"] for figure in written["figures"]] == ["start: `gatepass run -- true`"]
+    assert "handshakes was still to be measured" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "program"), [("api-calls", "uv"), ("memory", "curl"), ("clone", "git")])
+def test_a_program_that_is_missing(name: str, program: str, tmp_path: Path) -> None:
+    """Before anything is measured it is told which programs are missing, for what, and what can be had without."""
+    python = tmp_path / "python"  # beside which there is no uv
+    python.symlink_to(sys.executable)
+    env = clean_environment(PATH=str(tmp_path), PYTHONPATH=os.pathsep.join(sys.path))
+    result = call([python, "-m", "benchmarks", "--only", name, "--only", "start"], env, cwd=ROOT)
+    told, hint = result.output.splitlines()
+    assert result.code == 2
+    assert told == f"error: expected `{program}`, which measures {name}: it is not here, or does not run"
+    assert "--only start" in hint
+    assert f"--only {name}" not in hint
+
+
+def test_what_needs_no_program() -> None:
+    """What is told to be needed is needed by a measurement that there is."""
+    assert NEEDS.keys() <= MEASUREMENTS.keys()
 
 
 def test_the_table_is_shown() -> None:

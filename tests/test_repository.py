@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+import yaml
 
 from gatepass import shipped
 from gatepass.cli import gatepass
 from gatepass.rules import parser
-from harness import BIN, ROOT, SCRIPT, call, clean_environment
+from harness import BIN, ROOT, SCRIPT, UV, call, clean_environment
 from pages import PAGES, README, TEXT, blocks, links
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def test_the_rules_that_are_shown_are_valid() -> None:
     assert shown
     for page, text in shown:
         assert parser.parse(text, page).rules
+
+
+def test_the_built_in_rules_that_are_shown() -> None:
+    """The one block that a page shows as the built-in rules is what they are, but for their comments."""
+    shown = [text for page, text in blocks("yaml") if "built-in" in PAGES[page].partition(text)[0].split("```")[-2]]
+    (block,) = shown
+    assert yaml.safe_load(block) == yaml.safe_load(shipped.rules().read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "env", "ca", "explain", "check", "demo", "script"])
@@ -130,13 +138,21 @@ def test_the_version_that_is_shown() -> None:
 
 
 def test_the_classifiers() -> None:
-    """The oldest Python among the classifiers is the one that is required, and the one that CI runs is among them."""
+    """The oldest Python among the classifiers is the one that is required, and the one that runs this is among them."""
     classifiers = PROJECT["project"]["classifiers"]
     assert classifiers == sorted(classifiers)
     versions = [int(found[1]) for text in classifiers if (found := re.fullmatch(r"Programming .* :: 3\.(\d+)", text))]
     assert PROJECT["project"]["requires-python"] == f">=3.{min(versions)}"
-    pinned = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
-    assert f"Programming Language :: Python :: {pinned}" in classifiers
+    assert sys.version_info.minor in versions
+
+
+def test_no_python_is_fetched_where_one_would_do() -> None:
+    """`.python-version` asks uv, which reads the first line, for no more than is required; and pyenv for its newest.
+
+    pyenv passes over what it does not know. Without the file its older Pythons, first on the PATH, are what uv meets.
+    """
+    lines = (ROOT / ".python-version").read_text(encoding="utf-8").splitlines()
+    assert lines == [PROJECT["project"]["requires-python"], "3"]
 
 
 def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
@@ -146,8 +162,35 @@ def test_a_mitmproxy_that_lacks_a_dependency(tmp_path: Path) -> None:
     env = clean_environment(HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
     result = call([BIN / "mitmdump", "-s", SCRIPT, "--listen-port", "0"], env, cwd=tmp_path)
     assert result.code != 0
-    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install it beside mitmproxy" in result.output
+    assert "mitmproxy's Python lacks the module `msgspec`\nhint: install both together: `uv tool " in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_a_mitmproxy_that_is_installed_apart(tmp_path: Path) -> None:
+    """What the script says to do, in a clone or where a package is installed, gives a mitmproxy that has the addon."""
+    apart, tools = tmp_path / "apart", tmp_path / "tools"
+    env = os.environ | {"UV_PYTHON": sys.executable, "UV_TOOL_DIR": str(tools), "UV_TOOL_BIN_DIR": str(tools / "bin")}
+    env.pop("PYTHONPATH", None)
+    assert call([UV, "venv", "-q", apart], env).code == 0
+    result = call([UV, "pip", "install", "-q", "--python", apart, "mitmproxy"], env)
+    if result.code != 0:
+        pytest.skip(f"mitmproxy cannot be installed: {result.output[-300:]}")
+    packaged = tmp_path / "site" / "gatepass" / "script" / "inject.py"
+    packaged.parent.mkdir(parents=True)
+    shutil.copy(SCRIPT, packaged)
+    hints = {}
+    for script in (SCRIPT, packaged):
+        result = call([apart / "bin" / "mitmdump", "-s", script, "--listen-port", "0"], env, cwd=tmp_path)
+        assert result.code != 0
+        assert "Traceback" not in result.output
+        (hints[script],) = re.findall(r"^hint: install both together: `uv (.*?)`", result.output, re.MULTILINE)
+    assert hints[packaged].replace("CLONE", str(ROOT)) == hints[SCRIPT]
+    result = call([UV, *hints[SCRIPT].split()], env, cwd=tmp_path)
+    assert result.code == 0, result.output
+    for script in (SCRIPT, packaged):
+        result = call([tools / "bin" / "mitmdump", "-s", script, "--options"], env, cwd=tmp_path)
+        assert "gatepass_rules:" in result.output
 
 
 def test_script_path() -> None:
@@ -158,8 +201,11 @@ def test_script_path() -> None:
 def test_the_lock_covers_the_dependencies() -> None:
     """requirements.lock pins every dependency by hash."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    groups = PROJECT["dependency-groups"]
+    wanted = [*PROJECT["project"]["dependencies"], *groups["build"], *groups["dev"]]
     for requirement in wanted:
+        if not isinstance(requirement, str):  # a group within a group
+            continue
         name = re.split(r"[\[<>=]", requirement)[0].lower()
         assert re.search(rf"^{name}==\S+.*\\\n    --hash=sha256:", lock, re.MULTILINE | re.IGNORECASE), name
 
@@ -167,12 +213,21 @@ def test_the_lock_covers_the_dependencies() -> None:
 def test_ci_runs_one_command() -> None:
     """CI runs `poe check` and no check besides; that runs every other task, each once, the slow tests last."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.findall(r"^uv run (.*)", script, re.MULTILINE) == ["poe check"]
-    assert script.endswith("\nuv run poe check\n")
+    assert re.findall(r"^uv run (.*)", script, re.MULTILINE) == ["--no-sync poe check"]
+    assert script.endswith("\nuv run --no-sync poe check\n")
     tasks = PROJECT["tool"]["poe"]["tasks"]
     sequence = tasks["check"]["sequence"]
     assert sorted(["check", *sequence]) == sorted(tasks)
     assert tasks[sequence[-1]].startswith("pytest "), "the last line of CI is pytest's"
+
+
+def test_ci_installs_by_the_lock() -> None:
+    """Every package that CI installs, uv too, is held against the lock's hashes, but for the clone itself."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("\\\n", "")
+    installs = re.findall(r"^[^#\n]*\bpip (?:install|sync)\b.*", script, re.MULTILINE)
+    assert [line.split()[-1] for line in installs] == ['"$tools/uv.lock"', "requirements.lock", "."]
+    assert all("--require-hashes" in line for line in installs[:2])
+    assert "--no-deps --no-build-isolation" in installs[2]
 
 
 @pytest.mark.parametrize(

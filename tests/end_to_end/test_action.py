@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tomllib
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from gatepass import files
 from gatepass.demo.standin import DEFAULT_TOKEN, Token
 from gatepass.shell import environment
 from gatepass.trust import bundles
-from harness import BIN, DEADLINE, ROOT, UV, Client, clean_environment, eventually, strays
+from harness import BIN, DEADLINE, ROOT, UV, Client, call, clean_environment, eventually, strays
 from pages import block
 from shells import read_environment_file
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 ACTION: Final = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: Final = ACTION["runs"]["steps"]
 INSTALL: Final = STEPS[0]
+LOCK: Final = ROOT / "deploy" / "action" / "requirements.lock"
+PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the action is for Linux and macOS")
 
@@ -202,30 +206,85 @@ def test_a_job(job: Job, github: StandIn, wheel_url: str, tmp_path: Path) -> Non
     assert job.step("gatepass env", {"XDG_RUNTIME_DIR": str(job.temp / "gatepass")}) == 1
 
 
+def without_uv(job: Job, python: Path) -> None:
+    """Let the job's PATH have this Python, and no uv."""
+    place = job.folder / "python"
+    place.mkdir()
+    (place / "python3").symlink_to(python)
+    job.env["PATH"] = f"{place}:/usr/bin:/bin"
+
+
 @pytest.mark.slow
-def test_a_runner_without_uv(job: Job) -> None:
-    """Without uv the runner's Python installs it, and nothing but `gatepass` comes on the PATH."""
-    python = job.folder / "python"
-    python.mkdir()
-    (python / "python3").symlink_to(sys.executable)
-    job.env["PATH"] = f"{python}:/usr/bin:/bin"
+@pytest.mark.parametrize("has_uv", [True, False], ids=["uv", "pip"])
+def test_a_hostile_workspace(job: Job, has_uv: bool) -> None:
+    """By uv, or without it by the runner's Python, it is installed; nothing that lies in the workspace has a say.
+
+    Nothing but `gatepass` comes on the PATH, and what it needs is as the lock has it.
+    """
+    for module in ("venv", "pip", "ensurepip", "hatchling", "gatepass", "sitecustomize", "sys", "encodings"):
+        (job.workspace / f"{module}.py").write_text("print('owned')\nraise SystemExit(3)\n")
+    (job.workspace / ".python-version").write_text("2.7\n")
+    (job.workspace / "uv.toml").write_text('no-index = true\npython-preference = "only-managed"\n')
+    (job.workspace / "pyproject.toml").write_text('[project]\nname = "owned"\n[tool.uv]\nmanaged = 7\n')
+    if not has_uv:
+        without_uv(job, Path(sys.executable))
     job.env.pop("PYTHONPATH", None)
     assert job.use([INSTALL], {"token": "unused"}) == 0, job.log
-    place = job.env["PATH"].split(os.pathsep)[0]
-    assert [path.name for path in Path(place).iterdir()] == ["gatepass"]
+    place = Path(job.env["PATH"].split(os.pathsep)[0])
+    assert [path.name for path in place.iterdir()] == ["gatepass"]
     assert job.step("gatepass --version", {}) == 0, job.log
+    assert "owned" not in job.log
+    listed = call(
+        [UV, "pip", "list", "-q", "--format=json", "--python", job.temp / "gatepass" / "venv"], clean_environment()
+    )
+    versions = {each["name"]: each["version"] for each in json.loads(listed.output)}
+    assert versions["gatepass"] == PROJECT["project"]["version"]
+    assert {f"{name}=={versions[name]}" for name in versions.keys() - {"gatepass", "pip"}} <= pins(LOCK).keys()
+    assert "pytest" not in versions
+
+
+def test_no_python_that_is_new_enough(job: Job) -> None:
+    """Without uv, and with a Python that is too old, the step says what it expects."""
+    old = job.folder / "old"
+    old.write_text("#!/bin/sh\nexit 1\n")  # as any older Python answers the question
+    old.chmod(0o755)
+    without_uv(job, old)
+    assert job.use([INSTALL], {"token": "unused"}) == 1
+    assert job.log.startswith("::error title=Gatepass::expected uv, or Python 3.12 or newer, got neither")
 
 
 def test_the_version_to_install(job: Job, tmp_path: Path) -> None:
-    """With `version` it is that version from the package index; without, the checkout that the action is in."""
+    """With `version` it is that version from the package index; without, the checkout that the action is in.
+
+    All else is installed by the lock's hashes, first; and nothing is built with what the lock has not.
+    """
     place = tmp_path / "recorder"
     place.mkdir()
-    (place / "uv").write_text('#!/bin/sh\nfor last; do :; done\necho "installs $last"\n')
+    (place / "uv").write_text('#!/bin/sh\necho "uv $*"\n')
     (place / "uv").chmod(0o755)
     job.env["PATH"] = f"{place}{os.pathsep}{job.env['PATH']}"
     assert job.use([INSTALL], {"token": "unused", "version": "1.2.3"}) == 0, job.log
     assert job.use([INSTALL], {"token": "unused"}) == 0, job.log
-    assert job.log == f"installs gatepass==1.2.3\ninstalls {ROOT}\n"
+    installs = [line for line in job.log.splitlines() if line.startswith("uv pip install ")]
+    assert [line.split()[-1] for line in installs] == [str(LOCK), "gatepass==1.2.3", str(LOCK), str(ROOT)]
+    assert all("--require-hashes" in line for line in installs[::2])
+    assert all("--no-deps --no-build-isolation" in line for line in installs[1::2])
+
+
+def pins(lock: Path) -> dict[str, list[str]]:
+    """What a lock pins, as `name==version`, and the hashes of each."""
+    found = re.findall(r"^([\w.-]+==\S+).*\n((?: +--hash=.*\n)+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return {pin: re.findall(r"--hash=(\S+)", hashes) for pin, hashes in found}
+
+
+def test_the_actions_lock() -> None:
+    """What the action installs is a part of what CI has tested, hash by hash; what builds the package is in it."""
+    ours, whole = pins(LOCK), pins(ROOT / "requirements.lock")
+    assert {pin: whole.get(pin) for pin in ours} == ours
+    names = {pin.partition("==")[0] for pin in ours}
+    assert names >= {re.split(r"[\[<>=]", each)[0].lower() for each in PROJECT["project"]["dependencies"]}
+    assert "hatchling" in names
+    assert "pytest" not in names
 
 
 def test_windows(job: Job) -> None:

@@ -28,7 +28,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release
 from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.shell import environment
 from gatepass.trust import certificates
-from harness import GATEPASS, Result, clean_environment, strays
+from harness import GATEPASS, PIP, Result, clean_environment, strays
 from pages import TEXT
 from road import Road, road
 
@@ -212,16 +212,8 @@ def test_uv(child: Child, wheel: str) -> None:
 @client("pip", "PIP_CERT")
 def test_pip(child: Child, wheel: str) -> None:
     """`pip install`."""
-    child.do(sys.executable, *bundled_pip(), "install", "--no-deps", "--target", "site", f"acme-tool @ {wheel}")
+    child.do(*PIP, "install", "--no-deps", "--target", "site", f"acme-tool @ {wheel}")
     assert (child.home / "site" / "acme_tool.py").exists()
-
-
-def bundled_pip() -> tuple[str | Path, ...]:
-    """The pip that Python brings, run from its wheel."""
-    import ensurepip
-
-    (bundled,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
-    return bundled / "pip", "--disable-pip-version-check", "--no-cache-dir"
 
 
 @client("pipx", "PIP_CERT", slow=True)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +41,26 @@ _PLACES = {"web": "web  ", "api": "API  ", "asset": "asset"}
 @click.command()
 def demo() -> None:
     """Show a private wheel reach uv, before an embedded stand-in for GitHub: no account, no network, no root."""
-    uv = os.environ.get("UV") or files.program("uv", os.environ)
-    if uv is None:
-        raise GatepassError("demo: `uv` is not on the PATH", "`pip install uv`")
+    uv = _uv()
     wheel, sdist = package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0")
     private = Repository("acme", "tool", releases=[Release("v1.0", [Asset(f.name, f.content) for f in (wheel, sdist)])])
     with StandIn([private]) as github, tempfile.TemporaryDirectory(prefix="gatepass-demo-") as folder:
         _Demo(github, Path(folder), uv).show(wheel.name, sdist.name)
+
+
+def _uv() -> str:
+    """The uv that started this, or lies beside this Python, or is on the PATH.
+
+    A name on the PATH may be a shim that works in some folders alone, as pyenv's does: it comes last.
+    """
+    places = (os.environ.get("UV"), str(Path(sys.executable).with_name("uv")), "uv")
+    found = next((found for place in places if place and (found := files.program(place, os.environ))), None)
+    if found is not None:
+        return str(Path(found).absolute())
+    raise GatepassError(
+        "demo: there is no `uv`: not where $UV says, not beside this Python, not on the PATH",
+        "`python3 -m venv .uv && .uv/bin/pip install uv`, then `UV=.uv/bin/uv gatepass demo`",
+    )
 
 
 class _Demo:
@@ -105,9 +117,18 @@ class _Demo:
         shown = " ".join(f"'{part}'" if " " in part else part for part in command)
         click.echo(f"$ {shown.replace(str(self._folder), '.')}")
         programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"]}
-        program = programs.get(command[0], [command[0]])
-        done = subprocess.run(
-            [*program, *command[1:]],
+        try:
+            done = self._run([word for part in command for word in programs.get(part, [part])])
+        except OSError as error:
+            raise GatepassError(f"demo: cannot run `{error.filename}`: {why(error)}") from None
+        for line in done.stdout.splitlines():
+            click.echo(f"  {line}")
+        if (done.returncode == 0) != (expect == 0):
+            raise GatepassError(f"demo: expected this to end with {expect}, got {done.returncode}")
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
             cwd=self._folder,
             env=self._env | {"DEMO_TOKEN": self._github.token},
             stdin=subprocess.DEVNULL,
@@ -116,10 +137,6 @@ class _Demo:
             text=True,
             check=False,
         )
-        for line in done.stdout.splitlines():
-            click.echo(f"  {line}")
-        if (done.returncode == 0) != (expect == 0):
-            raise GatepassError(f"demo: expected this to end with {expect}, got {done.returncode}")
 
     def _requests(self) -> None:
         """Show what reached the stand-in since the last time."""
