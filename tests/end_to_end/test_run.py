@@ -63,16 +63,34 @@ def proxy_of(running: Running) -> SplitResult:
 # ----------------------------------------------------------------- the command
 
 
+KEPT = "gatepass: STANDIN_TOKEN kept from the command (--keep-token leaves it)\n"
+
+
 def silent(done: subprocess.CompletedProcess[bytes]) -> bool:
     return done.stdout == b"" and done.stderr == b""
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_run_passes_the_exit_code_on(shell: Shell, code: int) -> None:
-    """The exit code is the command's, and Gatepass itself prints nothing."""
+    """The exit code is the command's, and Gatepass itself prints nothing, but what a command that failed may lack."""
     done = shell.run("sh", "-c", f"exit {code}")
     assert done.returncode == code
-    assert silent(done)
+    assert done.stdout == b""
+    assert done.stderr.decode() == (KEPT if code else "")
+
+
+def test_run_tells_what_a_command_that_failed_may_lack(shell: Shell) -> None:
+    """Which variables were kept from a command is said once it has failed, and how to leave them, to no one's surprise
+    that had none or kept them.
+    """
+    wants = ("sh", "-c", 'test -n "$STANDIN_TOKEN"')
+    done = shell.run(*wants)
+    assert (done.returncode, done.stderr.decode()) == (1, KEPT)
+    done = shell.gatepass("run", "--keep-token", "--rules", shell.rules, "--", *wants)
+    assert (done.returncode, done.stderr) == (0, b"")
+    without = replace(shell, env={name: value for name, value in shell.env.items() if name != "STANDIN_TOKEN"})
+    done = without.run(*wants)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_run_leaves_streams_alone(shell: Shell) -> None:

@@ -455,6 +455,13 @@ from: [env:OURS] → from: [env:1X, vault:x]
 hint: `env:NAME` reads the environment variable NAME: letters, digits and `_`
 10:20: credentials.ours.from[1]: expected SOURCE, got `vault:x`
 
+from: [env:OURS] → from: [env:PIP_INDEX_URL, {github-app: {id: 1, key: "env:PATH"}}]
+10:12: credentials.ours.from[0]: expected a variable that holds a secret, and nothing else, got `env:PIP_INDEX_URL`
+hint: `PIP_INDEX_URL` says where packages come from, and how they are judged: give the secret one of its own
+10:52: credentials.ours.from[1].github-app.key: expected a variable that holds a secret, and nothing else, got \
+`env:PATH`
+hint: `PATH` says what programs run, and how: give the secret one of its own
+
 hosts: [github.com] → hosts: ["*.github.com"]
 8:13: credentials.github.hosts[0]: expected a host without `*`, got `*.github.com`
 hint: a credential is bound to hosts by name: write one rule for each host

@@ -13,7 +13,7 @@ import click
 
 from gatepass.errors import GatepassError, printable_lines
 
-_COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "demo", "script")
+_COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "allow", "deny", "demo", "script")
 
 
 class _Lazy(click.Group):

@@ -42,18 +42,22 @@ if TYPE_CHECKING:
 def check(file: str | None, offline: bool, wants_schema: bool) -> None:
     """Validate rules, say what each of them does, and whether its credentials work.
 
-    Without FILE, the rules are those that every other command would use. No secret is shown. The exit code is 1 when
-    something is wrong with the file, or a rule has no credential that works.
+    Without FILE, the rules are those that every other command would use, or ./rules.yaml if it is not allowed yet: of
+    that no source is asked. No secret is shown. The exit code is 1 when something is wrong with the file, or a rule has
+    no credential that works.
     """
     if wants_schema:
         click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
         return
     try:
-        rules = locate.load(file, os.environ, Path.cwd())
+        rules, is_trusted = locate.examine(file, os.environ, Path.cwd())
     except GatepassError as error:
         click.echo(printable_lines(str(error)), err=True)
         sys.exit(1)
     click.echo(printable_lines(describe(rules)))
+    if not is_trusted:
+        click.echo("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
+        return
     silence_libraries()
     working = asyncio.run(_working(rules, offline=offline))
     failing = [rule for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]

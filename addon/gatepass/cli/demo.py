@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
 from gatepass.errors import GatepassError, why

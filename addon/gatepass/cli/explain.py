@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from gatepass.cli.options import say
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError, printable_json
 from gatepass.explain import lockfiles, report, shell
@@ -131,7 +132,7 @@ def _found(file: Path | None) -> Path:
 def _rules(file: str | None) -> tuple[Rules | None, Step | None]:
     """The rules, or why there are none."""
     try:
-        return locate.load(file, os.environ, Path.cwd()), None
+        return locate.load(file, os.environ, Path.cwd(), say), None
     except GatepassError as error:
         first, *more = error.message.splitlines()
         others = f", and {len(more)} lines more" if more else ""

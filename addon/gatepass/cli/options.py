@@ -20,4 +20,9 @@ rules_option = click.option(
 
 def load_rules(rules: Path | None) -> Rules:
     """The rules in the file that the option names, else those that are found."""
-    return locate.load(str(rules) if rules else None, os.environ, Path.cwd())
+    return locate.load(str(rules) if rules else None, os.environ, Path.cwd(), say)
+
+
+def say(text: str) -> None:
+    """Tell in one line what is no error."""
+    click.echo(f"gatepass: {text}", err=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import files
-from gatepass.cli.options import load_rules, rules_option
+from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, tempdir
 from gatepass.trust import authority, bundles
@@ -61,8 +61,10 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
                 f"gatepass: NO_PROXY has `{printable(entry)}`: what the command asks of {host} will not come here",
                 err=True,
             )
-    if tokens and sys.stderr.isatty():
-        click.echo(f"gatepass: {', '.join(tokens)} kept from the command (--keep-token leaves it)", err=True)
+    kept = f"{', '.join(tokens)} kept from the command (--keep-token leaves {'it' if len(tokens) == 1 else 'them'})"
+    on_terminal = sys.stderr.isatty()
+    if tokens and on_terminal:
+        say(kept)
 
     with tempdir.private() as folder:
         ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
@@ -83,11 +85,13 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         )
 
         def variables(proxy: str) -> dict[str, str]:
-            kept = {name: value for name, value in os.environ.items() if name not in tokens}
+            left = {name: value for name, value in os.environ.items() if name not in tokens}
             given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
-            return {**kept, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: str(folder)}
+            return {**left, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: str(folder)}
 
         code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
+    if code > 0 and tokens and not on_terminal:
+        say(kept)  # the command may have wanted one
     if code < 0:
         # die as the command died, so that the shell sees the same
         if -code != signal.SIGKILL:  # which has no handler to set

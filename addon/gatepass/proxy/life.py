@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +61,8 @@ class Life:
     def configure(self, updated: set[str]) -> None:
         try:
             if "gatepass_rules" in updated:
-                self._swap(locate.load(ctx.options.gatepass_rules or None, os.environ, Path.cwd()))
+                named = ctx.options.gatepass_rules or None
+                self._swap(locate.load(named, os.environ, Path.cwd(), partial(logger.warning, "gatepass: %s")))
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:

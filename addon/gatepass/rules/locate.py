@@ -1,129 +1,178 @@
-"""Where the rules are: which file is read, and whether it may be trusted.
+"""Where the rules are: which file is read, and whether it is trusted.
 
-All I/O about configuration is here; what a file says is for `gatepass.rules.model`.
+A file that somebody named is. One that merely lies in the working folder may have come with somebody's repository, and
+is not used until its user allowed it. All I/O about configuration is here and in `gatepass.rules.allowed`; what a file
+says is for `gatepass.rules.model`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from gatepass import shipped
-from gatepass.errors import GatepassError, why
+from gatepass.errors import GatepassError, printable, why
+from gatepass.rules import allowed
 from gatepass.rules.parser import parse
-from gatepass.rules.yaml_source import MAX_SIZE, RulesError
-from gatepass.sources import Default, Env, Gh, GitHubApp
+from gatepass.rules.yaml_source import MAX_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gatepass.rules.model import Rules
 
-_FILE: Final = "rules.yaml"
+FILE: Final = "rules.yaml"
+"""What is looked for in the working folder, and in the user's."""
+
 _VARIABLE: Final = "GATEPASS_RULES"
 _NAME_ANOTHER: Final = f"mend it, or name another file with `${_VARIABLE}`"
+# Looked for in the bytes: a file may be no YAML for the moment, and of somebody else's no more should be read. The key
+# begins a line, or is the first thing in the file.
+_OURS: Final = re.compile(
+    rb"""(?: ^ | \A (?:\xef\xbb\xbf)? (?:\s|\#[^\n]*\n|---|\{)* )
+    (["']?)version\1 [ \t]* : [ \t]* 1 [ \t]* (?:[,}\#\r\n]|\Z)""",
+    re.MULTILINE | re.VERBOSE,
+)
 
 
-def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
+def load(
+    explicit: str | None, environ: Mapping[str, str], cwd: Path, notice: Callable[[str], None] = lambda _: None
+) -> Rules:
     """Read the first of: `explicit`, `$GATEPASS_RULES`, `./rules.yaml`, the user's rules.yaml, the built-in rules.
 
-    A file that is named must be there; an empty name names none.
+    A file that is named must be there; an empty name names none. `./rules.yaml` must have been allowed: else `notice`
+    hears of it, unless it is another program's.
 
     Raises:
-        GatepassError: a file cannot be read, or not be trusted.
+        GatepassError: a file cannot be read.
         RulesError: what it says is wrong.
     """
     if named := explicit or environ.get(_VARIABLE):
         hint = "correct the name, or leave it out" if explicit else f"`${_VARIABLE}` names it: correct or unset it"
-        # Path.expanduser raises for an unknown user, where this leaves the name alone, to be reported as missing.
-        path = cwd / os.path.expanduser(named)  # noqa: PTH111
-        if (text := _read(path, named, hint)) is None:
+        if (content := _content(_absolute(named, cwd), named, hint)) is None:
             raise GatepassError(f"{named}: expected a rules file, got no such file", hint)
-        return parse(text, named)
-    if (text := _read(cwd / _FILE, _FILE, _NAME_ANOTHER, found=True)) is not None:
-        try:
-            return _confined(parse(text, _FILE))
-        except RulesError as error:
-            if all(problem.path != "version" for problem in error.problems):
-                raise
-            # another program's file of the same name, perhaps
-            hint = f"`./{_FILE}` was found in this folder: if it is not Gatepass's, name another with `${_VARIABLE}`"
-            raise GatepassError(str(error), hint) from None
-    users = Path(click.get_app_dir("gatepass"), _FILE)
-    if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
-        return parse(text, str(users))
+        return parse(_text(content, named), named)
+    try:
+        found = find(FILE, environ, cwd)
+    except GatepassError as error:
+        reason: str | None = error.message
+    else:
+        if found is not None and found.is_allowed:
+            return found.rules()
+        reason = f"./{FILE} is not allowed" if found is not None and found.is_ours else None
+    rules = _elsewhere()
+    if reason is not None:
+        notice(f"{reason}; used instead: {rules.source}; hint: gatepass check, then gatepass allow")
+    return rules
+
+
+def examine(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> tuple[Rules, bool]:
+    """What `load` reads, and whether it is trusted: `./rules.yaml` is read, too, before it was allowed.
+
+    Raises:
+        GatepassError: as `load` does; and `./rules.yaml` cannot be read.
+    """
+    is_named = explicit and os.path.realpath(_absolute(explicit, cwd)) == os.path.realpath(cwd / FILE)
+    if is_named or not (explicit or environ.get(_VARIABLE)):
+        found = find(explicit or FILE, environ, cwd)
+        if found is not None and not found.is_allowed and (is_named or found.is_ours):
+            return found.rules(), False
+    return load(explicit, environ, cwd), True
+
+
+def _elsewhere() -> Rules:
+    """The user's rules, else the built-in ones."""
+    users = Path(click.get_app_dir("gatepass"), FILE)
+    # without a home, or with an empty $XDG_CONFIG_HOME, it would be a place in the working folder
+    if users.is_absolute() and (content := _content(users, str(users), _NAME_ANOTHER)) is not None:
+        return parse(_text(content, str(users)), str(users))
     return parse(shipped.rules().read_text(encoding="utf-8"), "built-in rules")
 
 
-def _read(path: Path, name: str, hint: str, *, found: bool = False) -> str | None:
-    """The text of a file, or None if there is nothing of that name; `found` if nobody asked for this file by name."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that nobody need have named. `path` is where it lies; `is_link` tells that `name` is a link to it."""
+
+    name: str
+    path: Path
+    content: bytes
+    is_link: bool
+    is_allowed: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it says that it is a rules file, and no other program's of the same name."""
+        return _OURS.search(self.content) is not None
+
+    def rules(self) -> Rules:
+        """What it says.
+
+        Raises:
+            GatepassError: it is wrong. What a link leads to may be anything, and is not shown before it is allowed.
+        """
+        try:
+            return parse(_text(self.content, self.name), self.name)
+        except GatepassError:
+            if self.is_allowed or not self.is_link:
+                raise
+        hint = f"`gatepass check {printable(str(self.path))}` tells what is wrong with it"
+        raise GatepassError(f"{self.name}: expected a rules file, got a link to what is none", hint)
+
+
+def find(name: str, environ: Mapping[str, str], cwd: Path) -> Found | None:
+    """The file of that name, and whether it is allowed; None if there is nothing.
+
+    Raises:
+        GatepassError: it is no file, or cannot be read.
+    """
+    place = _absolute(name, cwd)
+    content = _content(place, name, _NAME_ANOTHER, _opened_as_file)
+    if content is None:
+        return None
+    path = Path(os.path.realpath(place))
+    return Found(name, path, content, place.is_symlink(), allowed.is_allowed(path, content, environ))
+
+
+def _absolute(name: str, cwd: Path) -> Path:
+    # Path.expanduser raises for an unknown user, where this leaves the name alone, to be reported as missing.
+    return cwd / os.path.expanduser(name)  # noqa: PTH111
+
+
+def _content(path: Path, name: str, hint: str, opener: Callable[[str, int], int] | None = None) -> bytes | None:
+    """The bytes of a file, one more at the most than it may have; None if there is nothing of that name."""
     try:
-        with open(path, "rb", opener=_opened_at_once if found else None) as file:
-            if found:
-                _refuse_foreign(os.fstat(file.fileno()), name)
-            content = file.read(MAX_SIZE + 1)
+        with open(path, "rb", opener=opener) as file:
+            return file.read(MAX_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None
         return None
     except OSError as error:
         raise GatepassError(f"{name}: expected a readable file, got `{why(error)}`", hint) from None
+
+
+def _opened_as_file(path: str, flags: int) -> int:
+    """A pipe under that name would keep us waiting for whoever writes to it, and a device has no end."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "no file")
+
+
+def _text(content: bytes, name: str) -> str:
     if len(content) > MAX_SIZE:
-        raise GatepassError(f"{name}: expected at most {MAX_SIZE} bytes, got more", hint)
+        raise GatepassError(f"{name}: expected at most {MAX_SIZE} bytes, got more", _NAME_ANOTHER)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         got = f"the byte `{content[error.start]:#04x}`"
         raise GatepassError(f"{name}:{line}: expected text in UTF-8, got {got}", "save the file as UTF-8") from None
-
-
-def _opened_at_once(path: str, flags: int) -> int:
-    """A pipe under that name would keep us waiting for whoever writes to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _confined(rules: Rules) -> Rules:
-    """Rules that merely lie in the working folder may have come with somebody's repository.
-
-    Until the user names them they run no program, open nothing of the user's, and send a secret to github.com or a
-    tenant of ghe.com alone.
-    """
-    for credential in rules.credentials:
-        where = f"{_FILE}: credentials.{credential.name}"
-        hint = (
-            "the file was only found in this folder; if you trust it, name it: "
-            f"`--rules ./{_FILE}`, or `export {_VARIABLE}=./{_FILE}`"
-        )
-        for host in sorted(credential.hosts):
-            forge = rules.forge_of(host)
-            if forge is None or not forge.is_cloud:
-                raise GatepassError(f"{where}: expected github.com or a tenant of ghe.com as host, got `{host}`", hint)
-        for source in credential.sources:
-            asked = source.key if isinstance(source, GitHubApp) else source
-            if not isinstance(asked, Env | Default | Gh):
-                raise GatepassError(
-                    f"{where}: expected a source that runs and opens nothing of yours, got `{source}`", hint
-                )
-    return rules
-
-
-def _refuse_foreign(status: os.stat_result, name: str) -> None:
-    """Rules that merely lie in the working folder may be a trap: they can have a token sent to another server.
-
-    The check is git's for a repository (`safe.directory`), on the open file, so that it cannot be swapped afterwards.
-    """
-    if sys.platform == "win32":  # where the owner is no number, and st_mode does not tell who may write
-        return
-    hint = f"if you trust it, name it: `{_VARIABLE}=./{_FILE}`"
-    if not stat.S_ISREG(status.st_mode):
-        raise GatepassError(f"{name}: expected a file, got something else", hint)
-    if status.st_uid not in {0, os.geteuid()}:
-        raise GatepassError(f"{name}: expected a file of your own, got one of user {status.st_uid}", hint)
-    if status.st_mode & stat.S_IWOTH:
-        raise GatepassError(f"{name}: expected a file that others cannot change, got a world-writable one", hint)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gatepass.forge.hosts import Host
+from gatepass.rules.settings import setting
 from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
 
@@ -215,6 +216,17 @@ def read_key_source(text: str) -> Env | File:
     raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
 
 
+def _read_variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        hint = "`env:NAME` reads the environment variable NAME: letters, digits and `_`"
+        raise UnfitError("`env:NAME`", hint)
+    if reason := setting(name):
+        raise UnfitError(
+            "a variable that holds a secret, and nothing else", f"`{name}` {reason}: give the secret one of its own"
+        )
+    return name
+
+
 def _read_file(path: str) -> File:
     if path.startswith("//"):
         raise UnfitError("`file:PATH` with an absolute path", "it is no URL: PATH begins with one `/`")
@@ -242,11 +254,6 @@ def _reader(
     return read
 
 
-_read_variable = _reader(
-    r"[A-Za-z_][A-Za-z0-9_]*",
-    "`env:NAME`",
-    "`env:NAME` reads the environment variable NAME: letters, digits and `_`",
-)
 read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
 read_app_id = _reader(
     r"(?!-)[A-Za-z0-9_.-]{1,64}",
