@@ -159,7 +159,7 @@ def test_another_programs_rules(clone: Clone) -> None:
 
 def test_nothing_is_shown_of_a_file_that_is_linked_to(clone: Clone, tmp_path: Path) -> None:
     """A link in the folder shows nobody what it leads to: by no command, whatever that says at its top."""
-    (tmp_path / "private").write_text("version: 1\npassword: hunter2\nhunter2 [\n")
+    (tmp_path / "private").write_text("version: 1\nhunter2: x\n")
     clone.rules.unlink()
     clone.rules.symlink_to("../private")
     for act in (

@@ -53,7 +53,7 @@ class Life:
             "gatepass_rules",
             str,
             "",
-            "The rules file; else $GATEPASS_RULES, ./rules.yaml, the user's config folder, and the built-in rules.",
+            "The rules file; else $GATEPASS_RULES, an allowed ./rules.yaml, the user's folder, and the built-in rules.",
         )
         silence_libraries()
         self._log.install()
