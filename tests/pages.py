@@ -46,6 +46,12 @@ def block(language: str, part: str) -> str:
     return found
 
 
+def first_commands() -> tuple[str, str]:
+    """The two commands with which the README begins: the demo, and the tests."""
+    first, second = (each.text.strip() for each in list(blocks("sh"))[:2])
+    return first, second
+
+
 def section(title: str) -> str:
     """What is said under the one heading of that name, of the second level."""
     parts = (part for text in PAGES.values() for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
