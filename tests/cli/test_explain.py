@@ -658,3 +658,33 @@ def test_a_lock_file_through_a_proxy(desk: Desk, wheel_url: str, proxy: Proxy) -
     (desk.home / "mine.txt").write_text(f"a @ {wheel_url}\n")
     done = desk.call("explain", "--file", "mine.txt", "--proxy", proxy.url, SSL_CERT_FILE=str(proxy.bundle))
     assert (done.returncode, done.stdout) == (0, f"mine.txt: 1 release asset\nok    {wheel_url}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("requirements.txt", "-r /dev/zero\n"),
+        ("pyproject.toml", "a = " + "[" * 10_000),
+        ("requirements-\x1b[2J.txt", "-r none\x1b]0;owned\x07\n"),
+    ],
+)
+def test_a_hostile_folder(tmp_path: Path, name: str, content: str) -> None:
+    """What lies in a folder neither hangs nor steers: one error that says what to do, no traceback, nothing run."""
+    (tmp_path / name).write_text(content)
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\ntouch {tmp_path}/owned\n")
+    uv.chmod(0o755)
+    env = Client(tmp_path, {}).env
+    env["PATH"] = f".{os.pathsep}{os.pathsep}{env['PATH']}"
+    command = (GATEPASS, "explain", "--report", "report.md")
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "hint: " in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not (tmp_path / "owned").exists()
+    (tmp_path / name).unlink()
+    (tmp_path / "requirements.txt").write_text("")
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False)
+    assert (tmp_path / "report.md").is_file(), done.stderr
+    assert not (tmp_path / "owned").exists()

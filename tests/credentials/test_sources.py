@@ -737,3 +737,23 @@ async def test_a_variable_cannot_be_replaced(asked: Asked) -> None:
     secret = await asked(Env("FIRST"))
     assert not asked.credentials.reject(secret)
     assert await asked.credentials.replacement(secret, credential, RELEASE) is None
+
+
+@pytest.mark.parametrize("entry", [".", "", "bin", "./bin"])
+async def test_no_program_of_the_working_folder(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """An entry of the PATH that depends on the working folder is passed over: a repository may hold its own `gh`."""
+    (tmp_path / "bin").mkdir()
+    for path in (tmp_path / "gh", tmp_path / "bin" / "gh"):
+        path.write_text(f"#!/bin/sh\ntouch {tmp_path}/owned; echo {TOKEN}\n")
+        path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    asked.environ["PATH"] = f"{entry}{os.pathsep}{theirs}"
+    assert "`gh` is not installed" in (await asked.problem(Gh())).detail
+    assert not (tmp_path / "owned").exists()
+    (theirs / "gh").write_text(f"#!/bin/sh\necho {OTHER}\n")
+    (theirs / "gh").chmod(0o755)
+    assert await asked.text(Command(("gh",))) == OTHER

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import urllib.request
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -16,7 +17,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Fault, Role
 from harness import Client, Proxy, background, eventually, free_port, mitmdump
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Publish
@@ -177,3 +178,72 @@ def test_mitmweb(github: StandIn, rules: Path, tmp_path: Path, publish: Publish,
                 response["headers"] = [pair for pair in response["headers"] if pair[0].lower() != "location"]
         assert leaks(flows) == []
     assert leaks(without_location(proxy.log)) == []
+
+
+def test_what_mitmproxy_sends_is_logged_without_secrets(
+    github: StandIn, rules: Path, tmp_path: Path, url: str, injected: str
+) -> None:
+    """With `proxy_debug`, mitmproxy logs the bytes of each request, and all that it logs is cleared of secrets."""
+    debug = ("--set", "proxy_debug=true", "-v", "--set", "termlog_verbosity=debug", "--flow-detail", "0")
+    with mitmdump(tmp_path, rules, github.ca_file, *debug, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        client = Client(tmp_path, proxy.variables())
+        assert client.fetch(url, "-r", "0-").status == 206
+        github.stream_assets = True
+        assert client.fetch(url.replace("data.bin", "acme_tool-1.0.tar.gz")).status == 200
+        assert client.fetch(injected).status == 200
+        client.fetch(f"https://{github.web}/acme/other", "-H", "Authorization: Bearer the-clients-own-secret")
+    assert any(DEFAULT_TOKEN in str(call.headers) for call in github.calls("api"))
+    assert "SendData(server, b'GET " in proxy.log
+    assert "[removed]" in proxy.log
+    assert DEFAULT_TOKEN not in proxy.log
+    assert "the-clients-own-secret" not in proxy.log
+    assert not re.search(r"X-Amz-Signature=(?!\[removed\])", proxy.log)
+
+
+HIDINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "base64": lambda text: base64.b64encode(f"u:{text}".encode()).decode(),
+    "percent": lambda text: "".join(f"%{ord(character):02x}" for character in text),
+    "hexadecimal": lambda text: text.encode().hex(),
+}
+
+
+@pytest.mark.parametrize("hide", HIDINGS.values(), ids=HIDINGS)
+@pytest.mark.parametrize("streamed", [False, True], ids=["redirected", "streamed"])
+def test_a_server_that_repeats_a_secret(
+    github: StandIn,
+    rules: Path,
+    tmp_path: Path,
+    injected: str,
+    publish: Publish,
+    hide: Callable[[str], str],
+    streamed: bool,
+) -> None:
+    """No client gets a secret from headers or problems, be it repeated in any encoding, or led to in a Location."""
+    said = hide(DEFAULT_TOKEN)
+    github.stream_assets = streamed
+    first, second, third = (publish(b"0123456789", tag=tag) for tag in ("v1", "v2", "v3"))
+    with mitmdump(tmp_path, rules, github.ca_file, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
+        client = Client(tmp_path, proxy.variables())
+
+        def told(url: str, **fault: Any) -> str:
+            github.faults[:] = [Fault(**fault)]
+            return client.curl("-i", "--suppress-connect-headers", url).output
+
+        answers = [
+            told(injected, role="web", status=200, headers={"x-said": f"it was {said}"}),
+            told(first, role="api", match="/releases/tags/", status=403, body=f'{{"message": "no: {said}"}}'.encode()),
+        ]
+        location = f"https://{github.asset_host}/x?s={said}"
+        if streamed:
+            assert client.fetch(second).status == 200  # what is known is asked for through mitmproxy
+        answers.append(told(second, role="api", match="/assets/", status=302, headers={"location": location}))
+        answers.append(told(third, role="api", match="/assets/", status=403, headers={"x-github-request-id": said}))
+    assert "x-said: it was " in answers[0]
+    assert "no: " in answers[1]
+    assert "malformed-answer" in answers[2]
+    for text in answers:
+        assert "[removed]" in text or "malformed-answer" in text
+    for text in (*answers, proxy.log):
+        assert said not in text
+        assert DEFAULT_TOKEN not in text

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ from gatepass.secret import Secret
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -203,3 +207,73 @@ def test_unreadable_files(tmp_path: Path, name: str, content: bytes, said: str) 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GatepassError, match=said):
         lockfiles.downloads(tmp_path / name, [HOST])
+
+
+def chain(folder: Path) -> str:
+    """A chain of 3,000 files, each of which includes the next."""
+    for number in range(3000):
+        (folder / f"{number}.txt").write_text(f"-r {number + 1}.txt\n")
+    return "-r 0.txt\n"
+
+
+def pipe(folder: Path) -> str:
+    os.mkfifo(folder / "pipe")
+    return "-r pipe\n"
+
+
+def huge(folder: Path) -> str:
+    with (folder / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    return "-r huge\n"
+
+
+HOSTILE: dict[str, tuple[str, str | Callable[[Path], str], str]] = {
+    "device": ("requirements.txt", "-r /dev/zero\n", "expected a readable file, got `no regular file`"),
+    "pipe": ("requirements.txt", pipe, "expected a readable file, got `no regular file`"),
+    "huge": ("requirements.txt", huge, "expected at most 8388608 bytes"),
+    "chain": ("requirements.txt", chain, "expected at most 100 files"),
+    "no name": ("requirements.txt", "-r a\0b\n", "expected the name of a file"),
+    "deep arrays": ("pyproject.toml", f"a = {'[' * 10_000}{']' * 10_000}\n", "nested too deep"),
+    "deep tables": ("uv.lock", f"a = {'{a = ' * 10_000}1{'}' * 10_000}\n", "nested too deep"),
+    "a long key": ("uv.lock", f"{'a.' * 200_000}a = 1\n", "expected keys of at most 64 parts"),
+    "a long table": ("uv.lock", f"[{'"a" . ' * 200_000}a]\n", "expected keys of at most 64 parts"),
+    "a long number": ("uv.lock", f"a = {'1' * 5000}\n", "expected TOML"),
+    "many assets": ("requirements.txt", "".join(f"{URL}{n}\n" for n in range(20_000)), "at most 10000 release assets"),
+}
+
+
+@pytest.mark.parametrize("which", HOSTILE)
+def test_a_hostile_folder(tmp_path: Path, which: str) -> None:
+    """What somebody laid in wait in a folder is told in a second or two, by the file and the bound that it meets."""
+    name, content, said = HOSTILE[which]
+    (tmp_path / name).write_text(content if isinstance(content, str) else content(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(GatepassError, match=re.escape(said)) as error:
+        lockfiles.downloads(tmp_path / name, [HOST])
+    assert time.monotonic() - start < 3
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("line", [" " * 100_000, f"-r{' ' * 100_000}", f"x{' ' * 100_000}#", f"-r a{' =' * 50_000}\0"])
+def test_a_long_line(tmp_path: Path, line: str) -> None:
+    """A line of any length is read in no time, and what follows it counts."""
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"# {line}\nx{line}\n{URL}\n{line.replace('-r', 'y')}\n")
+    start = time.monotonic()
+    assert lockfiles.downloads(file, [HOST]) == (URL,)
+    assert time.monotonic() - start < 1
+
+
+def test_a_circle(tmp_path: Path) -> None:
+    """Files that include each other in a circle, or themselves, are read once each; so are links to them."""
+    (tmp_path / "a.txt").write_text(f"-r b.txt\n-r a.txt\n{URL}\n")
+    (tmp_path / "b.txt").write_text("-r link.txt\n-c a.txt\n")
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    assert lockfiles.downloads(tmp_path / "a.txt", [HOST]) == (URL,)
+
+
+def test_a_deep_document(tmp_path: Path) -> None:
+    """Nested as far as the parser goes, a document is read without its own limit in the way."""
+    file = tmp_path / "pyproject.toml"
+    file.write_text(f'{".".join("a" * 60)} = {"[" * 200}"{URL}"{"]" * 200}\n')
+    assert lockfiles.downloads(file, [HOST]) == (URL,)

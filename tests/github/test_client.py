@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from harness import free_port, strays
 from multiplexed import Front, front
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from gatepass.demo.standin import StandIn
@@ -425,6 +426,66 @@ async def test_a_server_that_hangs_up_each_time(api: GitHub, forge: Forge, secre
     github.faults.append(Fault("api", close=True, times=9))
     assert (await problem_of(api.release(forge, ref(), secret))).kind == "unreachable"
     assert len(github.calls()) == 3
+
+
+HIDINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "JSON": lambda text: "".join(f"\\u{ord(character):04x}" for character in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64url": lambda text: base64.urlsafe_b64encode(f"?{text}".encode()).decode(),
+    "Basic": lambda text: base64.b64encode(f"x-access-token:{text}".encode()).decode(),
+    "percent": lambda text: "".join(f"%{ord(character):02x}" for character in text),
+    "hexadecimal": lambda text: text.encode().hex(),
+}
+"""How a server may repeat what it was sent."""
+EACH_HIDING = pytest.mark.parametrize("hide", HIDINGS.values(), ids=HIDINGS)
+
+
+@EACH_HIDING
+async def test_an_encoded_secret_in_an_answer(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, hide: Callable[[str], str]
+) -> None:
+    """So it is however the secret is written: none of it reaches a problem's text or an answer's headers."""
+    said = hide(secret.reveal())
+    body = f'{{"message": "bad token {said}"}}'.encode()
+    github.faults.append(Fault("api", status=403, headers={"x-said": said}, body=body))
+    reply = await api.ask(forge, f"{forge.api}/user", secret)
+    assert said not in reply.headers["x-said"] + reply.content.decode()
+    github.faults.append(Fault("api", status=403, headers={"x-github-request-id": said}, body=body))
+    problem = await problem_of(api.release(forge, ref(), secret))
+    shown = problem.body().decode() + str(problem) + repr(problem)
+    assert "bad token " in shown
+    assert "[removed]" in shown
+    assert said not in shown
+    assert secret.reveal() not in shown
+
+
+@EACH_HIDING
+async def test_a_location_that_holds_the_secret(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, hide: Callable[[str], str]
+) -> None:
+    """A redirect with the secret in it, in whatever encoding, is none: it is neither followed nor shown."""
+    said = hide(secret.reveal())
+    for url in (f"https://{github.asset_host}/x?sig={said}", f"{forge.api}/user?{said}"):
+        for call in (api.sign, api.ask):
+            github.forget()
+            github.faults.append(Fault("api", status=302, headers={"location": url}))
+            problem = await problem_of(call(forge, f"{forge.api}/repos/acme/tool/releases/assets/1", secret))
+            assert problem.kind == "malformed-answer"
+            assert said not in problem.body().decode()
+            assert len(github.calls()) == 1
+
+
+async def test_a_page_that_holds_the_secret(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, tool: Repository
+) -> None:
+    """So it is with the page of a release, which tells what its repository is called now."""
+    tool.rename("acme/instrument")
+    moved = {"location": f"{forge.api}/repositories/{tool.id}/releases/tags/v1.0"}
+    page = f"https://{github.web}/{secret.reveal()}/x/releases/tag/v1.0"
+    body = f'{{"id": 1, "tag_name": "v1.0", "assets": [], "html_url": "{page}"}}'.encode()
+    github.faults += [Fault("api", status=301, headers=moved), Fault("api", status=200, body=body)]
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "malformed-answer"
 
 
 # ---------------------------------------------------------------- as anybody may

@@ -241,7 +241,9 @@ def test_a_message_is_for_people(text: str) -> None:
     assert all(shown in (meant, " ") for shown, meant in zip(line, text, strict=False))
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b'{"message": 5}', b'{"message": "a', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"[]", b"null", b'{"message": 5}', b'{"message": "a', b"\xff", b'{"message": "\xff"}']
+)
 def test_no_message(content: bytes) -> None:
     """What is no error of GitHub's has no words to repeat."""
     assert refusals.message(content) == ""

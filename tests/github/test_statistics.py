@@ -39,3 +39,10 @@ def test_every_call_counts(answers: list[dict[str, str]]) -> None:
 def test_in_one_line(statistics: Statistics, line: str) -> None:
     """One is singular, refusals are told when there were any, the budget when it is known, and be it used up."""
     assert str(statistics) == line
+
+
+def test_a_budget_without_measure() -> None:
+    """A number that nobody can count to is none, and breaks nothing: the budget is still not known."""
+    statistics = Statistics()
+    statistics.called({"x-ratelimit-remaining": "9" * 5000, "x-ratelimit-limit": "9" * 5000})
+    assert (statistics.api_calls, statistics.remaining, statistics.limit) == (1, None, None)
