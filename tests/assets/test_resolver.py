@@ -135,6 +135,16 @@ async def test_the_next_times(asking: Asking) -> None:
 
 
 @pytest.mark.usefixtures("tool")
+async def test_other_letters_are_the_same_repository(asking: Asking) -> None:
+    """An owner and a repository in other letter case cost nothing anew."""
+    await asking()
+    asking.cost()
+    ref = AssetRef(Name("ACME", "Tool"), "v1.0", "one.bin")
+    assert await asking.resolver.resolve(asking.request(ref, (MINE,), anonymous_first=False))
+    assert asking.cost() == []
+
+
+@pytest.mark.usefixtures("tool")
 async def test_many_at_once(asking: Asking) -> None:
     """However many want an asset at once, it is asked for once; who gives up takes it from nobody."""
     asking.standin.latency = 0.05
