@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from httpx2 import Headers
 
 from gatepass.assets import resolver
+from gatepass.assets.answers import Answer
+from gatepass.assets.delivery import plan
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Resolve
@@ -129,6 +132,16 @@ async def test_the_next_times(asking: Asking) -> None:
     assert asking.cost() == []
     await asking("two.bin")
     assert asking.cost() == ["api 302"]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_other_letters_are_the_same_repository(asking: Asking) -> None:
+    """An owner and a repository in other letter case cost nothing anew."""
+    await asking()
+    asking.cost()
+    ref = AssetRef(Name("ACME", "Tool"), "v1.0", "one.bin")
+    assert await asking.resolver.resolve(asking.request(ref, (MINE,), anonymous_first=False))
+    assert asking.cost() == []
 
 
 @pytest.mark.usefixtures("tool")
@@ -340,6 +353,117 @@ async def test_a_forge_that_streams(asking: Asking) -> None:
     assert asking.cost() == []
 
 
+# ------------------------------------------------------------- when nobody can be asked
+
+DOWN = {
+    "fails": (Fault("api", status=503, times=99), "upstream-failed"),
+    "hangs up": (Fault("api", close=True, times=99), "unreachable"),
+    "hangs": (Fault("api", hang=2, times=99), "timed-out"),
+    "is spent": (Fault.secondary_limit(seconds=3000, times=99), "secondary-rate-limited"),
+}
+
+
+async def answered(asking: Asking, source: Source, method: str = "GET", **headers: str) -> Answer:
+    answer = await plan(asking.resolver, source, method, Headers(headers))
+    assert isinstance(answer, Answer)
+    return answer
+
+
+@pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize(("fault", "kind"), DOWN.values(), ids=DOWN)
+async def test_what_is_known_is_served(
+    asking: Asking, fault: Fault, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the API is down, HEAD, parts and validators that are known are answered, and that it is down is told; what
+    would need another signature is refused with the reason.
+    """
+    monkeypatch.setattr(resolver, "_OUTAGE_SECONDS", 1.0)
+    known = await asking()
+    etag = (await answered(asking, known, "HEAD")).headers["etag"]
+    await answered(asking, known, range="bytes=-16")
+    asking.now += 3600
+    asking.standin.faults.append(replace(fault))
+    for _ in range(3):
+        source = await asking()
+        asked = asking.cost()
+        head = await answered(asking, source, "HEAD")
+        assert (head.status, head.headers["content-length"]) == (200, "256")
+        assert (await answered(asking, source, range="bytes=-16")).content == CONTENT[-16:]
+        assert (await answered(asking, source, **{"if-none-match": etag})).status == 304
+        for headers in ({}, {"range": "bytes=0-5"}, {"range": "bytes=0-"}, {"if-none-match": '"other"'}):
+            with pytest.raises(Unresolvable) as caught:
+                await plan(asking.resolver, source, "GET", Headers(headers))
+            assert caught.value.problem.kind == kind
+        assert source.notices[-1].endswith("; meanwhile what is known is served, for a day")
+    assert asked == asking.cost() == [], "it is asked once in a while, and not for each"
+    asking.standin.faults.clear()
+    await asyncio.sleep(fault.hang)
+    asking.now += 3001
+    assert (await asking()).outage is None
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_live_url_needs_no_api(asking: Asking) -> None:
+    """A signed URL that lives is handed out, and any part had by it, while the API is down."""
+    await asking()
+    asking.standin.faults.append(Fault("api", status=503, times=99))
+    source = await asking()
+    assert source.outage is None
+    assert (await answered(asking, source)).status == 302
+    assert (await answered(asking, source, range="bytes=7-9")).content == CONTENT[7:10]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_it_is_known_for_a_day(asking: Asking) -> None:
+    """After a day what was known is not served any more."""
+    await asking()
+    asking.standin.faults.append(Fault("api", status=503, times=99))
+    asking.now += 86_401
+    assert (await asking.problem()).kind == "upstream-failed"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_who_is_refused_gets_nothing_of_what_was_known(asking: Asking) -> None:
+    """An API that refuses is not down: what was known is not served, and not afterwards either."""
+    asking.standin.signed_lifetime = 31
+    await answered(asking, await asking(), "HEAD")
+    asking.now += 3600
+    asking.standin.tokens[0].repositories = set()
+    assert (await asking.problem()).status == 404
+    asking.now += LIFETIMES.missing + 1
+    asking.standin.faults.append(Fault("api", status=503, times=99))
+    assert (await asking.problem()).kind == "upstream-failed"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_only_the_release_cannot_be_asked_for(asking: Asking) -> None:
+    """A release that is known is enough to have its asset signed."""
+    await asking()
+    asking.now += 3600
+    asking.standin.faults.append(Fault("api", "/tags/", status=503, times=99))
+    source = await asking()
+    assert source.outage is None
+    assert (await answered(asking, source)).status == 302
+
+
+async def test_a_public_asset_is_known(asking: Asking, tool: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of what anybody may have, while the web host is down."""
+    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
+    tool.private = False
+    asking.environ.clear()
+    source = await asking.maybe(anonymous_first=True)
+    assert source is not None
+    await answered(asking, source, "HEAD")
+    asking.now += 3600
+    asking.standin.faults.append(Fault("web", close=True, times=99))
+    source = await asking.maybe(anonymous_first=True)
+    assert source is not None
+    assert (await answered(asking, source, "HEAD")).status == 200
+    with pytest.raises(Unresolvable) as caught:
+        await answered(asking, source)
+    assert caught.value.problem.kind == "unreachable"
+
+
 # -------------------------------------------------------------------------- public
 
 
@@ -377,7 +501,7 @@ async def test_a_web_host_that_does_not_say(asking: Asking, fault: Fault, monkey
     """Where the web host does not say whether an asset is public, the API is asked, which may know it; and for a moment
     the web host is left alone.
     """
-    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 0.2)
+    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
     asking.standin.faults.append(replace(fault))
     for _ in range(3):
         source = await asking.maybe(anonymous_first=True)
@@ -408,7 +532,7 @@ async def test_a_web_host_that_cannot_be_asked(
     asking: Asking, fault: Fault, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the web host has no answer for the client, and the API finds nothing either, both reasons are told."""
-    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 0.2)
+    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
     asking.standin.faults.append(replace(fault))
     for _ in range(2):
         with pytest.raises(Unresolvable) as caught:

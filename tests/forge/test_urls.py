@@ -49,10 +49,14 @@ def test_parse_never_raises(path: str) -> None:
         ("/o/r/releases/download/%C3%A9t%C3%A9/f.whl", "été", "f.whl"),
         ("/o/r/releases/latest/download/f.whl", None, "f.whl"),
         ("/o/r/releases/download/latest/f.whl", "latest", "f.whl"),
+        ("//o/r/releases/download/v1/f.whl", "v1", "f.whl"),
+        ("/o//r///releases//download/v1//f.whl", "v1", "f.whl"),
+        ("/o/r/releases/download/release//2.0/f.whl", "release/2.0", "f.whl"),
+        ("/o/r//releases/latest//download/f.whl", None, "f.whl"),
     ],
 )
 def test_forms(path: str, tag: str | None, name: str) -> None:
-    """Tags hold slashes and special characters; each segment is decoded once."""
+    """Tags hold slashes and special characters; each segment is decoded once; several slashes are one."""
     assert parse(path) == AssetRef(Repository("o", "r"), tag, name)
 
 
@@ -65,6 +69,9 @@ def test_forms(path: str, tag: str | None, name: str) -> None:
         "/o/r/releases/download/f",
         "/o/r/releases/download//f",
         "/o/r/releases/download/v1/",
+        "/o/r/releases/download/v1//",
+        "/o/r/releases/download/v1%2F%2Fx/f",
+        "/o/r/releases/download/v1/%2Ff",
         "/o/r/releases/download/../../../../user/x",
         "/o/r/releases/download/%2e%2e/x",
         "/o/r/releases/download/v1%2F..%2F../x",

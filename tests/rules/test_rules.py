@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepass.forge import urls
 from gatepass.forge.hosts import GITHUB, Forge, Host
 from gatepass.rules.model import Credential, InjectHeaders, ResolveRelease
 from gatepass.rules.parser import parse
@@ -236,6 +238,58 @@ def test_pattern_equals_its_regular_expression(pattern: str, path: str) -> None:
     reference = ".*".join(map(re.escape, f"/{pattern}".split("*")))
     expected = re.fullmatch(reference, f"/{path}", re.DOTALL) is not None
     assert Pattern(GITHUB_WEB, f"/{pattern}").matches(GITHUB_WEB, f"/{path}") is expected
+
+
+@given(st.text("aAb/*", max_size=6), st.text("aAb/", max_size=6), st.integers(0, 5))
+def test_pattern_without_case_in_front(pattern: str, path: str, caseless: int) -> None:
+    """Where case makes no difference for so many characters, a path matches when some spelling of these does."""
+    spellings = itertools.product(*({letter.lower(), letter.upper()} for letter in path[:caseless]))
+    regular = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+    expected = any(regular.fullmatch("".join(start) + path[caseless:]) for start in spellings)
+    assert Pattern(GITHUB_WEB, pattern).matches(GITHUB_WEB, path, caseless) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "does"),
+    [
+        ("Acme/*", "/acme/widget/releases/download/v1/x", True),
+        ("acme/*", "/ACME/Widget/releases/download/v1/x", True),
+        ("acme/WIDGET/releases/download/*", "/acme/Widget/releases/download/v1/x", True),
+        ("*/widget/releases/*", "/acme/Widget/releases/download/v1/x", True),
+        ("acme/widget*", "/ACME/WIDGET-2/releases/download/v1/x", True),
+        ("acme/*", "//Acme//widget/releases/download/v1/x", True),
+        ("acme/widget/releases/download/V1/*", "/Acme/widget/releases/download/v1/x", False),
+        ("*/V1/*", "/acme/widget/releases/download/v1/x", False),
+        ("*/v1/App.zip", "/acme/widget/releases/download/v1/app.zip", False),
+        ("acme/*", "/acmee/widget/releases/download/v1/x", False),
+        ("acme/*", "/acme", False),
+        ("acme/*", "/x/acme/releases/download/v1/x", False),
+    ],
+)
+def test_owner_and_repository_know_no_case(pattern: str, path: str, does: bool) -> None:
+    """A forge tells owners and repositories apart whatever their letters' case, tags and files by it; and several
+    slashes are one.
+    """
+    rules = parse(
+        f"version: 1\ncredentials: {{c: {{from: [gh], hosts: [github.com]}}}}\n"
+        f"rules: [{{match: github.com/{pattern}, resolve: github-release, credential: c}}]"
+    )
+    assert (rules.match(GITHUB_WEB, path) is not None) is does
+
+
+def test_other_hosts_tell_paths_apart() -> None:
+    """What is no forge's path is compared as it stands."""
+    rules = parse(FULL)
+    store = Host("store.example.com")
+    assert rules.match(store, "/private/x")
+    assert rules.match(store, "/Private/x") is None
+    assert rules.match(store, "//private/x") is None
+
+
+def test_letter_case_is_not_slow_on_hostile_paths() -> None:
+    """However long a path without owner and repository is, its letters are compared one by one for the first few."""
+    for path in ("/" + "a" * 100_000, "/" * 100_000, "a" * 100_000, ""):
+        assert urls.repository_end(path) <= min(len(path), 302)
 
 
 class _Counting(str):

@@ -13,6 +13,7 @@ from gatepass.assets.answers import Answer
 from gatepass.decision import MOST_IN_MEMORY, Want, want
 from gatepass.github.client import OCTET_STREAM
 from gatepass.http.conditions import CONDITIONS, PARTIAL, is_unmodified
+from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,12 +80,16 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
 
 
 def _whole(source: Source, *, may_redirect: bool) -> Plan:
+    if source.outage is not None:
+        raise Unresolvable(source.outage)
     if source.signed is None or not may_redirect:
         return _part(source, may_redirect=may_redirect)
     return answers.redirect(source.signed)
 
 
 def _part(source: Source, *, may_redirect: bool) -> Plan:
+    if source.outage is not None:
+        raise Unresolvable(source.outage)
     if source.signed is not None:
         return Serve(source.signed.host, source.signed.target)
     assert source.secret is not None

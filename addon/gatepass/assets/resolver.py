@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _LASTING: Final = frozenset({401, 403, 404, 429})
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
 _HELPED: Final = frozenset({401, 403, 404, 429})
+# Nobody can be asked, or may be: what is known already still holds, for all that anybody can tell.
+_OUTAGE: Final = frozenset({429, 502, 504})
 REFUSED: Final = frozenset({401, 403, 404})
 """What an asset host answers to a URL that has ended, was revoked, or whose asset has been replaced since."""
 # The repository was seen, so that no other credential would find more in it.
@@ -50,7 +52,7 @@ _OF_THE_ACCOUNT: Final = frozenset(
     {catalogue.BAD_CREDENTIAL.name, catalogue.EXPIRED_CREDENTIAL.name, catalogue.LOCKED_OUT.name}
 )
 _OF_THE_BUDGET: Final = frozenset({catalogue.RATE_LIMITED.name, catalogue.SECONDARY_RATE_LIMITED.name})
-# A release is kept past its lifetime, for asking whether it changed is free.
+# A release is kept past its lifetime, for asking whether it changed is free; and the rest for when nobody can be asked.
 _KEPT_SECONDS: Final = 86_400
 _MAX_PAGES: Final = 50
 _EXCERPT_BYTES: Final = 8 * 1024 * 1024
@@ -61,6 +63,8 @@ _EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
 # What is asked before the real question must leave time for it.
 _PUBLIC_SECONDS: Final = 5.0
+# So long an API is waited for by who could be served without it.
+_OUTAGE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class Source:
     credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
+    outage: Problem | None = None
+    """Why it is not known whether this still holds, and why there is no `signed` that works."""
     query: _Query | None = field(default=None, compare=False, repr=False)
     """The question that it answers, to be asked again."""
 
@@ -148,11 +154,13 @@ class Resolver:
         size = rules.cache.entries
         self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
         self._sources: Cache[Hashable, Source] = Cache(size, clock)
+        self._last: Cache[Hashable, Source] = Cache(size, clock)
         self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
         self._excerpts: Cache[Hashable, Excerpt] = Cache(
             _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
         )
         self._failures: Remembered[Hashable] = Remembered(size, clock)
+        self._outages: Remembered[Host] = Remembered(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
         self._unclear: Cache[Hashable, UnclearError] = Cache(size, clock)
         self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
@@ -187,6 +195,8 @@ class Resolver:
         except Unresolvable as unresolvable:
             if fault is None:
                 return None
+            if known := self._last.get(("public", request.forge.web, request.ref)):
+                return _during(fault, known)
             raise Unresolvable(choice.neither(fault, unresolvable.problem)) from None
 
     async def first_byte(self, source: Source) -> Excerpt:
@@ -198,7 +208,7 @@ class Resolver:
     async def _first_byte(self, source: Source) -> Excerpt:
         excerpt = await self._excerpt(source, _FIRST_BYTE, 1)
         if excerpt.status in (200, 206, 416):
-            self._first_bytes.put(source.version, excerpt, self._lifetimes.tags)
+            self._first_bytes.put(source.version, excerpt, _KEPT_SECONDS)
         return excerpt
 
     async def excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
@@ -210,13 +220,15 @@ class Resolver:
         async def fetch() -> Excerpt:
             excerpt = await self._excerpt(source, headers, most)
             if excerpt.status == 206:
-                self._excerpts.put(key, excerpt, self._lifetimes.tags)
+                self._excerpts.put(key, excerpt, _KEPT_SECONDS)
             return excerpt
 
         return await self._share(("excerpt", *key), fetch)
 
     async def _excerpt(self, source: Source, headers: Mapping[str, str], most: int) -> Excerpt:
         """The same from its host. A signed URL that was used before and is refused now is asked for anew, once."""
+        if source.outage is not None:
+            raise Unresolvable(source.outage)
         if source.signed is None:
             assert source.secret is not None
             return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
@@ -340,6 +352,27 @@ class Resolver:
         if known := self._sources.get(query.asset_key):
             # what is remembered may have outlived the token that it was learnt with
             return known if known.secret is query.secret else replace(known, secret=query.secret, query=query)
+        last = self._last.get(query.asset_key)
+        if last is None:
+            return await self._by_api(query)
+        api = query.forge.api_host
+        problem = self._outages.get(api)
+        if problem is None:
+            try:
+                async with asyncio.timeout(_OUTAGE_SECONDS):
+                    return await self._by_api(query)
+            except TimeoutError:
+                problem = catalogue.TIMED_OUT(host=api, seconds=_OUTAGE_SECONDS)
+            except Unresolvable as unresolvable:
+                problem = unresolvable.problem
+                if problem.status not in _OUTAGE:
+                    self._last.drop(query.asset_key)
+                    raise
+            if problem.status != 429:  # which is for that credential to wait for
+                self._outages.put(api, problem, self._lifetimes.missing)
+        return _during(problem, last)
+
+    async def _by_api(self, query: _Query) -> Source:
         account = ("account", query.holder, query.forge.web)
         budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
         if failure := self._failures.get(account) or self._failures.get(budget):
@@ -410,6 +443,7 @@ class Resolver:
         signed = source.signed
         seconds = self._lifetimes.tags if signed is None else signed.seconds(self._clock())
         self._sources.put(source.key, replace(source, reused=True), seconds)
+        self._last.put(source.key, source, _KEPT_SECONDS)
         return source
 
     async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
@@ -417,7 +451,11 @@ class Resolver:
         key, name = query.release_key, query.ref.name
         known = self._releases.get(key)
         if known is None or known.fresh_until <= self._clock() or known.uploaded(name) is None:
-            known = await self._once(key, partial(self._release, query))
+            try:
+                known = await self._once(key, partial(self._release, query))
+            except Unresolvable as unresolvable:
+                if known is None or known.uploaded(name) is None or unresolvable.problem.status not in _OUTAGE:
+                    raise
         while name not in known.assets and known.next_page is not None:
             known = await self._share((key, "page"), partial(self._page, query, known))
         if asset := known.uploaded(name):
@@ -520,6 +558,12 @@ class Resolver:
 
 def _audience(request: Resolve) -> Audience:
     return Audience(request.forge.api_host, request.forge, request.ref.repository)
+
+
+def _during(outage: Problem, last: Source) -> Source:
+    """What was known last, while nothing can be asked: enough for what is remembered of the asset's content."""
+    notice = f"{outage}; meanwhile what is known is served, for a day"
+    return replace(last, outage=outage, reused=True, notices=(*last.notices, notice))
 
 
 def _settled(problem: Problem) -> float:

@@ -13,17 +13,25 @@ from urllib.parse import quote, unquote_to_bytes
 # GitHub's own limits: 39 characters for an owner, more with the `_shortcode` of managed users; 100 for a repository.
 _OWNER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 _REPO: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
+_NAMES: Final = re.compile(r"/[^/]{0,150}(?:/[^/]{0,150})?")
+_SLASHES: Final = re.compile(r"/{2,}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DOTS: Final = frozenset({"", ".", ".."})
 _MAX_PATH: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Repository:
-    """A repository's name as the URL gives it."""
+    """A repository's name as the URL gives it; the same in other letter case is the same."""
 
     owner: str
     name: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Repository) and str(self).casefold() == str(other).casefold()
+
+    def __hash__(self) -> int:
+        return hash(str(self).casefold())
 
     def __str__(self) -> str:
         return f"{self.owner}/{self.name}"
@@ -46,17 +54,29 @@ class AssetRef:
         return f"{self.repository}@{self.tag or 'latest'}/{self.name}"
 
 
+def straightened(path: str) -> str:
+    """The raw path with one slash where there are several: no name that it holds is empty."""
+    return _SLASHES.sub("/", path)
+
+
+def repository_end(path: str) -> int:
+    """How much of a straightened path names owner and repository, in which letter case makes no difference."""
+    names = _NAMES.match(path)
+    return names.end() if names else 0
+
+
 def parse(path: str) -> AssetRef | None:
     """Read the raw path of a URL, without its query; None when it is no download URL.
 
     The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, and
-    `/O/R/releases/latest/download/FILE`. Each segment is decoded once. Names that no repository, git ref or asset
-    can have (dot segments above all, which would lead elsewhere in the API) make it no download URL.
+    `/O/R/releases/latest/download/FILE`; several slashes are one. Each segment is decoded once. Names that no
+    repository, git ref or asset can have (dot segments above all, which would lead elsewhere in the API) make it no
+    download URL.
     """
     if len(path) > _MAX_PATH or not path.startswith("/"):
         return None
     try:
-        segments = [unquote_to_bytes(segment).decode() for segment in path[1:].split("/")]
+        segments = [unquote_to_bytes(segment).decode() for segment in straightened(path)[1:].split("/")]
     except UnicodeError:  # in the bytes, or in how a shell handed them on
         return None
     tag: str | None

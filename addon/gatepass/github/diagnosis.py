@@ -56,7 +56,7 @@ async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: S
 
 
 def renamed_to(full_name: str, asked: Repository) -> Repository | None:
-    """The repository's name now, when it is another than was asked for; case makes no difference."""
+    """The repository's name now, when it is another than was asked for."""
     owner, _, name = full_name.partition("/")
     known = Repository(owner, name)
-    return None if str(known).casefold() == str(asked).casefold() else known
+    return None if known == asked else known

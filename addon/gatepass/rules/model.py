@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from gatepass.forge import urls
 from gatepass.sources import variables
 
 if TYPE_CHECKING:
@@ -83,8 +84,15 @@ class Rule:
     methods: frozenset[str] = DOWNLOADS
 
     def matches(self, host: Host, path: str, method: str) -> bool:
-        """Whether a request falls under it; `path` is raw, as it was sent, without its query."""
-        return method in self.methods and self.match.matches(host, path)
+        """Whether a request falls under it; `path` is raw, as it was sent, without its query.
+
+        In a forge's paths the names of owner and repository know no letter case, and several slashes stand for one.
+        """
+        caseless = 0
+        if isinstance(self.action, ResolveRelease):
+            path = urls.straightened(path)
+            caseless = urls.repository_end(path)
+        return method in self.methods and self.match.matches(host, path, caseless)
 
 
 @dataclass(frozen=True, slots=True)

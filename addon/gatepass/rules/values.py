@@ -90,9 +90,12 @@ class Pattern:
             raise UnfitError("HOST/PATH without query and fragment", "only the path is compared")
         return cls(read_host(host), f"/{path}")
 
-    def matches(self, host: Host, path: str) -> bool:
-        """Whether a request matches; `path` is raw, as it was sent, without its query. Case counts."""
-        return host == self.host and _glob(self.path, path)
+    def matches(self, host: Host, path: str, caseless: int = 0) -> bool:
+        """Whether a request matches; `path` is raw, as it was sent, without its query.
+
+        Letter case counts, but in the first `caseless` characters of the path.
+        """
+        return host == self.host and _glob(self.path, path, caseless)
 
     def __str__(self) -> str:
         return f"{self.host}{self.path}"
@@ -286,17 +289,25 @@ read_dropped_header = _reader(
 )
 
 
-def _glob(pattern: str, path: str) -> bool:
+def _glob(pattern: str, path: str, caseless: int) -> bool:
     """Match `*` without backtracking: what lies between two stars may be taken at its first find."""
+
+    def stands(part: str, at: int) -> bool:
+        there, inside = path[at : at + len(part)], max(0, caseless - at)
+        return there[:inside].lower() == part[:inside].lower() and there[inside:] == part[inside:]
+
     first, *rest = pattern.split("*")
     if not rest:
-        return path == first
+        return len(path) == len(first) and stands(first, 0)
     *middle, last = rest
     at, end = len(first), len(path) - len(last)
-    if at > end or not path.startswith(first) or not path.endswith(last):
+    if at > end or not stands(first, 0) or not stands(last, end):
         return False
     for part in middle:
-        found = path.find(part, at, end)
+        within = range(at, min(caseless, end - len(part) + 1))
+        found = next((start for start in within if stands(part, start)), None)
+        if found is None:
+            found = path.find(part, max(at, caseless), end)
         if found < 0:
             return False
         at = found + len(part)
