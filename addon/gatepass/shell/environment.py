@@ -36,6 +36,7 @@ TRUST: Final = {
     "NIX_SSL_CERT_FILE": "nix",
     "BUNDLE_SSL_CA_CERT": "Ruby's bundler",
     "COMPOSER_CAFILE": "PHP's composer",
+    "PERL_LWP_SSL_CA_FILE": "Perl's LWP, whose Mozilla::CA would come before SSL_CERT_FILE",
     "NPM_CONFIG_CAFILE": "npm, whose `cafile` replaces what node trusts",
 }
 """Each replaces what its client trusts: the value is a bundle of the public CAs, the user's own, and the proxy's."""
