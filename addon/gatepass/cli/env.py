@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.shell import actions, environment, running, syntax, undo
+from gatepass.shell import actions, environment, overruling, running, syntax, tools, undo
 
 
 @click.command()
@@ -35,7 +35,9 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
         return
     server = running.choose(running.find(os.environ), proxy)
     _refuse_lost(server.bundle, server.ca)
-    variables = environment.for_client(server.proxy, server.bundle, server.ca, undo.before(os.environ))
+    before = undo.before(os.environ)
+    variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
+    variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
     if github_actions:
         _export(variables)
     elif name == "dotenv":  # a file remembers nothing of a shell

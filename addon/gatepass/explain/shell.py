@@ -14,11 +14,11 @@ import certifi
 from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import Step
 from gatepass.explain.probe import BlockedError, Probe, is_problem, reached, read_proxy
-from gatepass.shell import environment, inherited
+from gatepass.shell import environment, inherited, tools
 from gatepass.trust import bundles
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from gatepass.forge.hosts import Host
     from gatepass.github.client import Hooks
@@ -67,7 +67,7 @@ def upstream_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(cadata=bundles.shell_bundle(environ))
+        context.load_verify_locations(cadata=bundles.shell_bundle(environ, *tools.trusted(environ)))
     except (GatepassError, ssl.SSLError):  # `bundle` says what is wrong with it
         context.load_verify_locations(certifi.where())
     return context
@@ -98,6 +98,16 @@ def _proxy_variable(environ: Mapping[str, str]) -> str | None:
     return next((name for name in PROXIES if environ.get(name)), None)
 
 
+def _told_otherwise(environ: Mapping[str, str], variable: str) -> Iterator[Step]:
+    """The tools that settings of their own send to another proxy than the shell names."""
+    found = [setting for setting in tools.read(environ) if setting.names_proxy]
+    overruled = {setting.tool for setting in found if setting.value == environ[variable]}
+    for setting in found:
+        if setting.tool not in overruled:
+            finding = f"{setting.place} sends {setting.tool} to a proxy of its own, past {variable}"
+            yield Step("settings", "warn", finding, "`gatepass run` and `gatepass env` overrule it, but for uv's")
+
+
 async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | None = None) -> AsyncIterator[Step]:
     """Whether a client of this shell comes to a proxy that serves the URL."""
     variable = _proxy_variable(environ)
@@ -120,6 +130,8 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
     except GatepassError as error:
         yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
         return
+    for step in _told_otherwise(environ, variable):
+        yield step
     async with Probe(proxy, client_trust(environ), hooks) as probe:
         try:
             seen = await probe.ask("HEAD", url)

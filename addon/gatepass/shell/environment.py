@@ -51,7 +51,13 @@ SWITCHES: Final = {
     "NODE_USE_ENV_PROXY": "1",  # node's own fetch reads HTTPS_PROXY from version 24 on, when told to
 }
 
-NAMES: Final = (*PROXY, *NO_PROXY, *TRUST, *EXTRA_TRUST, *SWITCHES)
+FILES: Final = {
+    "WGETRC": "wgetrc",  # wget, which reads no variable for its CAs
+    "HOMEBREW_CURLRC": "homebrew-curlrc",  # Homebrew, which hands no other on to its curl
+}
+"""Each names a settings file beside the bundle, which `overruling` writes: the user's own, and what brings trust."""
+
+NAMES: Final = (*PROXY, *NO_PROXY, *TRUST, *EXTRA_TRUST, *FILES, *SWITCHES)
 """All that a client is given, in the order in which it is shown."""
 
 
@@ -69,5 +75,6 @@ def for_client(
         **(dict.fromkeys(NO_PROXY, exempt) if exempt else {}),
         **dict.fromkeys(TRUST, str(bundle)),
         **dict.fromkeys(EXTRA_TRUST, str(ca)),
+        **{name: str(bundle.with_name(file)) for name, file in FILES.items()},
         **SWITCHES,
     }
