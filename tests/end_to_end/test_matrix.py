@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.shell import environment
 from gatepass.trust import certificates
 from harness import GATEPASS, PIP, Result, clean_environment, strays
+from packages import npm_package
 from pages import TEXT
 from road import Road, road
 
@@ -260,17 +260,6 @@ def test_npm(child: Child, publish: Publish, github: StandIn) -> None:
     url = publish(npm_package(), name="acme-1.0.0.tgz").replace(github.web, "github.com")
     child.do(found("npm"), "install", "--no-audit", "--no-fund", "--no-update-notifier", url)
     assert json.loads((child.home / "node_modules" / "acme" / "package.json").read_text())["version"] == "1.0.0"
-
-
-def npm_package() -> bytes:
-    """The smallest package of npm."""
-    content = json.dumps({"name": "acme", "version": "1.0.0"}).encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        member = tarfile.TarInfo("package/package.json")
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 # ----------------------------------------------------------------- downloaders

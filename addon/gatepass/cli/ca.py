@@ -14,6 +14,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable, why
+from gatepass.shell import tools
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
@@ -95,13 +96,13 @@ def export(der: bool, output: str) -> None:
 def bundle(rules: Path | None, output: Path | None) -> None:
     """Write the CAs for SSL_CERT_FILE, and print where: the public ones, those of this shell, and the proxy's.
 
-    The shell's are what SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE hold. The file is left alone when nothing
-    has changed.
+    The shell's are what SSL_CERT_FILE and its kin hold, and what settings files of pip, curl and others name. The file
+    is left alone when nothing has changed.
     """
     folder = authority.default_folder()
     found = authority.load(folder) or authority.obtain(folder, sorted(load_rules(rules).hosts))
     path = (output or folder / bundles.BUNDLE_FILE).absolute()
-    _save(path, bundles.client_bundle(os.environ, found.pem).encode("ascii"))
+    _save(path, bundles.client_bundle(os.environ, found.pem, *tools.trusted(os.environ)).encode("ascii"))
     click.echo(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gatepass.errors import GatepassError
-from gatepass.shell import environment, running, syntax, undo
+from gatepass.shell import environment, overruling, running, syntax, tools, undo
 
 
 @click.command()
@@ -37,7 +37,9 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
     for file in (server.bundle, server.ca):
         if not file.is_file():  # with it set, clients would trust nobody
             raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
-    variables = environment.for_client(server.proxy, server.bundle, server.ca, undo.before(os.environ))
+    before = undo.before(os.environ)
+    variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
+    variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
     if github_actions:
         _export(variables)
     elif name == "dotenv":  # a file remembers nothing of a shell

@@ -18,7 +18,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
-from gatepass.shell import environment, inherited, tempdir
+from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     with tempdir.private() as folder:
         ca = authority.make(sorted(loaded.hosts), datetime.timedelta(days=1))
         files.write(folder / authority.CA_FILE, ca, 0o600)
-        shell = bundles.shell_bundle(os.environ)
+        found = tools.read(os.environ)
+        named, notices = tools.authorities(found, os.environ)
+        for notice in (*notices, *overruling.notices(found, has_upstream=upstream is not None)):
+            click.echo(f"gatepass: {notice}", err=True)
+        shell = bundles.shell_bundle(os.environ, *named)
         settings: dict[str, Any] = {
             "ssl_verify_upstream_trusted_ca": str(files.write(folder / bundles.UPSTREAM_FILE, shell)),
             # else names of the upstream certificate, which this CA may not vouch for, would come along
@@ -87,7 +91,8 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         def variables(proxy: str) -> dict[str, str]:
             left = {name: value for name, value in os.environ.items() if name not in tokens}
             given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
-            return {**left, **given, "WGETRC": str(_wgetrc(folder, bundle)), _MARK: str(folder)}
+            given |= overruling.for_client(proxy, bundle, os.environ, found)
+            return {**left, **given, _MARK: str(folder)}
 
         code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
     if code > 0 and tokens and not on_terminal:
@@ -147,17 +152,6 @@ class _Live(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(record.getMessage(), err=True)
-
-
-def _wgetrc(folder: Path, bundle: Path) -> Path:
-    """wget reads its CAs from its settings alone: the user's, and ours after them."""
-    theirs = Path(os.environ.get("WGETRC") or Path.home() / ".wgetrc")
-    try:
-        settings = theirs.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        settings = ""
-    # the user's may hold passwords
-    return files.write(folder / "wgetrc", f"{settings}\nca_certificate = {bundle}\n".encode(), 0o600)
 
 
 def _execute(command: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ import click
 from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
-from gatepass.shell import environment, running
+from gatepass.shell import environment, running, tools
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
+    named, notices = tools.authorities(tools.read(os.environ), os.environ)
+    for notice in notices:
+        click.echo(f"gatepass: {notice}", err=True)
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     if own_confdir is not None and settings.get("mode", "").partition(":")[0] in _BY_ADDRESS:
         raise GatepassError(
@@ -74,7 +77,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca))
+            bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             address = f"http://{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
@@ -107,7 +110,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
     with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        upstream_ca = files.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ))
+        upstream_ca = files.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 

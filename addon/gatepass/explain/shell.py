@@ -16,11 +16,11 @@ import certifi
 from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.probe import Probe, reached, read_proxy, said
-from gatepass.shell import environment, inherited
+from gatepass.shell import environment, inherited, tools
 from gatepass.trust import bundles
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from gatepass.forge.hosts import Host
     from gatepass.github.client import Hooks
@@ -68,7 +68,7 @@ def upstream_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(cadata=bundles.shell_bundle(environ))
+        context.load_verify_locations(cadata=bundles.shell_bundle(environ, *tools.trusted(environ)))
     except (GatepassError, ssl.SSLError):  # `bundle` says what is wrong with it
         context.load_verify_locations(certifi.where())
     return context
@@ -97,6 +97,16 @@ def client_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 def _proxy_variable(environ: Mapping[str, str]) -> str | None:
     return next((name for name in PROXIES if environ.get(name)), None)
+
+
+def _told_otherwise(environ: Mapping[str, str], variable: str) -> Iterator[Step]:
+    """The tools that settings of their own send to another proxy than the shell names."""
+    found = [setting for setting in tools.read(environ) if setting.names_proxy]
+    overruled = {setting.tool for setting in found if setting.value == environ[variable]}
+    for setting in found:
+        if setting.tool not in overruled:
+            finding = f"{setting.place} sends {setting.tool} to a proxy of its own, past {variable}"
+            yield Step("settings", "warn", finding, "`gatepass run` and `gatepass env` overrule it, but for uv's")
 
 
 async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | None = None) -> AsyncIterator[Step]:

@@ -36,6 +36,7 @@ TRUST: Final = {
     "NIX_SSL_CERT_FILE": "nix",
     "BUNDLE_SSL_CA_CERT": "Ruby's bundler",
     "COMPOSER_CAFILE": "PHP's composer",
+    "PERL_LWP_SSL_CA_FILE": "Perl's LWP, whose Mozilla::CA would come before SSL_CERT_FILE",
     "NPM_CONFIG_CAFILE": "npm, whose `cafile` replaces what node trusts",
 }
 """Each replaces what its client trusts: the value is a bundle of the public CAs, the user's own, and the proxy's."""
@@ -50,7 +51,13 @@ SWITCHES: Final = {
     "NODE_USE_ENV_PROXY": "1",  # node's own fetch reads HTTPS_PROXY from version 24 on, when told to
 }
 
-NAMES: Final = (*PROXY, *NO_PROXY, *TRUST, *EXTRA_TRUST, *SWITCHES)
+FILES: Final = {
+    "WGETRC": "wgetrc",  # wget, which reads no variable for its CAs
+    "HOMEBREW_CURLRC": "homebrew-curlrc",  # Homebrew, which hands no other on to its curl
+}
+"""Each names a settings file beside the bundle, which `overruling` writes: the user's own, and what brings trust."""
+
+NAMES: Final = (*PROXY, *NO_PROXY, *TRUST, *EXTRA_TRUST, *FILES, *SWITCHES)
 """All that a client is given, in the order in which it is shown."""
 
 
@@ -68,5 +75,6 @@ def for_client(
         **(dict.fromkeys(NO_PROXY, exempt) if exempt else {}),
         **dict.fromkeys(TRUST, str(bundle)),
         **dict.fromkeys(EXTRA_TRUST, str(ca)),
+        **{name: str(bundle.with_name(file)) for name, file in FILES.items()},
         **SWITCHES,
     }

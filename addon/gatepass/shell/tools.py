@@ -1,0 +1,306 @@
+"""What tools are told of proxies and CAs elsewhere than in the variables that all of them read.
+
+Each has settings files, and some have variables of their own, that come before HTTPS_PROXY and SSL_CERT_FILE. Reads
+them, and changes nothing; what becomes of them is told by `overruling`. A file that cannot be read is passed over: its
+tool is the one to tell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from gatepass.errors import why
+from gatepass.trust import bundles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_MOST_BYTES: Final = 1 << 20
+_NAME_THEM: Final = "hint: let SSL_CERT_FILE name them, if they are the company's"
+_NO: Final = frozenset({"", "null", "none", "false"})
+
+# The keys that name a proxy for https, or CAs, in small letters and without `-` and `_`, as most tools compare them.
+_PROXIES: Final = {
+    "pip": {"proxy"},
+    "npm": {"proxy", "httpsproxy"},
+    "wget": {"httpsproxy", "useproxy", "proxyuser", "proxypassword", "proxypasswd"},
+    "curl": {"proxy", "x", "proxyuser", "preproxy", "socks4", "socks4a", "socks5", "socks5hostname"},
+    "git": {"proxy"},
+    "cargo": {"proxy"},
+    "uv": {"httpsproxy"},
+}
+_AUTHORITIES: Final = {
+    "pip": {"cert"},
+    "npm": {"cafile", "ca"},
+    "wget": {"cacertificate", "cadirectory"},
+    "curl": {"cacert", "capath"},
+    "git": {"sslcainfo", "sslcapath"},
+    "cargo": {"cainfo"},
+    "uv": set[str](),
+}
+
+# The variables that do so for one tool.
+_VARIABLES: Final = {
+    "pip": re.compile("PIP_PROXY"),
+    "npm": re.compile("npm_config_(https_)?proxy", re.IGNORECASE),
+    "cargo": re.compile("CARGO_HTTP_PROXY"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one line, or one variable, says; `value` may hold a password, and is in no repr.
+
+    `key` is the tool's own name for it, with git's section; of a variable its name. `is_own` says that the user or the
+    system's owner wrote it: a project's file may be anybody's.
+    """
+
+    tool: str
+    place: str
+    key: str
+    value: str = field(repr=False)
+    is_own: bool = True
+    names_proxy: bool = True
+
+
+class _File(NamedTuple):
+    tool: str
+    path: Path
+    is_own: bool = True
+
+
+def read(environ: Mapping[str, str]) -> list[Setting]:
+    """All that tools are told, by variables first."""
+    found = [*_of_variables(environ), *_of_git_variables(environ)]
+    for file in dict.fromkeys(_files(environ)):
+        found += _of_file(file)
+    return found
+
+
+def wgetrc(environ: Mapping[str, str]) -> Path | None:
+    """The user's settings of wget."""
+    return _chosen(environ, "WGETRC", ".wgetrc")
+
+
+def curlrc(environ: Mapping[str, str]) -> Path | None:
+    """The user's settings of curl: the first that is there (curl, `src/tool_findfile.c`)."""
+    home, config = _home(environ), _config(environ)
+    places = [Path(environ["CURL_HOME"], ".curlrc")] if environ.get("CURL_HOME") else []
+    places += [config / "curlrc", config / ".curlrc"] if config and environ.get("XDG_CONFIG_HOME") else []
+    places += [home / ".curlrc", home / ".config" / "curlrc"] if home else []
+    return next((path for path in places if path.is_file()), None)
+
+
+def homebrew_curlrc(environ: Mapping[str, str]) -> Path | None:
+    """The settings that Homebrew is to give curl in place of the user's, where an absolute path says so (brew(1))."""
+    path = Path(environ.get("HOMEBREW_CURLRC", ""))
+    return path if path.is_absolute() else None
+
+
+# ------------------------------------------------------------------- where they are
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:  # neither a variable nor an entry says
+        return None
+
+
+def _config(environ: Mapping[str, str]) -> Path | None:
+    home = _home(environ)
+    return Path(environ["XDG_CONFIG_HOME"]) if environ.get("XDG_CONFIG_HOME") else home and home / ".config"
+
+
+def _chosen(environ: Mapping[str, str], variable: str, name: str) -> Path | None:
+    """The file that the variable names, else the one of that name at home."""
+    home = _home(environ)
+    return Path(environ[variable]) if environ.get(variable) else home and home / name
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[_File]:
+    """The files that tools read, of the system, of the user and of the project that this is; most are not there."""
+    home, config = _home(environ), _config(environ)
+    systems = [Path(folder) for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep) if folder]
+    # the folder that a tool is installed in may have settings for all who use that one
+    prefixes = [Path(folder).parent for folder in environ.get("PATH", "").split(os.pathsep) if folder[:1] == os.sep]
+    prefixes += [Path(environ[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
+
+    if environ.get("PIP_CONFIG_FILE") != os.devnull:
+        pips = [*(folder / "pip" / "pip.conf" for folder in systems), Path("/etc/pip.conf")]
+        pips += [prefix / "pip.conf" for prefix in prefixes]
+        pips += [home / ".pip" / "pip.conf", home / "Library/Application Support/pip/pip.conf"] if home else []
+        pips += [config / "pip" / "pip.conf"] if config else []
+        pips += [Path(environ["PIP_CONFIG_FILE"])] if environ.get("PIP_CONFIG_FILE") else []
+        pips += [Path(environ["APPDATA"], "pip", "pip.ini")] if environ.get("APPDATA") else []
+        yield from (_File("pip", path) for path in pips)
+
+    npmrc = _chosen(environ, "npm_config_userconfig", ".npmrc")
+    npms = [npmrc] if npmrc else []
+    npms += [Path("/etc/npmrc"), *(prefix / "etc" / "npmrc" for prefix in prefixes)]
+    npms += [Path(environ["npm_config_globalconfig"])] if environ.get("npm_config_globalconfig") else []
+    yield from (_File("npm", path) for path in npms)
+
+    if not environ.get("UV_NO_CONFIG"):
+        uvs = [folder / "uv" / "uv.toml" for folder in (*systems, *([config] if config else []))]
+        yield from (_File("uv", path) for path in (*uvs, Path("/etc/uv/uv.toml")))
+        if environ.get("UV_CONFIG_FILE"):
+            yield _File("uv", Path(environ["UV_CONFIG_FILE"]))
+
+    yield _File("wget", Path(environ.get("SYSTEM_WGETRC") or "/etc/wgetrc"))
+    yield from (_File(tool, path) for tool, path in (("wget", wgetrc(environ)), ("curl", curlrc(environ))) if path)
+    if brews := homebrew_curlrc(environ):
+        yield _File("curl", brews)
+
+    yield _File("git", Path(environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig"))
+    gits = [home / ".gitconfig"] if home else []
+    gits += [config / "git" / "config"] if config else []
+    yield from (
+        _File("git", path)
+        for path in ([Path(environ["GIT_CONFIG_GLOBAL"])] if environ.get("GIT_CONFIG_GLOBAL") else gits)
+    )
+
+    cargo = Path(environ["CARGO_HOME"]) if environ.get("CARGO_HOME") else home and home / ".cargo"
+    if cargo:
+        yield from (_File("cargo", cargo / name) for name in ("config.toml", "config"))
+    yield from _project_files(environ)
+
+
+def _project_files(environ: Mapping[str, str]) -> Iterator[_File]:
+    try:
+        folder = Path.cwd()
+    except OSError:  # it has gone
+        return
+    above = [folder, *folder.parents]
+    package = next((place for place in above if (place / "package.json").is_file()), folder)
+    # in one's home a project's file is one's own, which comes first
+    yield _File("npm", package / ".npmrc", is_own=package == _home(environ))
+    for place in above:
+        if not environ.get("UV_NO_CONFIG") and not environ.get("UV_CONFIG_FILE"):
+            yield from (_File("uv", place / name, is_own=False) for name in ("uv.toml", "pyproject.toml"))
+        yield _File("git", place / ".git" / "config", is_own=False)
+        if place != _home(environ):
+            yield from (_File("cargo", place / ".cargo" / name, is_own=False) for name in ("config.toml", "config"))
+
+
+# ------------------------------------------------------------------- what they say
+
+
+def _of_variables(environ: Mapping[str, str]) -> Iterator[Setting]:
+    for tool, names in _VARIABLES.items():
+        for name, value in environ.items():
+            if names.fullmatch(name) and value.lower() not in _NO:
+                yield Setting(tool, f"${name}", name, value)
+
+
+def _of_git_variables(environ: Mapping[str, str]) -> Iterator[Setting]:
+    """What GIT_CONFIG_COUNT and its kin say (git-config(1), "Environment")."""
+    for number in range(git_count(environ)):
+        key, value = (environ.get(f"GIT_CONFIG_{part}_{number}", "") for part in ("KEY", "VALUE"))
+        if key.lower().startswith("http."):
+            place, (_, _, name) = f"$GIT_CONFIG_VALUE_{number}", key.rpartition(".")
+            yield from _judged(_File("git", Path()), place, name, value, key)
+
+
+def git_count(environ: Mapping[str, str]) -> int:
+    """How many settings of git the environment has; at most a hundred, for who means more would not say so here."""
+    text = environ.get("GIT_CONFIG_COUNT", "")
+    return min(int(text), 100) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def _of_file(file: _File, *, is_included: bool = False) -> Iterator[Setting]:
+    try:
+        if not file.path.is_file() or file.path.stat().st_size > _MOST_BYTES:
+            return
+        # a path may be in any encoding: it is to come out as it went in
+        text = file.path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    except OSError:
+        return
+    if file.tool in ("uv", "cargo"):
+        yield from _of_toml(file, text)
+        return
+    for number, section, name, value in _lines(text):
+        kind, _, quoted = section.partition(" ")
+        if file.tool != "git" or kind.lower() == "http":
+            key = ".".join(filter(None, ("http", quoted.strip('"'), name))) if file.tool == "git" else ""
+            yield from _judged(file, f"{file.path}:{number}", name, value, key)
+        elif (kind, name) == ("include", "path") and not is_included:
+            included = file._replace(path=file.path.parent / Path(value).expanduser())
+            yield from _of_file(included, is_included=True)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str, str, str]]:
+    """Number, section, name and value of each line that has them: in ini files, and those of wget, curl and git."""
+    section = ""
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if line.startswith("["):
+            section = line[1:].rpartition("]")[0].strip()
+        elif match := re.match(r"-{0,2}([A-Za-z][\w.-]*)(?:\[\])?", line, re.ASCII):
+            value = line[match.end() :].strip()
+            if value[:1] in ("=", ":"):
+                value = value[1:].strip()
+            yield number, section, match[1], _plain(value)
+
+
+def _plain(value: str) -> str:
+    """The value without the quotes around it, or what follows it as a comment."""
+    if value[:1] in ('"', "'"):
+        end = value.find(value[0], 1)
+        return value[1 : end if end > 0 else None]
+    return re.split(r"\s[#;]", value, maxsplit=1)[0].strip()
+
+
+def _of_toml(file: _File, text: str) -> Iterator[Setting]:
+    names = ("https-proxy",) if file.tool == "uv" else ("proxy", "cainfo")
+    if not any(name in text for name in names):
+        return
+    try:
+        document: Any = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for step in ("http",) if file.tool == "cargo" else ("tool", "uv") if file.path.name == "pyproject.toml" else ():
+        document = document.get(step) if isinstance(document, dict) else None
+    for name in names if isinstance(document, dict) else ():
+        if isinstance(value := document.get(name), str):
+            number = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
+            yield from _judged(file, f"{file.path}:{number}", name, value)
+
+
+def _judged(file: _File, place: str, name: str, value: str, key: str = "") -> Iterator[Setting]:
+    """The setting, when it is one of a proxy or of CAs."""
+    tool, name = file.tool, re.sub("[-_]", "", name).lower()
+    if value.lower() in _NO or (name == "useproxy" and value.lower() not in ("off", "no", "0")):
+        return
+    if name in _PROXIES[tool] or name in _AUTHORITIES[tool]:
+        yield Setting(tool, place, key or name, value, file.is_own, name in _PROXIES[tool])
+
+
+def authorities(found: Iterable[Setting], environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The texts of the CAs that tools are told to trust; and, for people, what is said of CAs to no effect."""
+    texts, notices = [], []
+    for setting in found:
+        if setting.names_proxy:
+            continue
+        if not setting.is_own:
+            notices.append(f"{setting.place} names CAs, which are not trusted: the file is a project's; {_NAME_THEM}")
+        elif "-----BEGIN" in setting.value:  # npm takes them as they are
+            texts.append(setting.value.replace("\\n", "\n"))
+        else:
+            path = Path(re.sub(r"\$\{(\w+)\}", lambda match: environ.get(match[1], ""), setting.value)).expanduser()
+            try:
+                texts.append(bundles.read(path))
+            except OSError as error:
+                notices.append(f"{setting.place} names CAs, which cannot be read: {why(error)}: `{path}`")
+    return texts, notices
+
+
+def trusted(environ: Mapping[str, str]) -> list[str]:
+    """The texts of the CAs that this user's tools are told to trust."""
+    return authorities(read(environ), environ)[0]

@@ -1,0 +1,200 @@
+"""A company's network: CAs of its own, wherever they are named, and a proxy that is the only way out."""
+
+from __future__ import annotations
+
+import ensurepip
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import GATEPASS, background
+from packages import npm_package
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Publish
+    from gatepass.demo.standin import StandIn
+    from harness import Shell
+
+STORE = "/etc/ssl/certs"
+
+
+def without(shell: Shell, *names: str, **variables: str) -> Shell:
+    """The same shell with less in its environment, and other things."""
+    return replace(shell, env={name: value for name, value in shell.env.items() if name not in names} | variables)
+
+
+# ---------------------------------------------------------------- CAs: the system's
+
+
+@pytest.fixture(params=["file", "folder"])
+def store(request: pytest.FixtureRequest, github: StandIn, tmp_path: Path) -> list[str | Path]:
+    """What runs a command where the system's store is the company's alone: a namespace of its own, and no file here."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    shutil.copy(github.ca_file, folder / "company.pem")
+    if request.param == "file":
+        shutil.copy(github.ca_file, folder / "ca-certificates.crt")
+    else:
+        subprocess.run(["openssl", "rehash", folder], check=True)
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    inside: list[str | Path] = [
+        "unshare",
+        "--mount",
+        *user,
+        "sh",
+        "-c",
+        f'mount --bind {folder} {STORE} && exec "$@"',
+        "-",
+    ]
+    done = subprocess.run([*inside, "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no mount namespace can be made here: {done.stderr.strip()}")
+    return inside
+
+
+def test_run_trusts_the_systems_store(shell: Shell, store: list[str | Path], wheel_url: str) -> None:
+    """Under `run` a CA that the system alone knows counts, for Gatepass' own calls and in the clients' bundle."""
+    mine = without(shell, "SSL_CERT_FILE")
+    download = 'curl -sSfL -o out "$0" && cat "$SSL_CERT_FILE"'
+    command = [*store, GATEPASS, "run", "--rules", shell.rules, "--", "sh", "-c", download, wheel_url]
+    done = subprocess.run(command, env=mine.env, cwd=shell.home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (shell.home / "store" / "company.pem").read_text().strip() in done.stdout
+    assert (shell.home / "out").stat().st_size > 0
+
+
+def test_explain_trusts_the_systems_store(shell: Shell, store: list[str | Path], wheel_url: str) -> None:
+    """So it does for `explain`."""
+    mine = without(shell, "SSL_CERT_FILE")
+    command = [*store, GATEPASS, "explain", "--rules", shell.rules, wheel_url]
+    done = subprocess.run(command, env=mine.env, cwd=shell.home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_serve_trusts_the_systems_store(shell: Shell, store: list[str | Path], wheel_url: str) -> None:
+    """So it does for `serve`, and for its clients."""
+    mine = without(shell, "SSL_CERT_FILE", XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+    serve = [*store, GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0"]
+    path = f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"
+    with background(serve, mine.env, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        script = 'eval "$(gatepass env)" && curl -sSfL -o out "$0"'
+        done = subprocess.run(
+            ["bash", "-c", script, wheel_url], env={**mine.env, "PATH": path}, cwd=shell.home, check=False
+        )
+    assert done.returncode == 0
+    assert (shell.home / "out").stat().st_size > 0
+
+
+# ---------------------------------------------------------- settings of the tools' own
+
+NOWHERE = "http://me:S3CR3T@127.0.0.1:1"
+"""A company's proxy that is not there: what goes to it fails."""
+
+
+def pip() -> list[str | Path]:
+    (bundled,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
+    options = ("--disable-pip-version-check", "--no-cache-dir", "--no-deps", "--no-index", "--retries", "0")
+    return [sys.executable, bundled / "pip", "install", *options, "--target", "site"]
+
+
+COMMANDS: dict[str, Callable[[str], list[str | Path]]] = {
+    "pip": lambda url: [*pip(), f"acme-tool @ {url}"],
+    "npm": lambda url: ["npm", "install", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0", url],
+    "wget": lambda url: ["wget", "-q", "-t", "1", "-O", "out", url],
+    "curl": lambda url: ["curl", "-sSfL", "-o", "out", url],
+    "git": lambda url: ["sh", "-c", f'test "$(git config --get-urlmatch http.proxy {url})" = "$HTTPS_PROXY"'],
+}
+
+SETTINGS = {
+    "pip": (".config/pip/pip.conf", f"[global]\nproxy = {NOWHERE}\n", 2),
+    "npm": (".npmrc", f"proxy={NOWHERE}\nhttps-proxy={NOWHERE}\n", 1),
+    "wget": (".wgetrc", f"https_proxy = {NOWHERE}\nproxy_user = me\nproxy_password = S3CR3T\n", 1),
+    "curl": (".curlrc", f'proxy = "{NOWHERE}"\nproxy-user = "me:S3CR3T"\nsilent\n', 1),
+    "git": (".gitconfig", f'[http "https://localhost"]\n\tproxy = {NOWHERE}\n[http]\n\tproxy = {NOWHERE}\n', 2),
+}
+VARIABLES = {"PIP_PROXY": "pip", "npm_config_https_proxy": "npm", "NPM_CONFIG_PROXY": "npm"}
+
+
+@pytest.fixture
+def tarball(publish: Publish) -> str:
+    """A package of npm's."""
+    return publish(npm_package(), name="acme-1.0.0.tgz")
+
+
+@pytest.mark.parametrize("tool", SETTINGS)
+def test_a_proxy_in_settings_is_overruled(tool: str, shell: Shell, wheel_url: str, tarball: str) -> None:
+    """A tool that its settings send to another proxy comes to Gatepass all the same; which file it was is told."""
+    needs(tool)
+    name, content, line = SETTINGS[tool]
+    path = shell.home / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    done = shell.run(*COMMANDS[tool](tarball if tool == "npm" else wheel_url))
+    assert done.returncode == 0, done.stderr.decode()
+    assert f"gatepass: {path}:{line} sends {tool} to a proxy: overruled, ".encode() in done.stderr
+    assert b"S3CR3T" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_proxy_in_a_variable_is_overruled(name: str, shell: Shell, wheel_url: str, tarball: str) -> None:
+    """So does one that a variable of its own sends there."""
+    needs(tool := VARIABLES[name])
+    done = without(shell, **{name: NOWHERE}).run(*COMMANDS[tool](tarball if tool == "npm" else wheel_url))
+    assert done.returncode == 0, done.stderr.decode()
+    assert f"gatepass: ${name} sends {tool} to a proxy: overruled, ".encode() in done.stderr
+
+
+@pytest.mark.parametrize("tool", SETTINGS)
+def test_env_overrules_too(tool: str, shell: Shell, wheel_url: str, tarball: str) -> None:
+    """What `gatepass env` prints is as good as `run`, and its last word undoes it."""
+    needs(tool)
+    name, content, _ = SETTINGS[tool]
+    (shell.home / name).parent.mkdir(parents=True, exist_ok=True)
+    (shell.home / name).write_text(content)
+    mine = without(shell, XDG_RUNTIME_DIR=str(shell.home / "runtime"), GH_TOKEN="")
+    path = f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"
+    with background((GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0"), mine.env, shell.home) as s:
+        s.wait_for("gatepass: listening")
+        script = 'env >before; eval "$(gatepass env)" && "$@" && eval "$(gatepass env --unset)" && env >after'
+        command = ["bash", "-c", script, "-", *COMMANDS[tool](tarball if tool == "npm" else wheel_url)]
+        done = subprocess.run(
+            command, env={**mine.env, "PATH": path}, cwd=shell.home, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    before, after = ({*(shell.home / name).read_text().splitlines()} for name in ("before", "after"))
+    assert {line for line in before ^ after if not line.startswith("_=")} == set()
+
+
+def test_a_proxy_that_nothing_overrules(shell: Shell) -> None:
+    """uv's settings come before its variables: its file and line are told, whatever else the shell names."""
+    path = shell.home / ".config/uv/uv.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'offline = false\nhttps-proxy = "{NOWHERE}"\n')
+    done = without(shell, "UV_NO_CONFIG").run("true")
+    assert done.stderr.decode().startswith(f"gatepass: {path}:2 sends uv to a proxy, past this one, and nothing over")
+
+
+def test_cas_of_settings_join(shell: Shell, wheel_url: str, github: StandIn) -> None:
+    """A CA that pip.conf alone names is trusted upstream, and in the bundle that takes pip.conf's place."""
+    path = shell.home / ".config/pip/pip.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[global]\ncert = {github.ca_file}\n")
+    mine = without(shell, "SSL_CERT_FILE")
+    done = mine.run("sh", "-c", 'curl -sSfL -o out "$0" && cat "$PIP_CERT"', wheel_url)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert github.ca_file.read_bytes().strip() in done.stdout
+    assert mine.gatepass("explain", "--rules", shell.rules, wheel_url).returncode == 0
+
+
+def needs(program: str) -> None:
+    if program != "pip" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
