@@ -69,6 +69,71 @@ def test_pass(request_: Request) -> None:
     assert decide(request_, RULES) == Pass()
 
 
+def injected(on_existing: str, *sent: tuple[bytes, bytes]) -> list[str] | None:
+    """The names of the headers that are set on a request with these; None when it is refused."""
+    rules = parser.parse(
+        "version: 1\ncredentials: {a: {from: [env:A], hosts: [a.test]}}\n"
+        "rules:\n  - match: a.test/*\n    credential: a\n"
+        '    headers: {X-Token: "token {credential}", Authorization: "{basic:me}", X-Kind: literal}\n'
+        f"    on_existing: {on_existing}\n"
+    )
+    decision = decide(Request("https", Host("a.test"), "GET", "/", headers=sent), rules)
+    if isinstance(decision, Refuse):
+        return None
+    assert isinstance(decision, Inject)
+    assert (decision.credential is not None) == any(template.needs_secret for _, template in decision.headers)
+    return [name for name, _ in decision.headers]
+
+
+TOKEN, BASIC, KIND = (b"x_token", b"mine"), (b"AUTHORIZATION", b"Basic bWU6eA=="), (b"x-kind", b"mine")
+
+
+@pytest.mark.parametrize(
+    ("on_existing", "sent", "expected"),
+    [
+        ("replace", (TOKEN, KIND), ["X-Token", "Authorization", "X-Kind"]),
+        ("keep", (TOKEN, KIND), ["Authorization"]),
+        ("refuse", (TOKEN,), None),
+        ("{x-token: refuse}", (BASIC, KIND), ["X-Token", "Authorization", "X-Kind"]),
+        ("{x-token: refuse}", (TOKEN,), None),
+        ("{X-Token: keep, X-Kind: refuse}", (TOKEN, BASIC), ["Authorization", "X-Kind"]),
+        ("{X-Token: keep, X-Kind: refuse}", (KIND,), None),
+        ("{X-Token: keep, X-Kind: refuse}", (), ["X-Token", "Authorization", "X-Kind"]),
+    ],
+)
+def test_what_the_client_sent(
+    on_existing: str, sent: tuple[tuple[bytes, bytes], ...], expected: list[str] | None
+) -> None:
+    """What becomes of a header that the client sent is said for all headers, or for each; the rest is replaced."""
+    assert injected(on_existing, *sent) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_set"),
+    [
+        (b"X-Token", b"token PLACE", True),
+        (b"x_tokeN", b" token PLACE ", True),
+        (b"X-Token", b"token OTHER", False),
+        (b"X-Token", b"PLACE", False),
+        (b"X-Token", b"token PLACE!", False),
+        (b"X-Other", b"token PLACE", False),
+    ],
+)
+def test_a_placeholder(name: bytes, value: bytes, is_set: bool) -> None:
+    """A secret takes the place of the placeholder where the client sent it as the rule would the secret, and nowhere
+    else: what the client sends besides is its own.
+    """
+    words = "{X-Token: placeholder, Authorization: placeholder, X-Kind: keep}\n    placeholder: PLACE"
+    assert injected(words, (name, value)) == [*(["X-Token"] if is_set else []), "X-Kind"]
+    assert injected(words, KIND) == []
+
+
+def test_a_placeholder_within_basic() -> None:
+    """A client that sends the placeholder as its password is one that sends it."""
+    words = "{X-Token: placeholder, Authorization: placeholder, X-Kind: keep}\n    placeholder: x"
+    assert injected(words, BASIC, KIND) == ["Authorization"]
+
+
 def test_unverified_upstream() -> None:
     """Where certificates are not checked, what would carry a credential is refused, and what would not still passes."""
     refused = [

@@ -5,7 +5,7 @@ No I/O, no clock, no environment, no flow. A decision names a credential; it nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -13,14 +13,15 @@ from gatepass.forge import urls
 from gatepass.http.conditions import CONDITIONS, span
 from gatepass.http.fields import folded
 from gatepass.problems import catalogue
-from gatepass.rules.model import DOWNLOADS, InjectHeaders, ResolveRelease
+from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.http.fields import Field
     from gatepass.problems.problem import Problem
-    from gatepass.rules.model import Credential, Rule, Rules
+    from gatepass.rules.model import Credential, Header, Rule, Rules
     from gatepass.rules.values import Template
 
 
@@ -29,8 +30,8 @@ class Request:
     """The facts of a request that a decision rests on.
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
-    `verified` tells whether upstream certificates are checked. `headers` are the names of the client's own; `has_body`
-    tells whether it announces a body.
+    `verified` tells whether upstream certificates are checked. `headers` are the client's, which may hold its secrets;
+    `has_body` tells whether it announces a body.
     """
 
     scheme: str
@@ -38,7 +39,7 @@ class Request:
     method: str
     path: str
     verified: bool = True
-    headers: Collection[str] = ()
+    headers: Collection[Field] = field(default=(), repr=False)
     has_body: bool = False
 
 
@@ -118,15 +119,32 @@ def decide(request: Request, rules: Rules) -> Decision:
 
 
 def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Refuse:
-    headers = action.headers
-    if action.on_existing != "replace":
-        sent = {folded(name) for name in request.headers}
-        present = [name for name, _ in headers if folded(name) in sent]
-        if present and action.on_existing == "refuse":
-            return Refuse(catalogue.HEADER_PRESENT(rule=rule.name, names=present))
-        headers = tuple((name, template) for name, template in headers if name not in present)
+    sent = {header.name: list(_sent(request, header.name)) for header in action.headers}
+    refused = [header.name for header in action.headers if header.on_existing == "refuse" and sent[header.name]]
+    if refused:
+        return Refuse(catalogue.HEADER_PRESENT(rule=rule.name, names=refused))
+    headers = tuple((header.name, header.template) for header in action.headers if _is_due(header, sent[header.name]))
     needed = any(template.needs_secret for _, template in headers)
     return Inject(rule, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)
+
+
+def _sent(request: Request, name: str) -> Iterator[str]:
+    """The values that the client sent under a header's name."""
+    return (
+        value.decode("latin-1").strip()
+        for key, value in request.headers
+        if folded(key.decode("latin-1")) == folded(name)
+    )
+
+
+def _is_due(header: Header, sent: list[str]) -> bool:
+    """Whether a header is to be set on a request on which the client sent these of its name."""
+    match header.on_existing:
+        case "keep":
+            return not sent
+        case Placeholder(text):
+            return header.template.render(text) in sent
+    return True
 
 
 MOST_IN_MEMORY: Final = 1024 * 1024

@@ -174,7 +174,7 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
         (
             "rules.yaml:7:5: rules[0].nme: "
             "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
-            "`drop_response_headers`, got `nme`"
+            "`placeholder`, `drop_response_headers`, got `nme`"
         ),
         "hint: did you mean `name`?",
     ]
@@ -396,7 +396,8 @@ rules:
     headers: {Authorization: "{basic:me}", X-Kind: literal}
     credential: index
     methods: [GET, POST]
-    on_existing: refuse
+    on_existing: {Authorization: placeholder, X-Kind: refuse}
+    placeholder: instead
     drop_response_headers: [Set-Cookie]
   - {match: open.example.com/*, headers: {X-Kind: literal}}
 cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}

@@ -66,6 +66,15 @@ rules:
     headers: {{X-Token: "{{credential}}"}}
     credential: absent
     on_existing: keep
+  - match: {host}/each/*
+    headers: {{X-Token: "{{credential}}", X-Kind: literal}}
+    credential: token
+    on_existing: {{x-token: keep, X-Kind: refuse}}
+  - match: {host}/placeholder/*
+    headers: {{X-Token: "token {{credential}}", Authorization: "{{basic:reader}}"}}
+    credential: token
+    on_existing: placeholder
+    placeholder: hollow
   - match: {host}/upload/*
     headers: {{X-Token: "{{credential}}"}}
     credential: token
@@ -287,6 +296,40 @@ def test_refuse_without_cause(client: Client, server: Origin) -> None:
     """`refuse` does not refuse what brings none of the rule's headers."""
     assert client.fetch(server.url("/refuse/x"), "-H", "X-Tok: mine").status == 200
     assert server.last().values("X-Token") == [SECRET]
+
+
+def test_each_header_of_its_own(client: Client, server: Origin) -> None:
+    """What becomes of the client's own is said for each header, whatever the case of its name."""
+    client.fetch(server.url("/each/x"), "-H", "X-Token: mine")
+    assert (server.last().values("X-Token"), server.last().values("X-Kind")) == (["mine"], ["literal"])
+    client.fetch(server.url("/each/x"))
+    assert (server.last().values("X-Token"), server.last().values("X-Kind")) == ([SECRET], ["literal"])
+    server.asked.clear()
+    assert client.fetch(server.url("/each/x"), "-H", "X-Kind: mine").status == 403
+    assert server.asked == []
+
+
+def test_a_placeholder(client: Client, server: Origin) -> None:
+    """The secret takes the place of what the client sends for it: in a header, and as a password."""
+    client.fetch(server.url("/placeholder/x"), "-H", "X-Token: token hollow")
+    assert (server.last().values("X-Token"), server.last().values("Authorization")) == ([f"token {SECRET}"], [])
+    client.fetch(server.url("/placeholder/x"), "-u", "reader:hollow")
+    assert (server.last().values("X-Token"), server.last().values("Authorization")) == ([], [BASIC])
+
+
+@pytest.mark.parametrize(
+    "own",
+    [(), ("-H", "X-Token: token mine"), ("-H", "X-Token: hollow"), ("-u", "me:hollow"), ("-H", "X-Other: hollow")],
+)
+def test_no_placeholder(client: Client, server: Origin, own: tuple[str, ...]) -> None:
+    """Where a client sends no placeholder, or not as the rule has the secret, nothing is set, and its own goes on."""
+    assert client.fetch(server.url("/placeholder/x"), *own).status == 200
+    assert leaks(server.last().headers.items()) == []
+    sent = {name.lower(): value for name, value in server.last().headers.items()}
+    if "-H" in own:
+        name, value = own[1].split(": ")
+        assert sent[name.lower()] == value
+    assert ("authorization" in sent) == ("-u" in own)
 
 
 def test_uv_shows_the_refusal(client: Client, server: Origin) -> None:

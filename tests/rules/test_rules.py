@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gatepass.forge import urls
 from gatepass.forge.hosts import GITHUB, Forge, Host
-from gatepass.rules.model import Credential, InjectHeaders, ResolveRelease
+from gatepass.rules.model import Credential, Header, InjectHeaders, ResolveRelease
 from gatepass.rules.parser import parse
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern, Template
@@ -99,7 +99,12 @@ def test_full_example_means_what_it_says() -> None:
     assert [rule.action for rule in rules.rules] == [
         ResolveRelease(GITHUB, anonymous_first=True),
         ResolveRelease(ghe, anonymous_first=True),
-        InjectHeaders((("Authorization", Template("Bearer {credential}")), ("X-Kind", Template("literal")))),
+        InjectHeaders(
+            (
+                Header("Authorization", Template("Bearer {credential}")),
+                Header("X-Kind", Template("literal")),
+            )
+        ),
     ]
     assert [rule.credentials for rule in rules.rules] == [(github,), (ours,), (ours,)]
 
@@ -170,7 +175,7 @@ def test_examples_in_the_comments_are_valid() -> None:
     assert len(rules.forges) == 2
     assert len(rules.credentials) == 2
     assert isinstance(rules.rules[-1].action, InjectHeaders)
-    assert rules.rules[-1].action.on_existing == "keep"
+    assert [header.on_existing for header in rules.rules[-1].action.headers] == ["keep"]
 
 
 def test_first_match_wins() -> None:
@@ -634,7 +639,27 @@ hint: `CONNECT` is none: it opens a tunnel
 hint: letters, digits and `-`, as in `Set-Cookie`
 22:34: rules[2].drop_response_headers[1]: expected a header that a client can do without, got `Content-Length`
 hint: `Content-Length` says how the response is to be read
-23:5: rules[2].on_existing: expected `keep` or `refuse` or `replace`, got `drop`
+23:5: rules[2].on_existing: expected `keep` or `placeholder` or `refuse` or `replace`, got `drop`
+
+    headers: →     on_existing: {authorization: keep, X-Kind: placeholder, X-Kin: keep, x-kind: refuse}⏎    headers:
+21:5: rules[2].on_existing: expected `placeholder` beside `on_existing: placeholder`, got none
+hint: name what clients send in the secret's place: `placeholder: TEXT`
+21:61: rules[2].on_existing.X-Kin: expected a header that the rule sets, got `X-Kin`
+hint: did you mean `X-Kind`?
+21:74: rules[2].on_existing.x-kind: expected each header once, got `x-kind`
+
+    headers: →     on_existing: placeholder⏎    placeholder: "a b"⏎    headers:
+22:5: rules[2].placeholder: expected a text in visible ASCII, without spaces, got `a b`
+hint: clients send it for the secret
+25:7: rules[2].headers.X-Kind: expected a header that holds the credential, for `on_existing: placeholder`, got \
+`literal`
+hint: give it another `on_existing` by its name: `on_existing: {NAME: replace, …}`
+
+    headers: →     on_existing: {Authorization: dorp}⏎    placeholder: x⏎    headers:
+21:19: rules[2].on_existing.Authorization: expected `keep` or `placeholder` or `refuse` or `replace`, got `dorp`
+
+    headers: →     placeholder: x⏎    headers:
+21:5: rules[2].placeholder: expected `on_existing: placeholder` beside `placeholder`, got none
 
 resolve: github-release⏎    credential: ours → resolve: github-release⏎    methods: [GET]\
 ⏎    on_existing: keep⏎    credential: ours
@@ -679,7 +704,7 @@ LONG_TEXTS = {
     "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
     "or a mapping with `command` or `github-app`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
-    "`drop_response_headers`",
+    "`placeholder`, `drop_response_headers`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
 }
 

@@ -162,7 +162,7 @@ class Inquiry:
             with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
             yield account.credential(decision.credential.name, secret)
-        names = ", ".join(name for name, _ in decision.headers)
+        names = ", ".join(name for name, _ in decision.headers) or "nothing but for a placeholder"
         yield Step("headers", "ok", f"sets {names} on the request, which goes where it was going")
         yield Step("get", "skip", "not tried from here", "`gatepass explain --proxy PROXY URL` asks through a proxy")
 

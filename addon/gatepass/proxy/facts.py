@@ -46,7 +46,7 @@ def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
     """What a decision rests on; `verified` tells whether upstream certificates are checked."""
     asked = flow.request
     return Request(
-        asked.scheme, server(flow), asked.method, asked.path, verified, asked.headers, has_body=has_body(asked)
+        asked.scheme, server(flow), asked.method, asked.path, verified, asked.headers.fields, has_body=has_body(asked)
     )
 
 

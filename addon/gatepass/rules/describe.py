@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from gatepass.rules.model import DOWNLOADS, InjectHeaders, ResolveRelease
+from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
 
 if TYPE_CHECKING:
-    from gatepass.rules.model import OnExisting, Rule, Rules
+    from collections.abc import Iterable
 
-_EXISTING: Final[dict[OnExisting, str]] = {
+    from gatepass.rules.model import Header, Rule, Rules
+
+_EXISTING: Final = {
     "replace": "",
     "keep": ", unless the client did",
     "refuse": ", and refuses a request that brings one",
+    "placeholder": ", where the client sent the placeholder",
 }
 
 
@@ -35,8 +38,8 @@ def _describe_rule(rule: Rule) -> str:
         case ResolveRelease(forge):
             lines.append(("action", "finds the release asset through the API, and fetches it"))
             receiver = forge.api_host
-        case InjectHeaders(headers, on_existing, dropped):
-            lines.append(("action", f"sets {', '.join(name for name, _ in headers)}{_EXISTING[on_existing]}"))
+        case InjectHeaders(headers, dropped):
+            lines += [("action", f"sets {names}{_EXISTING[word]}") for word, names in _by_word(headers).items()]
             if dropped:
                 lines.append(("drops", f"{', '.join(sorted(dropped))} of the response"))
             receiver = rule.match.host
@@ -49,3 +52,12 @@ def _describe_rule(rule: Rule) -> str:
         lines.append(("sent to", f"{receiver}, and nowhere else"))
     lines += [("bound to", ", ".join(sorted(map(str, credential.hosts)))) for credential in rule.credentials]
     return "\n".join([rule.name, *(f"  {label:<12}{text}" for label, text in lines)])
+
+
+def _by_word(headers: Iterable[Header]) -> dict[str, str]:
+    """The names of headers, by what becomes of those that the client sent."""
+    names: dict[str, list[str]] = {}
+    for header in headers:
+        word = "placeholder" if isinstance(header.on_existing, Placeholder) else header.on_existing
+        names.setdefault(word, []).append(header.name)
+    return {word: ", ".join(them) for word, them in names.items()}

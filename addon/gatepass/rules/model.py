@@ -49,19 +49,34 @@ class ResolveRelease:
     anonymous_first: bool = False
 
 
-type OnExisting = Literal["replace", "keep", "refuse"]
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """Set a header where the client sent it with that text for the secret, and nowhere else."""
+
+    text: str
+
+
+type OnExisting = Literal["replace", "keep", "refuse"] | Placeholder
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header to set on a request; `on_existing` is for one of its name that the client sent itself."""
+
+    name: str
+    template: Template
+    on_existing: OnExisting = "replace"
 
 
 @dataclass(frozen=True, slots=True)
 class InjectHeaders:
     """Set headers on a request that goes where it was going.
 
-    `on_existing` is for those that the client sent itself. `dropped` are the response headers that it does not get, in
-    lower case. `forge` is the one whose web or API host it is, if any.
+    `dropped` are the response headers that the client does not get, in lower case. `forge` is the one whose web or API
+    host it is, if any.
     """
 
-    headers: tuple[tuple[str, Template], ...]
-    on_existing: OnExisting = "replace"
+    headers: tuple[Header, ...]
     dropped: frozenset[str] = frozenset()
     forge: Forge | None = None
 

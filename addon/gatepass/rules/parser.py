@@ -14,7 +14,17 @@ from msgspec import UNSET
 from gatepass.forge import hosts
 from gatepass.forge.hosts import GITHUB, Forge, Host
 from gatepass.rules import values
-from gatepass.rules.model import DOWNLOADS, Action, Credential, InjectHeaders, ResolveRelease, Rule, Rules
+from gatepass.rules.model import (
+    DOWNLOADS,
+    Action,
+    Credential,
+    Header,
+    InjectHeaders,
+    Placeholder,
+    ResolveRelease,
+    Rule,
+    Rules,
+)
 from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry, faults
 from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import Data, Path, RulesError, nearest, read
@@ -23,6 +33,7 @@ from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, GitHubApp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gatepass.rules.model import OnExisting
     from gatepass.sources import Source
 
 
@@ -229,7 +240,7 @@ class _Parser:
             if entry.when is not UNSET:
                 self._wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, "headers are always injected")
             return self._headers(path, entry, entry.headers, pattern)
-        for key in ("methods", "on_existing", "drop_response_headers"):
+        for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
             if getattr(entry, key) is not UNSET:
                 hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
                 self._report((*path, key), f"`{key}` beside `headers` alone", "`resolve`", hint)
@@ -246,7 +257,8 @@ class _Parser:
     def _headers(
         self, path: Path, entry: RuleEntry, headers: dict[str, str], pattern: Pattern | None
     ) -> InjectHeaders | None:
-        pairs: list[tuple[str, Template]] = []
+        found: list[Header] = []
+        on_existing = self._on_existing(path, entry, headers)
         seen: set[str] = set()
         for key, text in headers.items():
             place = (*path, "headers", key)
@@ -257,20 +269,45 @@ class _Parser:
             if template and template.needs_secret and entry.credential is UNSET:
                 hint = "name the credential whose secret it is: `credential: NAME`"
                 self._wrong(place, "a rule with a `credential` for its placeholder", text, hint)
+            if template and not template.needs_secret and isinstance(on_existing.get(key), Placeholder):
+                hint = "give it another `on_existing` by its name: `on_existing: {NAME: replace, …}`"
+                self._wrong(place, "a header that holds the credential, for `on_existing: placeholder`", text, hint)
             if name and template:
-                pairs.append((name, template))
-        if len(pairs) < len(headers):
+                found.append(Header(name, template, on_existing.get(key, "replace")))
+        if len(found) < len(headers):
             return None
-        if entry.credential is not UNSET and not any(template.needs_secret for _, template in pairs):
+        if entry.credential is not UNSET and not any(header.template.needs_secret for header in found):
             hint = "write `{credential}` or `{basic:USER}` where the secret goes, or leave the credential out"
             self._report((*path, "credential"), "a header that holds the credential", "none", hint)
         dropped = () if entry.drop_response_headers is UNSET else entry.drop_response_headers
         return InjectHeaders(
-            tuple(pairs),
-            "replace" if entry.on_existing is UNSET else entry.on_existing,
+            tuple(found),
             frozenset(name.lower() for name in _values(values.read_dropped_header, dropped) or ()),
             self._forge_of(pattern.host) if pattern else None,
         )
+
+    def _on_existing(self, path: Path, entry: RuleEntry, headers: Iterable[str]) -> dict[str, OnExisting]:
+        """What is said of each header, by its name as `headers` writes it."""
+        place, said = (*path, "on_existing"), {} if entry.on_existing is UNSET else entry.on_existing
+        if isinstance(said, str):
+            said = dict.fromkeys(headers, said)
+        written, named = {header.lower(): header for header in headers}, set[str]()
+        for name in said:
+            if name.lower() not in written:
+                self._report((*place, name), "a header that the rule sets", f"`{name}`", nearest(name, headers))
+            elif name.lower() in named:
+                self._report((*place, name), "each header once", f"`{name}`")
+            named.add(name.lower())
+        if entry.placeholder is UNSET and "placeholder" in said.values():
+            hint = "name what clients send in the secret's place: `placeholder: TEXT`"
+            self._report(place, "`placeholder` beside `on_existing: placeholder`", "none", hint)
+        if entry.placeholder is not UNSET and "placeholder" not in said.values():
+            self._report((*path, "placeholder"), "`on_existing: placeholder` beside `placeholder`", "none")
+        text = "" if entry.placeholder is UNSET else entry.placeholder
+        return {
+            written.get(name.lower(), name): Placeholder(text) if word == "placeholder" else word
+            for name, word in said.items()
+        }
 
     # --------------------------------------------------------------- reading
 

@@ -113,6 +113,10 @@ class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visibility: Annotated[_Seconds, _told("For so long a repository is as public or private as it was")] = 600
 
 
+_OnExisting = Literal["replace", "keep", "refuse", "placeholder"]
+_HeaderName = Annotated[str, _told(None, values.read_header_name)]
+
+
 class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do with the requests that match."""
 
@@ -135,7 +139,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     headers: Annotated[
         Annotated[
-            dict[Annotated[str, _told(None, values.read_header_name)], Annotated[str, _told(None, Template.parse)]],
+            dict[_HeaderName, Annotated[str, _told(None, Template.parse)]],
             Meta(min_length=1),
         ]
         | UnsetType,
@@ -153,8 +157,12 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _told("With headers: the methods that it is for; GET and HEAD"),
     ] = UNSET
     on_existing: Annotated[
-        Literal["replace", "keep", "refuse"] | UnsetType,
-        _told("With headers: what becomes of one that the client sent; it is replaced"),
+        _OnExisting | Annotated[dict[_HeaderName, _OnExisting], Meta(min_length=1)] | UnsetType,
+        _told("With headers: what becomes of one that the client sent, for all or by name; it is replaced"),
+    ] = UNSET
+    placeholder: Annotated[
+        str | UnsetType,
+        _told("With on_existing: placeholder: what clients send in the secret's place", values.read_placeholder),
     ] = UNSET
     drop_response_headers: Annotated[
         _Some[Annotated[str, _told(None, values.read_dropped_header)]] | UnsetType,
@@ -188,6 +196,8 @@ _SHAPES: Final[dict[type[inspect.Type], type]] = {
     inspect.IntType: int,
     inspect.ListType: list,
     inspect.StructType: dict,
+    inspect.DictType: dict,
+    inspect.LiteralType: str,
 }
 _SLIPS: Final = {
     name: f"without the space after the colon it is a source: `{name}:…`" for name in ("env", "file", "keyring")

@@ -273,6 +273,7 @@ read_method = _reader(
     _REFUSED_METHODS,
     "a method that a credential may go with",
 )
+read_placeholder = _reader(r"[!-~]{1,128}", "a text in visible ASCII, without spaces", "clients send it for the secret")
 read_header_name = _reader(
     _FIELD_NAME,
     "a header's name",
