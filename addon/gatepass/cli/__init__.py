@@ -12,6 +12,7 @@ import sys
 import click
 
 from gatepass.errors import GatepassError
+from gatepass.shell.seclusion import seclude
 
 _COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "demo", "script")
 
@@ -38,6 +39,7 @@ def gatepass() -> None:
 
 def main() -> None:
     """The entry point: a GatepassError becomes its text, never a traceback."""
+    seclude()  # before anything is read: most commands come to hold a token
     # Nothing that is imported is garbage: it is not searched for any while it comes. What lives long turns this on.
     gc.disable()
     try:
