@@ -198,6 +198,12 @@ def test_serve_and_env(
         assert result.code == 0, result.output
         assert (client.home / "site" / "acme_tool.py").exists()
         assert client.run("sh", "-c", 'eval "$(gatepass env)"; env').output.count(known.proxy) >= len(environment.PROXY)
+
+        # the line that `serve` prints is enough for a client that the two exports are not enough for
+        (line,) = re.findall(r"^eval .*$", serving.output, re.MULTILINE)
+        variables = parse(client.run("sh", "-c", f"{line}; env -0").output.encode())
+        result = Client(client.home, variables).pip("download", "--no-deps", "--no-index", wheel_url)
+        assert result.code == 0, result.output
     assert list(running.folder(base).iterdir()) == []
 
 

@@ -1,7 +1,7 @@
 """Which servers of this user run, and where: the one place where `gatepass serve` and `gatepass env` meet.
 
-A server leaves a file while it listens. The file holds no secret; it is private all the same, because who can write
-there chooses the proxy, and the CA, of whoever reads it.
+A server leaves a file while it listens. The file is private: it holds the proxy's password, and who can write there
+chooses the proxy, and the CA, of whoever reads it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -31,17 +31,20 @@ _CONNECT_TIMEOUT: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that listens: its process, its URL as a client reaches it, and what a client of it trusts."""
+    """A server that listens: its process, its URL as a client reaches it, and what a client of it trusts.
+
+    The URL holds the password, where there is one that clients can be told.
+    """
 
     pid: int
-    proxy: str
+    proxy: str = field(repr=False)
     bundle: Path
     ca: Path
 
     @property
     def address(self) -> str:
         """HOST:PORT."""
-        return urlsplit(self.proxy).netloc
+        return urlsplit(self.proxy).netloc.rpartition("@")[2]
 
 
 def folder(environ: Mapping[str, str]) -> Path:
