@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepass import files
+from gatepass import files, home
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
 from gatepass.shell import environment, inherited, tempdir
@@ -153,9 +153,10 @@ def _token_variables(rules: Rules) -> list[str]:
 
 def _wgetrc(folder: Path, bundle: Path) -> Path:
     """wget reads its CAs from its settings alone: the user's, and ours after them."""
-    theirs = Path(os.environ.get("WGETRC") or Path.home() / ".wgetrc")
+    own = home.folder()
+    theirs = os.environ.get("WGETRC") or (own and own / ".wgetrc")
     try:
-        settings = theirs.read_text(encoding="utf-8")
+        settings = "" if theirs is None else Path(theirs).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         settings = ""
     # the user's may hold passwords

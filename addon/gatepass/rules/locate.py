@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from gatepass import shipped
+from gatepass import home, shipped
 from gatepass.errors import GatepassError, why
 from gatepass.rules.parser import parse
 from gatepass.rules.yaml_source import MAX_SIZE, RulesError
@@ -21,6 +18,7 @@ from gatepass.sources import Default, Env, Gh, GitHubApp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from gatepass.rules.model import Rules
 
@@ -54,9 +52,10 @@ def load(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Rules:
             # another program's file of the same name, perhaps
             hint = f"`./{_FILE}` was found in this folder: if it is not Gatepass's, name another with `${_VARIABLE}`"
             raise GatepassError(str(error), hint) from None
-    users = Path(click.get_app_dir("gatepass"), _FILE)
-    if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
-        return parse(text, str(users))
+    if (place := home.config()) is not None:
+        users = place / _FILE
+        if (text := _read(users, str(users), _NAME_ANOTHER)) is not None:
+            return parse(text, str(users))
     return parse(shipped.rules().read_text(encoding="utf-8"), "built-in rules")
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import click
 import msgspec
 
-from gatepass import files
+from gatepass import files, home
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -51,9 +50,12 @@ def folder(environ: Mapping[str, str]) -> Path:
     """Where the files are: this user's runtime folder, where there is one, else beside the user's rules.
 
     A relative $XDG_RUNTIME_DIR counts as none (XDG Base Directory Specification 0.8).
+
+    Raises:
+        GatepassError: there is neither.
     """
     runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    return runtime / "gatepass" if runtime.is_absolute() else Path(click.get_app_dir("gatepass"), "run")
+    return runtime / "gatepass" if runtime.is_absolute() else home.expected_config() / "run"
 
 
 def announce(server: Running, environ: Mapping[str, str]) -> Path:
