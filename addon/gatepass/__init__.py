@@ -3,6 +3,7 @@
 The order of its packages and modules; each imports only from lines above its own, and `tests/test_order.py` holds it:
 
     errors, files, shipped         what is told to people; files written whole; files that come along
+    home                           where the user's own files are
     cache, http, redaction         what everything else may use
     forge                          what a forge's addresses mean
     sources                        where a secret may come from

@@ -34,6 +34,7 @@ fi
 
 # never the rules.yaml that lies in the workspace by chance: a pull request could put one there
 rules=${GATEPASS_ACTION_RULES:-$GITHUB_ACTION_PATH/rules.yaml}
+umask 077  # the log holds the proxy's password
 GH_TOKEN=$token nohup gatepass serve --rules "$rules" --listen 127.0.0.1:0 >"$log" 2>&1 </dev/null &
 server=$!
 

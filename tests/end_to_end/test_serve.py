@@ -9,17 +9,20 @@ import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.shell import environment, running
 from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
-from shells import gatepass_env, session
+from shells import gatepass_env, parse, session
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from gatepass.demo.standin import StandIn
-    from harness import Shell
+    from harness import Running, Shell
 
 
 def exports(output: str) -> dict[str, str]:
@@ -39,6 +42,92 @@ def test_serve(shell: Shell, wheel_url: str, tmp_path_factory: pytest.TempPathFa
         assert result.code == 0, result.output
         assert client.fetch(wheel_url, "-L").status == 200
     assert DEFAULT_TOKEN not in running.output
+
+
+def serving(shell: Shell, *options: str) -> AbstractContextManager[Running]:
+    """`gatepass serve` on a free port."""
+    return background(
+        [GATEPASS, "serve", "--rules", shell.rules, "--listen=127.0.0.1:0", *options], shell.env, shell.home
+    )
+
+
+def told(running: Running) -> dict[str, str]:
+    """The variables that it tells, once it listens."""
+    running.wait_for(r"export SSL_CERT_FILE=\S+\n")
+    return exports(running.output)
+
+
+def test_serve_has_a_password(shell: Shell, wheel_url: str, github: StandIn, outsider: Client) -> None:
+    """Who has no password, or a wrong one, gets 407 and no token works for them; each start makes another."""
+    passwords = set()
+    for _ in range(2):
+        with serving(shell) as running:
+            proxy = urlsplit(told(running)["HTTPS_PROXY"])
+            assert proxy.password
+            passwords.add(proxy.password)
+            assert "warning" not in running.output
+            listed = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+            assert not any(proxy.password.encode() in arguments for arguments in listed)
+            for user in ("", "gatepass:wrong@", f"{proxy.password}@", "gatepass:@"):
+                for url in (wheel_url, wheel_url.replace("https:", "http:")):
+                    reply = outsider.curl("-v", "-k", "-x", f"http://{user}127.0.0.1:{proxy.port}", url)
+                    assert "407" in reply.output
+            assert github.calls() == []
+            assert outsider.fetch(wheel_url, "-k", "-x", proxy.geturl()).status == 302
+            github.forget()
+    assert len(passwords) == 2
+
+
+def test_serve_without_a_password(shell: Shell, wheel_url: str, outsider: Client) -> None:
+    """`--no-password`, or an empty `proxyauth`, asks none, and says what that means."""
+    for options in (("--no-password",), ("--", "--set", "proxyauth=")):
+        with serving(shell, *options) as running:
+            proxy = told(running)["HTTPS_PROXY"]
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", proxy)
+            assert "warning: no password is asked: whoever reaches the port" in running.output
+            assert outsider.fetch(wheel_url, "-k", "-x", proxy).status == 302
+
+
+def test_serve_with_a_password_of_the_users(shell: Shell, wheel_url: str, outsider: Client) -> None:
+    """The user's own `proxyauth` wins over both, is told to clients as a URL has it, and gets into no flow file."""
+    own = ("--", "--set", "proxyauth=me:p@ss/1 %41", "-w", "flows")
+    (shell.home / "confdir").mkdir()
+    (shell.home / "confdir" / "config.yaml").write_text("proxyauth: me:p@ss/1 %41\n")
+    for options in (own, ("--no-password", *own), ("--", "--set", "confdir=confdir")):
+        with serving(shell, *options) as running:
+            proxy = told(running)["HTTPS_PROXY"]
+            assert proxy.startswith("http://me:p%40ss%2F1%20%2541@127.0.0.1:")
+            assert "warning" not in running.output
+            assert outsider.fetch(wheel_url, "-k", "-x", proxy).status == 302
+            bare = f"http://{proxy.partition('@')[2]}"
+            assert "407" in outsider.curl("-v", "-k", "-x", bare, wheel_url).output
+    flows = (shell.home / "flows").read_bytes()
+    assert b"releases/download" in flows
+    assert b"p@ss/1" not in flows
+
+
+def test_serve_with_passwords_that_cannot_be_told(shell: Shell, wheel_url: str, outsider: Client) -> None:
+    """Where `proxyauth` names a file clients are told to bring what is in it; where it takes any they are given one."""
+    (shell.home / "users").write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")  # `password`
+    with serving(shell, "--", "--set", "proxyauth=@users") as running:
+        proxy = told(running)["HTTPS_PROXY"]
+        assert "hint: put a user and a password that it accepts into what follows" in running.output
+        assert outsider.fetch(wheel_url, "-k", "-x", proxy.replace("//", "//me:password@")).status == 302
+    with serving(shell, "--", "--set", "proxyauth=any") as running:
+        assert outsider.fetch(wheel_url, "-k", "-x", told(running)["HTTPS_PROXY"]).status == 302
+        assert "hint" not in running.output
+
+
+def test_serve_as_a_reverse_proxy(shell: Shell, wheel_url: str, github: StandIn, outsider: Client) -> None:
+    """A reverse proxy asks for the password as a server does: with 401, and the client's is not handed on."""
+    with serving(shell, "--", "--mode", f"reverse:https://{github.web}") as running:
+        proxy = urlsplit(told(running)["HTTPS_PROXY"])
+        here = wheel_url.replace(f"https://{github.web}", f"http://127.0.0.1:{proxy.port}")
+        assert outsider.fetch(here).status == 401
+        assert github.calls() == []
+        assert outsider.fetch(here, "-u", f"gatepass:{proxy.password}").status == 302
+        assert proxy.password
+        assert not any(proxy.password in str(request.headers) for request in github.calls())
 
 
 def test_serve_passes_options_on(shell: Shell, wheel_url: str) -> None:
@@ -119,6 +208,12 @@ def test_serve_and_env(
         assert result.code == 0, result.output
         assert (client.home / "site" / "acme_tool.py").exists()
         assert client.run("sh", "-c", 'eval "$(gatepass env)"; env').output.count(known.proxy) >= len(environment.PROXY)
+
+        # the line that `serve` prints is enough for a client that the two exports are not enough for
+        (line,) = re.findall(r"^eval .*$", serving.output, re.MULTILINE)
+        variables = parse(client.run("sh", "-c", f"{line}; env -0").output.encode())
+        result = Client(client.home, variables).pip("download", "--no-deps", "--no-index", wheel_url)
+        assert result.code == 0, result.output
     assert list(running.folder(base).iterdir()) == []
 
 

@@ -68,7 +68,7 @@ def test_serve_with_its_own_ca(serving: Shell, wheel_url: str, tmp_path: Path) -
 
 def test_serve_lets_no_foreign_names_along(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
     """The stand-in's certificate names 127.0.0.1 too, and so may an upstream's: clients are shown their host alone."""
-    with serve(serving, "--", "--set", "connection_strategy=eager") as (_, variables):
+    with serve(serving, "--no-password", "--", "--set", "connection_strategy=eager") as (_, variables):
         reply = Client(tmp_path, variables).fetch(wheel_url)
         assert reply.status == 302
         address = variables["HTTPS_PROXY"].removeprefix("http://")

@@ -334,13 +334,13 @@ class TestMemory:
         assert allowed.folder({"XDG_STATE_HOME": "/state"}) == Path("/state/gatepass/allowed")
         for environ in ({}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "state"}):
             assert allowed.folder(environ) == Path("/home/me/.local/state/gatepass/allowed")
-        monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it is without HOME and passwd entry
+        monkeypatch.setattr("gatepass.home.folder", lambda: None)  # as it is without HOME and passwd entry
         assert allowed.folder({}) is None
 
     def test_without_a_place(self, cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where nothing can be remembered nothing is allowed, and who tries to is told; nothing is written."""
         monkeypatch.setattr("sys.platform", "linux")
-        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+        monkeypatch.setattr("gatepass.home.folder", lambda: None)  # as it is without HOME and passwd entry
         write(cwd / "rules.yaml", "mine")
         with pytest.raises(GatepassError, match="expected a folder to remember it in, got no home"):
             allow(cwd / "rules.yaml", {})

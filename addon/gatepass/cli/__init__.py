@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 
 import click
 
-from gatepass.errors import GatepassError, printable_lines
+from gatepass.cli import streams
+from gatepass.errors import GatepassError, printable_lines, why
+from gatepass.shell.seclusion import seclude
 
 _COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "allow", "deny", "demo", "script")
 
@@ -37,7 +40,9 @@ def gatepass() -> None:
 
 
 def main() -> None:
-    """The entry point: a GatepassError becomes its text, never a traceback."""
+    """The entry point: what is wrong becomes a text, never a traceback."""
+    streams.prepare()
+    seclude()  # before anything is read: most commands come to hold a token
     # Nothing that is imported is garbage: it is not searched for any while it comes. What lives long turns this on.
     gc.disable()
     try:
@@ -45,3 +50,16 @@ def main() -> None:
     except GatepassError as error:
         click.echo(f"error: {printable_lines(str(error))}", err=True)
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"error: {_unforeseen(error)}", err=True)
+        sys.exit(1)
+
+
+def _unforeseen(error: OSError) -> GatepassError:
+    """What the system refused, and nobody was ready for."""
+    if error.filename is None:
+        try:
+            os.getcwd()  # noqa: PTH109 — Path's is the same
+        except OSError:
+            return GatepassError("the working folder: expected one that is there, got a deleted one", "`cd` elsewhere")
+    return GatepassError(f"{error.filename or 'the system'}: expected it to do what was asked, got `{why(error)}`")

@@ -85,7 +85,7 @@ def export(der: bool, output: str) -> None:
     found = _present()
     content = found.der if der else found.pem.encode()
     if output == "-":
-        sys.stdout.buffer.write(content)
+        click.echo(content, nl=False)
     else:
         _save(Path(output), content)
 

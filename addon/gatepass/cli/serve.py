@@ -7,11 +7,13 @@ import datetime
 import gc
 import os
 import re
+import secrets
 import shlex
 import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -36,11 +38,13 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
-def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) -> None:
+def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: tuple[str, ...]) -> None:
     """Run the proxy until it is stopped; after `--` come options of mitmdump.
 
-    Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another.
+    Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
+    made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
     loaded = load_rules(rules)
     host, port = _address(listen)
@@ -50,7 +54,8 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
-    if own_confdir is not None and settings.get("mode", "").partition(":")[0] in _BY_ADDRESS:
+    by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
+    if own_confdir is not None and by_address:
         raise GatepassError(
             f"--mode: expected one in which clients tell the server by its name, got `{settings['mode']}`",
             "there mitmproxy's certificates name addresses, for which Gatepass's CA may not vouch: add "
@@ -62,7 +67,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main
 
-    from gatepass.proxy.embedded import listening_port
+    from gatepass.proxy.embedded import Forgetful, listening_port
 
     gc.freeze()
     gc.enable()
@@ -78,7 +83,8 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             confdir = Path(ctx.options.confdir).expanduser()
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
-            address = f"http://{_reachable(host)}:{listening_port()}"
+            known = _user(ctx.options.proxyauth)
+            address = f"http://{known}{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
             variables = environment.for_client(address, bundle, certificate, os.environ)
@@ -86,7 +92,18 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
                 click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
+            if not ctx.options.proxyauth:
+                click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
+            elif not known:
+                click.echo(
+                    "warning: proxyauth: expected USER:PASSWORD, which clients can be told, got another kind\n"
+                    "hint: put a user and a password that it accepts into what follows",
+                    err=True,
+                )
             click.echo("gatepass: listening; in a client's shell:")
+            if self.told is not None:
+                click.echo('eval "$(gatepass env)"')
+                click.echo("or, where that cannot be run, for uv and whoever heeds these two:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
                 click.echo(f"export {name}={shlex.quote(variables[name])}")
 
@@ -102,7 +119,10 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             if own_confdir is not None:
                 # else names of the upstream certificate, which this CA may not vouch for, would come along
                 options.update(upstream_cert=False)
-            self.addons.add(Announce())
+            # where connections are redirected here clients know of no proxy, and could not tell it a password
+            if not no_password and not by_address:
+                options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
+            self.addons.add(Announce(), Forgetful())
 
     arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
@@ -135,6 +155,14 @@ def _settings(arguments: Sequence[str]) -> dict[str, str]:
     parsed = parser.parse_known_args(arguments)[0]
     settings = {name: value for name, _, value in (spec.partition("=") for spec in parsed.set)}
     return settings | ({"mode": parsed.mode} if parsed.mode else {})
+
+
+def _user(proxyauth: str | None) -> str:
+    """What stands before the host in a proxy's URL, for what mitmproxy's option asks: nothing where that is unknown."""
+    if not proxyauth or proxyauth.startswith(("@", "ldap")):  # a file of hashes; a directory
+        return ""
+    user, _, password = ("any:any" if proxyauth == "any" else proxyauth).partition(":")
+    return f"{quote(user, safe='')}:{quote(password, safe='')}@"
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def read_proxy(text: str) -> httpx2.Proxy:
     """
     try:
         proxy = httpx2.Proxy(text if "://" in text else f"http://{text}")
-        if proxy.url.scheme in _SCHEMES and proxy.url.host:
+        is_place = re.fullmatch(r"[\w.:-]+", proxy.url.host) and 0 < (proxy.url.port or HTTPS_PORT) < 65536
+        if proxy.url.scheme in _SCHEMES and is_place:
             return proxy
     except (ValueError, httpx2.InvalidURL):
         pass

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from mitmproxy.http import HTTPFlow
+
     from gatepass.github.statistics import Statistics
 
 
@@ -50,6 +52,14 @@ def listening_port() -> int:
     server = ctx.master.addons.get("proxyserver")
     assert isinstance(server, Proxyserver)
     return int(server.listen_addrs()[0][1])
+
+
+class Forgetful:
+    """Takes the proxy's password from what is kept of a request: a flow file would hold it. The user's name stays."""
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        if known := flow.metadata.get("proxyauth"):
+            flow.metadata["proxyauth"] = (known[0], "")
 
 
 class Causes(logging.Handler):

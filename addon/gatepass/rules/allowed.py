@@ -10,17 +10,13 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import click
-
-from gatepass import files
+from gatepass import files, home
 from gatepass.errors import GatepassError, why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_STATE: Final = "~/.local/state"
 
 
 def folder(environ: Mapping[str, str]) -> Path | None:
@@ -28,12 +24,11 @@ def folder(environ: Mapping[str, str]) -> Path | None:
 
     A relative $XDG_STATE_HOME counts as none (XDG Base Directory Specification 0.8).
     """
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        own = sys.platform in ("darwin", "win32")
-        # Path.expanduser raises where there is no home, and this leaves the name as it is
-        state = Path(click.get_app_dir("gatepass")) if own else Path(os.path.expanduser(_STATE))  # noqa: PTH111
-    return state / "gatepass" / "allowed" if state.is_absolute() else None
+    state: Path | None = Path(environ.get("XDG_STATE_HOME", ""))
+    if state is not None and not state.is_absolute():
+        own = home.folder()
+        state = home.config() if sys.platform in ("darwin", "win32") else own and own / ".local" / "state"
+    return state and state / "gatepass" / "allowed"
 
 
 def is_allowed(path: Path, content: bytes, environ: Mapping[str, str]) -> bool:

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from gatepass import shipped
+from gatepass import home, shipped
 from gatepass.errors import GatepassError, printable, why
 from gatepass.rules import allowed
 from gatepass.rules.parser import parse
@@ -89,10 +87,10 @@ def examine(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> tupl
 
 def _elsewhere() -> Rules:
     """The user's rules, else the built-in ones."""
-    users = Path(click.get_app_dir("gatepass"), FILE)
-    # without a home, or with an empty $XDG_CONFIG_HOME, it would be a place in the working folder
-    if users.is_absolute() and (content := _content(users, str(users), _NAME_ANOTHER)) is not None:
-        return parse(_text(content, str(users)), str(users))
+    if (place := home.config()) is not None:
+        users = place / FILE
+        if (content := _content(users, str(users), _NAME_ANOTHER)) is not None:
+            return parse(_text(content, str(users)), str(users))
     return parse(shipped.rules().read_text(encoding="utf-8"), "built-in rules")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_NO_NAME: Final = re.compile(r"[^\w.:%-]")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -49,7 +50,7 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in _PORTS:
+    if not host or _NO_NAME.search(host) or parts.scheme not in _PORTS:
         # what stands between scheme and host may be a password
         shown = re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1", text, flags=re.DOTALL)
         raise GatepassError(

@@ -1,7 +1,7 @@
 """Which servers of this user run, and where: the one place where `gatepass serve` and `gatepass env` meet.
 
-A server leaves a file while it listens. The file holds no secret; it is private all the same, because who can write
-there chooses the proxy, and the CA, of whoever reads it.
+A server leaves a file while it listens. The file is private: it holds the proxy's password, and who can write there
+chooses the proxy, and the CA, of whoever reads it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import os
 import socket
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import click
 import msgspec
 
-from gatepass import files
+from gatepass import files, home
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -31,26 +30,32 @@ _CONNECT_TIMEOUT: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that listens: its process, its URL as a client reaches it, and what a client of it trusts."""
+    """A server that listens: its process, its URL as a client reaches it, and what a client of it trusts.
+
+    The URL holds the password, where there is one that clients can be told.
+    """
 
     pid: int
-    proxy: str
+    proxy: str = field(repr=False)
     bundle: Path
     ca: Path
 
     @property
     def address(self) -> str:
         """HOST:PORT."""
-        return urlsplit(self.proxy).netloc
+        return urlsplit(self.proxy).netloc.rpartition("@")[2]
 
 
 def folder(environ: Mapping[str, str]) -> Path:
     """Where the files are: this user's runtime folder, where there is one, else beside the user's rules.
 
     A relative $XDG_RUNTIME_DIR counts as none (XDG Base Directory Specification 0.8).
+
+    Raises:
+        GatepassError: there is neither.
     """
     runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    return runtime / "gatepass" if runtime.is_absolute() else Path(click.get_app_dir("gatepass"), "run")
+    return runtime / "gatepass" if runtime.is_absolute() else home.expected_config() / "run"
 
 
 def announce(server: Running, environ: Mapping[str, str]) -> Path:

@@ -11,20 +11,19 @@ import shlex
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from gatepass import files
+from gatepass import files, home
 from gatepass.errors import GatepassError, why
 from gatepass.trust import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from gatepass.forge.hosts import Host
 
@@ -124,8 +123,12 @@ class Authority:
 
 
 def default_folder() -> Path:
-    """Where the CA of this user's `gatepass serve` lies."""
-    return Path(click.get_app_dir("gatepass"), "ca")
+    """Where the CA of this user's `gatepass serve` lies.
+
+    Raises:
+        GatepassError: the user has no home.
+    """
+    return home.expected_config() / "ca"
 
 
 def load(folder: Path) -> Authority | None:

@@ -1,0 +1,61 @@
+"""Where this user's own files are. Absolute, or nowhere: never in the folder that happens to be the working one.
+
+Makes nothing, and knows nothing of what the files are for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gatepass.errors import GatepassError
+
+_OF_AN_EMPTY_HOME: Final = Path("/.config/gatepass")
+
+
+def folder() -> Path | None:
+    """The user's home; None where nothing tells it. A $HOME that is empty or relative tells nothing."""
+    named = Path(os.environ.get("HOME", ""))
+    if named.is_absolute():
+        return named
+    if sys.platform == "win32":
+        known = Path.home()
+        return known if known.is_absolute() else None
+    import pwd
+
+    try:
+        known = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a user without an entry, as in a container that was told a number
+        return None
+    return known if known.is_absolute() else None
+
+
+def config() -> Path | None:
+    """Gatepass's folder among the user's settings; None where nothing tells it.
+
+    A relative $XDG_CONFIG_HOME counts as none (XDG Base Directory Specification 0.8).
+    """
+    place = Path(click.get_app_dir("gatepass"))
+    if place.is_absolute() and place != _OF_AN_EMPTY_HOME:
+        return place
+    home = folder()
+    return home and home / ".config" / "gatepass"
+
+
+def expected_config() -> Path:
+    """The same, where something is to be kept.
+
+    Raises:
+        GatepassError: nothing tells where.
+    """
+    place = config()
+    if place is None:
+        raise GatepassError(
+            "$HOME: expected the path of your home, got none, nor does the system know one for this user",
+            "set HOME to a folder of your own",
+        )
+    return place
