@@ -164,7 +164,7 @@ class Inquiry:
         if decision.credential is None:
             yield Step("credential", "skip", "no header needs one")
         else:
-            audience = Audience(decision.rule.match.host, decision.forge)
+            audience = Audience(decision.host, decision.forge)
             try:
                 secret = await self._credentials.secret(decision.credential, audience)
             except Unresolvable as lacking:
