@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Trust:
     """A CA, and the certificate of all servers here."""
 
-    def __init__(self, folder: Path) -> None:
-        pem = certificates.issue(["localhost", "127.0.0.1"])
+    def __init__(self, folder: Path, *names: str) -> None:
+        pem = certificates.issue(["localhost", "127.0.0.1", *names])
         self.ca, server = folder / "ca.pem", folder / "server.pem"
         self.ca.write_text(pem.ca)
         server.write_text(pem.server)

@@ -73,12 +73,13 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Headers to be set on the request, which goes where it was going, and others to be taken off the response.
+    """Headers to be set on the request, which goes to `host`, as it was going, and others to be taken off the response.
 
     `credential` is None when no header needs one.
     """
 
     rule: Rule
+    host: Host
     headers: tuple[tuple[str, Template], ...]
     dropped: frozenset[str]
     credential: Credential | None
@@ -125,7 +126,7 @@ def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Ref
         return Refuse(catalogue.HEADER_PRESENT(rule=rule.name, names=refused))
     headers = tuple((header.name, header.template) for header in action.headers if _is_due(header, sent[header.name]))
     needed = any(template.needs_secret for _, template in headers)
-    return Inject(rule, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)
+    return Inject(rule, request.host, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)
 
 
 def _sent(request: Request, name: str) -> Iterator[str]:

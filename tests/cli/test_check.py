@@ -399,7 +399,7 @@ rules:
     on_existing: {Authorization: placeholder, X-Kind: refuse}
     placeholder: instead
     drop_response_headers: [Set-Cookie]
-  - {match: open.example.com/*, headers: {X-Kind: literal}}
+  - {match: "*.open.example.com/*", headers: {X-Kind: literal}}
 cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}
 """
 

@@ -75,6 +75,11 @@ rules:
     credential: token
     on_existing: placeholder
     placeholder: hollow
+  - match: {host}/cookie/*
+    headers: {{Cookie: "session={{credential}}"}}
+    credential: token
+    on_existing: placeholder
+    placeholder: hollow
   - match: {host}/upload/*
     headers: {{X-Token: "{{credential}}"}}
     credential: token
@@ -315,6 +320,14 @@ def test_a_placeholder(client: Client, server: Origin) -> None:
     assert (server.last().values("X-Token"), server.last().values("Authorization")) == ([f"token {SECRET}"], [])
     client.fetch(server.url("/placeholder/x"), "-u", "reader:hollow")
     assert (server.last().values("X-Token"), server.last().values("Authorization")) == ([], [BASIC])
+
+
+def test_a_cookie(client: Client, server: Origin) -> None:
+    """A secret may stand in a cookie, which is a header like any other: no other cookie is touched."""
+    client.fetch(server.url("/cookie/x"), "-b", "session=hollow")
+    assert server.last().values("Cookie") == [f"session={SECRET}"]
+    client.fetch(server.url("/cookie/x"), "-b", "session=mine")
+    assert server.last().values("Cookie") == ["session=mine"]
 
 
 @pytest.mark.parametrize(

@@ -124,3 +124,25 @@ def test_an_enterprise_server(web: str) -> None:
 def test_githubs_own_names(name: str, is_own: bool) -> None:
     """GitHub's own names end with a whole label of its two domains."""
     assert is_githubs_own(Host(name)) == is_own
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "is_covered"),
+    [
+        ("*.example.com", "a.example.com", True),
+        ("*.example.com", "b.a.example.com", True),
+        ("*.example.com", "*.a.example.com", True),
+        ("*.example.com", "*.example.com", True),
+        ("*.example.com", "example.com", False),
+        ("*.example.com", "notexample.com", False),
+        ("*.example.com", "a.example.com.evil.test", False),
+        ("*.example.com", "a.example.com.", False),
+        ("a.example.com", "a.example.com", True),
+        ("a.example.com", "b.a.example.com", False),
+        ("a.example.com", "*.example.com", False),
+    ],
+)
+def test_covers(pattern: str, name: str, is_covered: bool) -> None:
+    """`*.` before a name stands for all below it, at the same port, and neither for itself nor for what ends alike."""
+    assert Host(pattern).covers(Host(name)) is is_covered
+    assert not Host(pattern, 8443).covers(Host(name))

@@ -522,12 +522,34 @@ hint: `PIP_INDEX_URL` says where packages come from, and how they are judged: gi
 hint: `PATH` says what programs run, and how: give the secret one of its own
 
 hosts: [github.com] → hosts: ["*.github.com"]
-8:13: credentials.github.hosts[0]: expected a host without `*`, got `*.github.com`
-hint: a credential is bound to hosts by name: write one rule for each host
+16:5: rules[0].credential: expected a credential whose hosts include `github.com`, got `github`
+hint: credential `github` may not be sent to `github.com` unless its `hosts:` name it
 
-hosts: [github.com] → hosts: [https://github.com/]
-8:13: credentials.github.hosts[0]: expected a host name, got `https://github.com/`
-hint: leave scheme and path out, as in `github.com` or `ghe.example.com:8443`
+hosts: [github.com] → hosts: [github.com, "*", "*.com", "a.*.test", "*.*.test", "*.com:8443"]
+8:25: credentials.github.hosts[1]: expected a host without `*`, got `*`
+hint: `*.example.com` in `match` and `hosts` stands for all hosts below
+8:30: credentials.github.hosts[2]: expected `*.` before a domain, got `*.com`
+hint: name a domain of your own, as in `*.example.com`
+8:39: credentials.github.hosts[3]: expected a host without `*`, got `a.*.test`
+hint: `*.example.com` in `match` and `hosts` stands for all hosts below
+8:51: credentials.github.hosts[4]: expected a host without `*`, got `*.*.test`
+hint: `*.example.com` in `match` and `hosts` stands for all hosts below
+8:63: credentials.github.hosts[5]: expected `*.` before a domain, got `*.com:8443`
+hint: name a domain of your own, as in `*.example.com`
+
+from: [env:OURS]⏎    hosts: [ → from: [env:OURS, netrc, git]⏎    hosts: ["*.example.com", "*.githubusercontent.com",
+10:22: credentials.ours.from[1]: expected hosts without `*` beside `netrc`, got `*.example.com`
+hint: it has a secret for each host: name them, for a client could ask it for any
+10:29: credentials.ours.from[2]: expected hosts without `*` beside `git`, got `*.example.com`
+hint: it has a secret for each host: name them, for a client could ask it for any
+11:30: credentials.ours.hosts[1]: expected a host that is no asset host, got `*.githubusercontent.com`
+hint: signed URLs need no credential, and refuse one
+
+match: ghe.example.com:8443/*/releases/download/* → match: "*.example.com:8443/*"
+17:5: rules[1].match: expected the host of a forge, got `*.example.com:8443/*`
+hint: write one rule for each forge: each has an API of its own
+19:5: rules[1].credential: expected a credential whose hosts include `*.example.com:8443`, got `ours`
+hint: credential `ours` may not be sent to `*.example.com:8443` unless its `hosts:` name it
 
 hosts: [github.com] → hosts: [git hub]
 8:13: credentials.github.hosts[0]: expected a host name, such as `github.com` or `ghe.example.com:8443`, got `git hub`
@@ -570,7 +592,7 @@ hint: leave `https://` out: only https is served
 
 match: github.com/ → match: github.*/
 14:5: rules[0].match: expected a host without `*`, got `github.*/*/releases/download/*`
-hint: a credential is bound to hosts by name: write one rule for each host
+hint: `*.example.com` in `match` and `hosts` stands for all hosts below
 
 match: github.com/ → match: me@github.com/
 14:5: rules[0].match: expected a host name, such as `github.com` or `ghe.example.com:8443`, got \

@@ -27,7 +27,7 @@ def nearest_miss(rules: Rules, host: Host, path: str) -> str:
 def _closeness(pattern: Pattern, host: Host, path: str) -> tuple[float, bool, bool, bool, float]:
     (wanted, below), (owner, rest) = _split(pattern.path), _split(path)
     return (
-        2.0 if pattern.host == host else _likeness(str(pattern.host), str(host)),
+        2.0 if pattern.host.covers(host) else _likeness(str(pattern.host), str(host)),
         _fits(pattern.path.lower(), path.lower()),
         _fits(wanted, owner),
         _fits(below, rest),
@@ -37,7 +37,7 @@ def _closeness(pattern: Pattern, host: Host, path: str) -> tuple[float, bool, bo
 
 def _difference(rule: Rule, host: Host, path: str) -> str:
     pattern = rule.match
-    if pattern.host != host:
+    if not pattern.host.covers(host):
         return f"its host is `{pattern.host}`, not `{host}`"
     if _fits(pattern.path, path):
         return "the path holds dot segments, which fall under no rule"

@@ -158,7 +158,7 @@ class Inquiry:
         if decision.credential is None:
             yield Step("credential", "skip", "no header needs one")
         else:
-            audience = Audience(decision.rule.match.host, decision.forge)
+            audience = Audience(decision.host, decision.forge)
             with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
             yield account.credential(decision.credential.name, secret)

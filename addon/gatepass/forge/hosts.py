@@ -20,10 +20,23 @@ _TENANT: Final = re.compile(rf"(?!(?:api|auth)\.){_LABEL}\.ghe\.com", re.ASCII)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Host:
-    """A TLS server: its DNS name in lower case, without a trailing dot, and its port."""
+    """A TLS server: its DNS name in lower case, without a trailing dot, and its port.
+
+    In rules a name may begin with `*.`, and then stands for all below it.
+    """
 
     name: str
     port: int = HTTPS_PORT
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for several."""
+        return self.name.startswith("*.")
+
+    def covers(self, other: Host) -> bool:
+        """Whether it is the other, or stands for it."""
+        is_below = self.is_pattern and other.name.endswith(self.name[1:])
+        return self.port == other.port and (is_below or self.name == other.name)
 
     @classmethod
     def parse(cls, text: str) -> Host:

@@ -74,11 +74,11 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
             return Passed(ref)
         case Refuse(problem):
             return Refused(problem)
-        case Inject(rule=rule, credential=credential, forge=forge):
+        case Inject(host=host, credential=credential, forge=forge):
             try:
                 if credential is None:
                     return Injected(decision, None)
-                audience = Audience(rule.match.host, forge)
+                audience = Audience(host, forge)
                 return Injected(decision, await state.credentials.secret(credential, audience))
             except (Unresolvable, GatepassError) as error:
                 return Refused(_problem(error))

@@ -75,9 +75,8 @@ class Requests:
             case Injected(decision, secret):
                 self._life.record.injected(flow, decision.rule)
                 sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
-                host = decision.rule.match.host
-                seal = Seal(flow, host, self._verified)
-                original = detour.inject(flow, host, sealed, seal)
+                seal = Seal(flow, decision.host, self._verified)
+                original = detour.inject(flow, decision.host, sealed, seal)
             case Found(decision, source, plan):
                 self._life.record.found(flow, decision, source)
                 match plan:

@@ -122,7 +122,7 @@ class Rules:
 
     @property
     def hosts(self) -> frozenset[Host]:
-        """All hosts that a rule names."""
+        """All hosts that a rule names, or stands for."""
         return frozenset(rule.match.host for rule in self.rules)
 
     def forge_of(self, host: Host) -> Forge | None:
@@ -137,7 +137,7 @@ class Rules:
 
     def names(self, host: Host) -> bool:
         """Whether any rule names that host: only connections to such a host are intercepted."""
-        return any(rule.match.host == host for rule in self.rules)
+        return any(rule.match.host.covers(host) for rule in self.rules)
 
     def match(self, host: Host, path: str, method: str = "GET") -> Rule | None:
         """The first rule that a request falls under; `path` is raw, as it was sent, without its query.

@@ -28,7 +28,7 @@ from gatepass.rules.model import (
 from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry, faults
 from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import Data, Path, RulesError, nearest, read
-from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, GitHubApp
+from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, Git, GitHubApp, Netrc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,7 +126,7 @@ class _Parser:
         return self._forge_at(host) or next((forge for forge in self._forges.values() if forge.api_host == host), None)
 
     def _check_no_asset_host(self, path: Path, host: Host, text: str) -> None:
-        if any(host in forge.assets for forge in self._forges.values()):
+        if any(host.covers(asset) for forge in self._forges.values() for asset in forge.assets):
             hint = "signed URLs need no credential, and refuse one"
             self._wrong(path, "a host that is no asset host", text, hint)
 
@@ -135,7 +135,7 @@ class _Parser:
     def _credential(self, path: Path, value: Data) -> Credential | None:
         if (entry := self._decode(CredentialEntry, path, value)) is None:
             return None
-        name, hosts = _value(values.read_credential_name, str(path[-1])), _values(values.read_host, entry.hosts)
+        name, hosts = _value(values.read_credential_name, str(path[-1])), _values(values.read_hosts, entry.hosts)
         found = [self._any_source((*path, "from", index), source) for index, source in enumerate(entry.sources)]
         for index, host in enumerate(hosts or ()):
             self._check_no_asset_host((*path, "hosts", index), host, entry.hosts[index])
@@ -144,6 +144,9 @@ class _Parser:
         for index, source in enumerate(found):
             if isinstance(source, GitHubApp | Gh | Default) and self._forges_complete:
                 self._check_forges((*path, "from", index), source, hosts)
+            if isinstance(source, Git | Netrc) and (several := [str(host) for host in hosts if host.is_pattern]):
+                hint = "it has a secret for each host: name them, for a client could ask it for any"
+                self._report((*path, "from", index), f"hosts without `*` beside `{source}`", f"`{several[0]}`", hint)
         sources = tuple(source for source in found if source)
         return Credential(name, sources, frozenset(hosts)) if name and len(sources) == len(found) else None
 
@@ -226,7 +229,7 @@ class _Parser:
             hint = nearest(name, self._credentials) or "describe it under `credentials:`"
             self._wrong(path, "the name of a credential", name, hint)
         credential = self._credentials.get(name)
-        if pattern and credential and pattern.host not in credential.hosts:
+        if pattern and credential and not any(host.covers(pattern.host) for host in credential.hosts):
             expected = f"a credential whose hosts include `{pattern.host}`"
             hint = f"credential `{credential.name}` may not be sent to `{pattern.host}` unless its `hosts:` name it"
             self._wrong(path, expected, name, hint)
@@ -247,6 +250,8 @@ class _Parser:
         forge = self._forge_at(pattern.host) if pattern else None
         if pattern and not forge and self._forges_complete:
             hint = f"add `{pattern.host}` under `forges:`: `- web: {pattern.host}`"
+            if pattern.host.is_pattern:
+                hint = "write one rule for each forge: each has an API of its own"
             self._wrong((*path, "match"), "the host of a forge", entry.match, hint)
         # a pattern that leaves the owner open meets more public repositories than private ones
         anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]

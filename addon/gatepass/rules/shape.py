@@ -32,6 +32,10 @@ _Some = Annotated[list[_T], Meta(min_length=1)]
 _Seconds = Annotated[int, Meta(ge=0, le=86_400)]
 _Name = Annotated[str, _told("The name of a credential")]
 _Host = Annotated[str, _told("HOST or HOST:PORT", values.read_host, examples=["github.com"])]
+_Hosts = Annotated[
+    str,
+    _told("HOST, HOST:PORT, or *.DOMAIN for all below it", values.read_hosts, examples=["github.com", "*.example.com"]),
+]
 _SOURCES: Final = [
     {"enum": ["default", "gh", "git", "netrc"]},
     {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
@@ -100,7 +104,7 @@ class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: Annotated[_Some[_Source | SourceEntry], _told("Asked in order: the first that yields is used")] = (
         msgspec.field(name="from")
     )
-    hosts: Annotated[_Some[_Host], _told("The hosts that it may serve; it is never sent to another")]
+    hosts: Annotated[_Some[_Hosts], _told("The hosts that it may serve; it is never sent to another")]
 
 
 class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,9 +127,9 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match: Annotated[
         str,
         _told(
-            "HOST/PATH; * in the path is any run of characters, slashes included",
+            "HOST/PATH; * in the path is any run of characters, slashes included; *.HOST is any host below",
             Pattern.parse,
-            extra_json_schema={"pattern": "^[^/*?#:]+(:[0-9]+)?/[^?#]*$"},
+            extra_json_schema={"pattern": "^(\\*\\.)?[^/*?#:]+(:[0-9]+)?/[^?#]*$"},
             examples=["github.com/my-company/*/releases/download/*"],
         ),
     ]

@@ -67,7 +67,10 @@ class UnfitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """HOST/PATH, where `*` in the path stands for any run of characters, slashes included, or for none."""
+    """HOST/PATH, where `*` in the path stands for any run of characters, slashes included, or for none.
+
+    `*.` before the host stands for any names before its own.
+    """
 
     host: Host
     path: str
@@ -88,14 +91,14 @@ class Pattern:
             raise UnfitError("HOST/PATH in visible ASCII", "write other characters of the path percent-encoded")
         if "?" in path or "#" in path:
             raise UnfitError("HOST/PATH without query and fragment", "only the path is compared")
-        return cls(read_host(host), f"/{path}")
+        return cls(read_hosts(host), f"/{path}")
 
     def matches(self, host: Host, path: str, caseless: int = 0) -> bool:
         """Whether a request matches; `path` is raw, as it was sent, without its query.
 
         Letter case counts, but in the first `caseless` characters of the path.
         """
-        return host == self.host and _glob(self.path, path, caseless)
+        return self.host.covers(host) and _glob(self.path, path, caseless)
 
     def __str__(self) -> str:
         return f"{self.host}{self.path}"
@@ -148,13 +151,28 @@ def read_host(text: str) -> Host:
         UnfitError: it is something else.
     """
     if "*" in text:
-        raise UnfitError("a host without `*`", "a credential is bound to hosts by name: write one rule for each host")
+        raise UnfitError("a host without `*`", "`*.example.com` in `match` and `hosts` stands for all hosts below")
     if "/" in text:
         raise UnfitError("a host name", "leave scheme and path out, as in `github.com` or `ghe.example.com:8443`")
     try:
         return Host.parse(text)
     except ValueError as error:
         raise UnfitError(str(error).removeprefix("expected ")) from None
+
+
+def read_hosts(text: str) -> Host:
+    """Read HOST or HOST:PORT, or `*.` before it for all hosts below.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    below = text.removeprefix("*.")
+    host = read_host(below)
+    if below == text:
+        return host
+    if "." not in host.name:
+        raise UnfitError("`*.` before a domain", "name a domain of your own, as in `*.example.com`")
+    return Host(f"*.{host.name}", host.port)
 
 
 def read_api(text: str) -> str:

@@ -46,7 +46,9 @@ def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
     now = datetime.datetime.now(datetime.UTC)
     name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    return certificates.authority(x509.Name(subject), lifetime, (host.name for host in hosts))
+    # a name stands for those below it, too
+    names = (host.name.removeprefix("*.") for host in hosts)
+    return certificates.authority(x509.Name(subject), lifetime, names)
 
 
 # --------------------------------------------------------------------- judge
