@@ -184,7 +184,7 @@ def test_what_mitmproxy_sends_is_logged_without_secrets(
     github: StandIn, rules: Path, tmp_path: Path, url: str, injected: str
 ) -> None:
     """With `proxy_debug`, mitmproxy logs the bytes of each request, and all that it logs is cleared of secrets."""
-    debug = ("--set", "proxy_debug=true", "-v", "--set", "termlog_verbosity=debug", "--flow-detail", "0")
+    debug = ("--set", "proxy_debug=true", "--set", "termlog_verbosity=debug", "--set", "flow_detail=0")
     with mitmdump(tmp_path, rules, github.ca_file, *debug, STANDIN_TOKEN=DEFAULT_TOKEN) as proxy:
         client = Client(tmp_path, proxy.variables())
         assert client.fetch(url, "-r", "0-").status == 206
