@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,17 +22,18 @@ import httpx2
 import msgspec
 from cryptography import x509
 
+from gatepass.cache import Cache
 from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.forge.urls import Repository
 from gatepass.github import refusals
-from gatepass.github.statistics import Statistics
+from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Hashable, Mapping
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
@@ -52,6 +55,8 @@ PER_PAGE: Final = 100
 _ISSUER_SECONDS: Final = 3.0
 _MAX_REDIRECTS: Final = 3
 _MAX_REPLY: Final = 32 * 1024 * 1024
+_MOST_BUDGETS: Final = 1024
+_BUDGET_SECONDS: Final = 86_400.0
 
 
 class AssetGoneError(Exception):
@@ -168,6 +173,9 @@ class GitHub:
         self._statistics = statistics or Statistics()
         self._trust = trust_name
         self._is_proxied = proxy is not None
+        self._budgets: Cache[Hashable, int] = Cache(_MOST_BUDGETS, time.monotonic)
+        # so that the fingerprint of a secret is worth nothing outside this process
+        self._salt = secrets.token_bytes(32)
         self._http = httpx2.AsyncClient(
             verify=trust,
             transport=None if proxy is None else _Either(trust, proxy, direct),
@@ -180,6 +188,10 @@ class GitHub:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def budget(self, forge: Forge, secret: Secret) -> int | None:
+        """How many calls an hour the secret has at the forge, as it was last told; None where it was not."""
+        return self._budgets.get((forge.api, secret.payer(self._salt)))
 
     # ------------------------------------------------------- with a credential
 
@@ -242,6 +254,9 @@ class GitHub:
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("GET", url, sent, forge.api_host) as response:
+                limit = number(response.headers, "x-ratelimit-limit")
+                if limit is not None:
+                    self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
                 if not response.has_redirect_location:
                     return await _reply(response, url, secret)
                 location = response.headers["location"]

@@ -35,6 +35,7 @@ class Facts(TypedDict, total=False):
 
     app: GitHubApp
     candidates: Sequence[str]
+    client: str
     error: str
     expired: datetime
     forge: Forge
