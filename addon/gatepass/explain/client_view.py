@@ -66,7 +66,7 @@ def refused(name: str, status: int, reason: str, headers: Mapping[str, str], con
         return Step(name, "fail", _said(status, reason))
     try:
         details = msgspec.json.decode(content, type=_Details)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Step(name, "fail", _said(status, reason))
     # the hint stands in the detail too, for clients that show nothing else
     detail = details.detail.removesuffix(f"; hint: {details.hint}")

@@ -17,7 +17,7 @@ from gatepass.errors import GatepassError
 from gatepass.explain import client_view
 from gatepass.explain.explanation import Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
-from gatepass.github.client import USER_AGENT
+from gatepass.github.client import USER_AGENT, NoCookies
 from gatepass.github.refusals import causes
 from gatepass.problems.problem import CONTENT_TYPE
 
@@ -92,6 +92,7 @@ class Probe:
             trust_env=False,
             timeout=httpx2.Timeout(STEP_SECONDS, connect=CONNECT_SECONDS),
             event_hooks=hooks,
+            cookies=NoCookies(),
         )
 
     async def __aenter__(self) -> Self:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gatepass.forge.urls import Repository
+from gatepass.forge import urls
 from gatepass.github.client import PER_PAGE, decode
 from gatepass.problems import catalogue, choice
 
 if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.urls import AssetRef, Repository
     from gatepass.github.client import GitHub
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
@@ -85,6 +85,5 @@ async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: S
 
 def renamed_to(full_name: str, asked: Repository) -> Repository | None:
     """The repository's name now, when it is another than was asked for; case makes no difference."""
-    owner, _, name = full_name.partition("/")
-    known = Repository(owner, name)
-    return None if str(known).casefold() == str(asked).casefold() else known
+    known = urls.repository(full_name)
+    return None if known is None or str(known).casefold() == str(asked).casefold() else known

@@ -172,6 +172,9 @@ UPSTREAM_FAILED: Final = Kind("upstream-failed", 502, "{host.name} failed",
 MALFORMED_ANSWER: Final = Kind("malformed-answer", 502, "unexpected answer from {host.name}",
     "{host}: {what}",
     "check that `api:` in the rules is the base URL of a GitHub API")
+UNKNOWN_ASSET_HOST: Final = Kind("unknown-asset-host", 502, "unknown asset host",
+    "{forge.web} leads to {host}, which is not known to serve its assets",
+    "if it does, name it in the rules: under `forges`, among the `assets` of {forge.web}")
 SIGNED_URL_REFUSED: Final = Kind("signed-url-refused", 502, "the asset host refused the signed URL",
     "{host} answered {status} to a URL that the API has just signed",
     "try again; check the clock of the machine that the proxy runs on")
