@@ -38,6 +38,7 @@ REF = AssetRef(Repository("acme", "tool"), "v1.0", "tool.whl")
 FACTS: Facts = {
     "app": GitHubApp("Iv1", Env("KEY"), owner="acme"),
     "candidates": ["a", "b"],
+    "client": "192.0.2.1",
     "error": "an error",
     "expired": datetime(2026, 1, 2, tzinfo=UTC),
     "forge": GITHUB,

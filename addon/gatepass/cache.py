@@ -61,6 +61,9 @@ class Flights[K: Hashable]:
     def __init__(self) -> None:
         self._tasks: dict[K, asyncio.Task[Any]] = {}
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._tasks
+
     async def share[V](self, key: K, call: Callable[[], Awaitable[V]]) -> V:
         """The result of `call`, which one task makes for all.
 

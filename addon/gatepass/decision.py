@@ -31,7 +31,8 @@ class Request:
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
     `verified` tells whether upstream certificates are checked. `headers` are the client's, which may hold its secrets;
-    `has_body` tells whether it announces a body.
+    `has_body` tells whether it announces a body. `client` is the address that it came from, None for who is not
+    counted.
     """
 
     scheme: str
@@ -41,6 +42,7 @@ class Request:
     verified: bool = True
     headers: Collection[Field] = field(default=(), repr=False)
     has_body: bool = False
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,14 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A release asset of a forge, to be found: by asking as anybody may, or through the API."""
+    """A release asset of a forge, to be found: by asking as anybody may, or through the API, on `client`'s account."""
 
     rule: Rule
     forge: Forge
     anonymous_first: bool
     credentials: tuple[Credential, ...]
     ref: urls.AssetRef
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ def decide(request: Request, rules: Rules) -> Decision:
             ref = urls.parse(path)
             if ref is None:
                 return _PASS
-            decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref)
+            decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref, request.client)
         case InjectHeaders() as action:
             decision = _inject(rule, action, request)
     if not request.verified:

@@ -48,6 +48,7 @@ class Asking:
     forge: Forge
     api: GitHub
     now: float = 0
+    last: Problem | None = None
     environ: dict[str, str] = field(default_factory=lambda: {"MINE": DEFAULT_TOKEN, "OTHER": OTHERS_TOKEN})
 
     def __post_init__(self) -> None:
@@ -60,9 +61,11 @@ class Asking:
     def clock(self) -> float:
         return self.now
 
-    def request(self, ref: AssetRef, credentials: tuple[Credential, ...], *, anonymous_first: bool) -> Resolve:
+    def request(
+        self, ref: AssetRef, credentials: tuple[Credential, ...], *, anonymous_first: bool, client: str | None = None
+    ) -> Resolve:
         rule = Rule("", Pattern(self.forge.web, "/*"), ResolveRelease(self.forge, anonymous_first), credentials)
-        return Resolve(rule, self.forge, anonymous_first, credentials, ref)
+        return Resolve(rule, self.forge, anonymous_first, credentials, ref, client)
 
     async def maybe(
         self,
@@ -71,9 +74,20 @@ class Asking:
         tag: str | None = "v1.0",
         repository: str = "tool",
         anonymous_first: bool = False,
+        client: str | None = None,
     ) -> Source | None:
         ref = AssetRef(Name("acme", repository), tag, name)
-        return await self.resolver.resolve(self.request(ref, credentials or (MINE,), anonymous_first=anonymous_first))
+        request = self.request(ref, credentials or (MINE,), anonymous_first=anonymous_first, client=client)
+        return await self.resolver.resolve(request)
+
+    async def kind(self, client: str, tag: str = "v1.0", repository: str = "tool", name: str = "one.bin") -> str:
+        """What became of a client's question, in a word."""
+        try:
+            await self.maybe(name, tag=tag, repository=repository, client=client)
+        except Unresolvable as unresolvable:
+            self.last = unresolvable.problem
+            return unresolvable.problem.kind
+        return "found"
 
     async def __call__(self, name: str = "one.bin", *credentials: Credential, tag: str | None = "v1.0") -> Source:
         source = await self.maybe(name, *credentials, tag=tag)
@@ -683,3 +697,118 @@ async def test_an_upload_that_was_not_finished(asking: Asking, tool: Repository)
     """An asset whose upload was broken off is told as such, and not as one that is not there."""
     tool.releases[0].assets.append(Asset("three.bin", b"3", state="starter"))
     assert (await asking.problem("three.bin")).kind == "asset-not-uploaded"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_what_a_look_told_holds_for_its_repository(asking: Asking) -> None:
+    """Of one repository many releases may be asked for in vain: the look that tells why is taken once for all."""
+    for number in range(5):
+        assert (await asking.problem(tag=f"v1.{number + 1}")).kind == "tag-not-found"
+    assert asking.cost() == ["api 404", "api 200", "api 200", *["api 404"] * 4]
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_repository_that_is_not_seen_is_left_alone(asking: Asking) -> None:
+    """That a repository is not visible is true for each of its releases, and for a moment nothing of it is asked."""
+    for number in range(5):
+        assert await asking.kind("a", f"v{number}", "invented") == "repository-not-visible"
+    assert asking.cost() == ["api 404", "api 404"]
+    asking.standin.repositories.append(Repository("acme", "invented", releases=[Release("v9", [Asset("one.bin")])]))
+    asking.now += LIFETIMES.missing + 1
+    assert await asking.kind("a", "v9", "invented") == "found"
+
+
+# ------------------------------------------------------------------ asked in vain
+
+INVENTED = {
+    "tags": [("tool", f"v{number}.x", "one.bin") for number in range(200)],
+    "repositories": [(f"invented-{number}", "v1.0", "one.bin") for number in range(200)],
+    "assets": [("tool", "v1.0", f"{number}.x") for number in range(200)],
+}
+"""Each is a question of its own; of the release whose assets are asked for at once, one is enough for all."""
+
+
+@pytest.mark.parametrize(
+    ("what", "at_once"),
+    [("tags", True), ("tags", False), ("repositories", True), ("repositories", False), ("assets", False)],
+)
+async def test_a_client_that_invents(asking: Asking, tool: Repository, what: str, at_once: bool) -> None:
+    """What is not there costs the API sixty calls a minute for one client, whatever it invents; then it is told so.
+
+    What is known is served on, and so is who else asks.
+    """
+    tool.releases.append(Release("v2.0", [Asset("one.bin", b"2")]))
+    assert await asking.kind("a") == "found"
+    asking.cost()
+    questions = [asking.kind("a", tag, repository, name) for repository, tag, name in INVENTED[what]]
+    kinds = await asyncio.gather(*questions) if at_once else [await question for question in questions]
+    calls = len(asking.cost())
+    assert 55 <= calls <= 60
+    assert "too-many-misses" not in kinds[:20]
+    assert kinds.count("too-many-misses") >= 140
+    assert asking.last is not None
+    assert (asking.last.status, asking.last.retry_after) == (429, 60)
+    assert await asking.kind("a") == "found"
+    assert await asking.kind("a", name="two.bin") == "found"
+    assert await asking.kind("a", "v2.0") == "too-many-misses"
+    assert await asking.kind("b", "v2.0") == "found"
+    assert await asking.kind("a", "v2.0") == "found"
+    asking.now += 61
+    assert await asking.kind("a", "v3.0") == "tag-not-found"
+
+
+async def test_all_clients_that_invent(asking: Asking, tool: Repository) -> None:
+    """What is not there costs a credential a tenth of its hourly budget, however many ask; what is known is served."""
+    tool.releases.append(Release("v2.0", [Asset("one.bin", b"2")]))
+    token = asking.standin.tokens[0]
+    token.limit = 200
+    assert await asking.kind("0") == "found"
+    used = token.used
+    kinds = [await asking.kind(str(number), f"v{number}.x") for number in range(50)]
+    assert token.used == used + token.limit // 10
+    assert set(kinds) == {"tag-not-found", "misses-cost-too-much"}
+    assert asking.last is not None
+    assert (asking.last.status, asking.last.retry_after) == (429, 3600)
+    assert await asking.kind("0") == "found"
+    assert await asking.kind("1", name="two.bin") == "found"
+    assert await asking.kind("1", "v2.0") == "misses-cost-too-much"
+    asking.now += 3601
+    assert await asking.kind("1", "v2.0") == "found"
+
+
+async def test_what_is_found_is_not_counted(asking: Asking, tool: Repository) -> None:
+    """However much that is there one client asks for at once, it gets all of it."""
+    tool.releases[:] = [Release(f"v{number}", [Asset("one.bin", b"")]) for number in range(150)]
+    kinds = await asyncio.gather(*(asking.kind("a", f"v{number}") for number in range(150)))
+    assert set(kinds) == {"found"}
+
+
+@pytest.mark.usefixtures("tool")
+async def test_what_is_free_costs_no_budget(asking: Asking) -> None:
+    """That a release did not change is told for nothing: of the tenth of the budget nothing goes."""
+    token = asking.standin.tokens[0]
+    token.limit = 50
+    assert await asking.kind("a") == "found"
+    await asking.kind("a", name="0.x")
+    used = token.used
+    kinds = {await asking.kind(str(number), name=f"{number}.x") for number in range(1, 40)}
+    assert kinds == {"asset-not-found"}
+    assert token.used == used
+
+
+@pytest.mark.usefixtures("tool")
+async def test_the_same_in_vain_counts_once(asking: Asking) -> None:
+    """Who asks again for what is known to be missing, or with others, costs nothing, and is not told that it did."""
+    for _ in range(2):
+        kinds = await asyncio.gather(*(asking.kind(str(number % 2), "v9") for number in range(200)))
+        assert set(kinds) == {"tag-not-found"}
+    assert len(asking.cost()) == 3
+    assert await asking.kind("0") == "found"
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_forge_that_fails_is_not_held_against_clients(asking: Asking) -> None:
+    """What the forge did wrong is told as that, however often it is met."""
+    asking.standin.faults.append(Fault("api", status=500, times=100))
+    assert {await asking.kind("a", f"v{number}") for number in range(100)} == {"upstream-failed"}
+    assert await asking.kind("a") == "found"

@@ -146,3 +146,47 @@ def test_covers(pattern: str, name: str, is_covered: bool) -> None:
     """`*.` before a name stands for all below it, at the same port, and neither for itself nor for what ends alike."""
     assert Host(pattern).covers(Host(name)) is is_covered
     assert not Host(pattern, 8443).covers(Host(name))
+
+
+ADDRESSES = ["127.0.0.1", "169.254.169.254", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.1", "10.0x", "1.2.3"]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_an_address_is_no_name(name: str) -> None:
+    """What resolvers read as an address is one, in each of its spellings; no forge has its assets there unasked."""
+    host = Host(name)
+    assert host.is_address
+    assert not any(forge.may_serve(host) for forge in (GITHUB, enterprise_server(Host("ghe.test"))))
+
+
+@pytest.mark.parametrize("name", ["localhost", "1.test", "a1", "0x7f.test", "x0", "169.254.169.254.nip.io"])
+def test_a_name_is_no_address(name: str) -> None:
+    """A name may hold numbers: it is one by its last part."""
+    assert not Host(name).is_address
+
+
+@pytest.mark.parametrize(
+    ("forge", "yes", "no"),
+    [
+        (
+            GITHUB,
+            ["objects.githubusercontent.com", "release-assets.githubusercontent.com", "new.githubusercontent.com"],
+            ["githubusercontent.com", "objects.githubusercontent.com:8443", "evil-githubusercontent.com", "a.test"],
+        ),
+        (
+            known(Host("acme.ghe.com")),
+            ["objects.acme.ghe.com", "x.acme.ghe.com", "objects.githubusercontent.com"],
+            ["other.ghe.com", "objects.other.ghe.com", "a.blob.core.windows.net"],
+        ),
+        (enterprise_server(Host("ghe.test")), ["media.ghe.test", "localhost:8443", "bucket.test"], ["10.0.0.1"]),
+        (
+            Forge(Host("ghe.test"), "https://ghe.test/api/v3", (Host("10.0.0.1"), Host("m.test", 8443))),
+            ["10.0.0.1", "m.test:8443"],
+            ["m.test", "10.0.0.2", "media.ghe.test"],
+        ),
+    ],
+    ids=["github.com", "tenant", "server", "described server"],
+)
+def test_where_assets_may_be(forge: Forge, yes: list[str], no: list[str]) -> None:
+    """Assets are at hosts that are known, by name or by the rules; of a server of which none is, at any name."""
+    assert [host for host in (*yes, *no) if forge.may_serve(Host.parse(host))] == yes

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
+import tracemalloc
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import brotli  # type: ignore[import-untyped]  # it has no types
 import httpx2
 import pytest
 
 from gatepass.demo.standin import Asset, Fault, Release, Repository, Zeros
 from gatepass.forge.hosts import Forge, Host
+from gatepass.forge.signed import SignedUrl
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.github import client
@@ -25,7 +30,7 @@ from harness import free_port, strays
 from multiplexed import Front, front
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from gatepass.demo.standin import StandIn
@@ -573,3 +578,201 @@ async def test_what_calls_cost(forge: Forge, secret: Secret, github: StandIn) ->
     await api.public(forge, ref())
     await api.close()
     assert (statistics.api_calls, statistics.remaining, statistics.limit) == (2, 4998, 5000)
+
+
+# ------------------------------------------------------------------------ bounds
+
+
+def bomb(encoding: str, size: int) -> bytes:
+    """So many zeros, in that encoding: some kB at the most."""
+    block = bytes(1 << 20)
+    if encoding == "br":
+        compressor = brotli.Compressor(quality=1)
+        return bytes(b"".join(compressor.process(block) for _ in range(size >> 20)) + compressor.finish())
+    once = zlib.compressobj(9, wbits=31)
+    return b"".join(once.compress(block) for _ in range(size >> 20)) + once.flush()
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+@pytest.mark.parametrize("read", [True, False], ids=["read", "passed over"])
+async def test_an_answer_that_inflates(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, encoding: str, read: bool
+) -> None:
+    """What some kB become is bounded while it is read, and is not read at all where only the head counts."""
+    body = bomb(encoding, 256 << 20)
+    headers = {"content-encoding": encoding, "content-type": "application/json"}
+    headers |= {} if read else {"location": f"{forge.api}/user"}
+    github.faults.append(Fault("api", status=200 if read else 301, headers=headers, body=body, times=9))
+    tracemalloc.start()
+    try:
+        problem = await problem_of(api.ask(forge, f"{forge.api}/user", secret))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert problem.kind == "malformed-answer"
+    assert ("more than" if read else "too many redirects") in problem.detail
+    assert peak < 100 << 20
+
+
+async def test_an_answer_in_an_encoding(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """No encoding is asked for; one that comes all the same is read, and one that cannot be is told."""
+    body = zlib.compress(b"{}", wbits=31)
+    for content, expected in ((body, b"{}"), (b"{}", None), (body[:9], b"")):
+        github.faults.append(Fault("api", status=200, headers={"content-encoding": "gzip"}, body=content))
+        if expected is None:
+            assert "encoding" in (await problem_of(api.ask(forge, f"{forge.api}/user", secret))).detail
+        else:
+            assert (await api.ask(forge, f"{forge.api}/user", secret)).content == expected
+    assert {call.headers["accept-encoding"] for call in github.calls()} == {"identity"}
+
+
+@pytest.mark.usefixtures("tool")
+async def test_no_cookie_is_kept(api: GitHub, forge: Forge, secret: Secret, github: StandIn, asset: Asset) -> None:
+    """What a host sets as a cookie is sent to no host again: not from the web host to the API, nor within the API."""
+    cookie = {"set-cookie": "session=1; Path=/"}
+    github.faults.append(Fault("web", status=404, headers=cookie))
+    assert await api.public(forge, ref()) is None
+    github.faults.append(Fault("api", status=200, headers=cookie, body=b"{}"))
+    await api.ask(forge, f"{forge.api}/user", secret)
+    signed = await api.sign(forge, asset_url(forge, asset), secret)
+    assert signed is not None
+    await api.excerpt(signed, {"Range": "bytes=0-0"}, 1)
+    assert len(github.calls()) == 4
+    assert not any("cookie" in call.headers for call in github.calls())
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_place_that_hangs(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """However many calls hang, for one repository, on the web or for one asset, another repository is answered."""
+    github.faults.append(Fault(match="/hanging/", hang=30, times=1000))
+    refs = [AssetRef(Name("hanging", "tool"), f"v{number}", "x") for number in range(170)]
+    signed = SignedUrl(f"https://{github.asset_host}/hanging/x", Host.parse(github.asset_host), None)
+    calls: list[Coroutine[Any, Any, object]] = [api.release(forge, each, secret) for each in refs]
+    calls += [api.public(forge, each) for each in refs]
+    calls += [api.excerpt(signed, {"Range": "bytes=0-0"}, 1) for _ in refs]
+    hanging = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.sleep(0.5)
+    try:
+        async with asyncio.timeout(5):
+            assert await api.release(forge, ref(), secret) is not None
+            assert await api.public(forge, ref()) is None
+    finally:
+        for each in hanging:
+            each.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------ nonsense
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        DEEP,
+        b'{"id": 1, "tag_name": "v", "assets": ' + DEEP,
+        b'{"message": ' + DEEP,
+        b'{"message": "\xff"}',
+        b"\xff\xfe",
+    ],
+    ids=["list", "assets", "message", "latin-1", "utf-16"],
+)
+@pytest.mark.parametrize("status", [200, 401, 403, 500])
+async def test_an_answer_that_is_nonsense(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, status: int, body: bytes
+) -> None:
+    """Whatever an answer is made of, it is a problem with a name."""
+    github.faults.append(Fault("api", status=status, body=body))
+    problem = await problem_of(api.release(forge, ref(), secret))
+    kinds = {200: "malformed-answer", 401: "bad-credential", 403: "forbidden", 500: "upstream-failed"}
+    assert problem.kind == kinds[status]
+
+
+async def test_unchanged_though_nothing_was_known(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """A 304 to a question without a validator is no answer."""
+    github.faults.append(Fault("api", status=304, times=2))
+    assert (await problem_of(api.release(forge, ref(), secret))).kind == "upstream-failed"
+    assert (await problem_of(api.sign(forge, f"{forge.api}/repos/acme/tool/releases/assets/1", secret))).status == 502
+
+
+@pytest.mark.parametrize(
+    "html_url", ["https://[/a/b", "", "x", "https://e.test/a", "https://e.test/a/..", "//\u001b/b"]
+)
+@pytest.mark.usefixtures("tool")
+async def test_a_page_that_is_nonsense(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, html_url: str
+) -> None:
+    """Of a page's address that names no repository no new name is taken."""
+    github.faults.append(
+        Fault("api", status=301, headers={"location": f"{forge.api}/repositories/7/releases/tags/v1.0"})
+    )
+    body = json.dumps({"id": 1, "tag_name": "v1.0", "html_url": html_url}).encode()
+    github.faults.append(Fault("api", "/repositories/7", status=200, body=body))
+    found = await api.release(forge, ref(), secret)
+    assert found is not None
+    assert found.renamed is None
+
+
+LOCATIONS = [
+    "https://objects.test/\x01?x=1",
+    "https://objects.test/a b",
+    "https://objects.test/\x7f",
+    "https://objects.test/\xff",
+    "https://objects.test/?x=" + "a" * 50_000,
+    "/" + "a" * 50_000,
+    "https://objects.test:99999/",
+    "https://\xff/",
+    "https://xn--\xe4/",
+    "\\\\objects.test",
+    "https://",
+    "https://objects.test:x/",
+    "https://[::1",
+    "https://objects.test/" + "a" * 99_000,
+]
+
+
+@pytest.mark.parametrize(
+    "location", [*LOCATIONS, "https://objects.test/" + "a" * 99_000], ids=lambda text: repr(text[:30])
+)
+async def test_a_redirect_that_is_nonsense(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, location: str
+) -> None:
+    """A redirect that cannot be followed, or is longer than any URL, is told as that, whoever gives it."""
+    github.faults.append(Fault(status=302, headers={"location": location}, times=9))
+    for call in (
+        api.sign(forge, f"{forge.api}/repos/acme/tool/releases/assets/1", secret),
+        api.ask(forge, f"{forge.api}/user", secret),
+    ):
+        assert (await problem_of(call)).status == 502
+    with pytest.raises(UnclearError):
+        await api.public(forge, ref())
+
+
+ADDRESSES = ["169.254.169.254", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "10.0.0.1:8443", "1"]
+"""Spellings of addresses that resolvers read."""
+
+
+@pytest.mark.parametrize("host", [*ADDRESSES, "[::1]", "[::ffff:127.0.0.1]", "127.0.0.1."])
+async def test_an_asset_host_has_a_name(api: GitHub, forge: Forge, secret: Secret, github: StandIn, host: str) -> None:
+    """A signed URL at an address, in whatever spelling, is refused, and nobody is asked there."""
+    github.faults.append(Fault(status=302, headers={"location": f"https://{host}/x?sig=1"}, times=2))
+    problem = await problem_of(api.sign(forge, f"{forge.api}/repos/acme/tool/releases/assets/1", secret))
+    assert problem.status == 502
+    assert "sig=" not in str(problem)
+    with pytest.raises(UnclearError):
+        await api.public(forge, ref())
+
+
+async def test_a_known_asset_host(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:
+    """Where the rules name the asset hosts of a forge, a signed URL at another is refused, with what to do."""
+    named = replace(forge, assets=(Host("media.test"),))
+    for host, kind in (("media.test", None), ("other.test", "unknown-asset-host")):
+        github.faults.append(Fault("api", status=302, headers={"location": f"https://{host}/x"}))
+        call = api.sign(named, f"{forge.api}/repos/acme/tool/releases/assets/1", secret)
+        if kind is None:
+            assert (await call) is not None
+        else:
+            problem = await problem_of(call)
+            assert (problem.kind, host in problem.detail) == (kind, True)

@@ -8,16 +8,17 @@ a repository is remembered for it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gatepass.assets.budget import MOST_A_MINUTE, Misses, SpentError
 from gatepass.cache import Cache, Flights
 from gatepass.github import diagnosis
 from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
+from gatepass.github.diagnosis import Look
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
     from datetime import datetime
 
+    from gatepass.assets.budget import Account, Tab
     from gatepass.credentials.store import Credentials
     from gatepass.decision import Resolve
     from gatepass.forge.hosts import Forge, Host
@@ -47,6 +49,8 @@ REFUSED: Final = frozenset({401, 403, 404})
 """What an asset host answers to a URL that has ended, was revoked, or whose asset has been replaced since."""
 # The repository was seen, so that no other credential would find more in it.
 _SEEN: Final = frozenset({catalogue.ASSET_NOT_FOUND.name, catalogue.ASSET_NOT_UPLOADED.name})
+# The same for whichever credential.
+_OF_THE_CLIENT: Final = frozenset({catalogue.TOO_MANY_MISSES.name})
 # Answers that are the same whatever is asked for with that secret.
 _OF_THE_ACCOUNT: Final = frozenset(
     {catalogue.BAD_CREDENTIAL.name, catalogue.EXPIRED_CREDENTIAL.name, catalogue.LOCKED_OUT.name}
@@ -69,13 +73,18 @@ _OUTAGE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """One request's question, with the secret that it is asked with, and whose knowledge the answer is."""
+    """One request's question: with which secret it is asked, whose knowledge the answer is, and on which account."""
 
     forge: Forge
     ref: AssetRef
     credential: Credential
     secret: Secret
     holder: Hashable
+    account: Account
+
+    @property
+    def repository_key(self) -> Hashable:
+        return (self.holder, self.forge.web, self.ref.repository)
 
     @property
     def release_key(self) -> Hashable:
@@ -163,10 +172,11 @@ class Resolver:
         self._outages: Remembered[Host] = Remembered(size, clock)
         self._public: Cache[Hashable, bool] = Cache(size, clock)
         self._unclear: Cache[Hashable, UnclearError] = Cache(size, clock)
-        self._diagnoses: Cache[Hashable, Problem] = Cache(size, clock)
+        self._looks: Cache[Hashable, Look | Exception] = Cache(size, clock, weigh=_weight)
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
+        self._misses = Misses(clock)
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
 
@@ -179,10 +189,19 @@ class Resolver:
                 return await self._anyway(request, unclear.fault)
             if source is not None:
                 return source
-        source = await self._with_any(request)
+        source = await self._on_a_tab(request)
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
+
+    async def _on_a_tab(self, request: Resolve) -> Source:
+        """With the API, on the account of who asks: what is asked in vain is limited."""
+        with self._misses.tab(request.client) as tab:
+            try:
+                return await self._with_any(request, tab)
+            except Unresolvable as unresolvable:
+                tab.missed = unresolvable.problem.status in _LASTING
+                raise
 
     async def _anyway(self, request: Resolve, fault: Problem | None) -> Source | None:
         """The asset by the API, where the web host does not say whether anybody may have it.
@@ -191,7 +210,7 @@ class Resolver:
         says nothing.
         """
         try:
-            return await self._with_any(request)
+            return await self._on_a_tab(request)
         except Unresolvable as unresolvable:
             if fault is None:
                 return None
@@ -296,7 +315,7 @@ class Resolver:
 
     # --------------------------------------------------------------- private
 
-    async def _with_any(self, request: Resolve) -> Source:
+    async def _with_any(self, request: Resolve, tab: Tab) -> Source:
         """With the first of the credentials that may see the repository; that which could the last time goes first."""
         key = (request.forge.web, request.ref.repository, request.credentials)
         known = self._chosen.get(key)
@@ -304,10 +323,10 @@ class Resolver:
         turn = sorted(request.credentials, key=lambda each: each != known)
         for credential in turn:
             try:
-                source = await self._with(request, credential)
+                source = await self._with(request, credential, tab)
             except Unresolvable as unresolvable:
                 problem = unresolvable.problem
-                if problem.status not in _HELPED or problem.kind in _SEEN:
+                if problem.status not in _HELPED or problem.kind in _SEEN | _OF_THE_CLIENT:
                     raise
                 refused.append((credential.name, problem))
                 continue
@@ -317,12 +336,12 @@ class Resolver:
                 )
             return replace(source, notices=(*source.notices, *choice.passed_over(refused))) if refused else source
         pairs = zip(turn, refused, strict=True)
-        told = [(each.name, await self._diagnosed(request, each, problem)) for each, (_, problem) in pairs]
+        told = [(each.name, await self._diagnosed(request, each, problem, tab)) for each, (_, problem) in pairs]
         raise Unresolvable(choice.most_telling(told))
 
-    async def _with(self, request: Resolve, credential: Credential) -> Source:
+    async def _with(self, request: Resolve, credential: Credential, tab: Tab) -> Source:
         """With one credential; one that is refused is asked for anew at its source, once."""
-        query = await self._query(request, credential)
+        query = await self._query(request, credential, tab)
         try:
             try:
                 return await self._privately(query)
@@ -332,17 +351,20 @@ class Resolver:
                 secret = await self._credentials.replacement(query.secret, credential, _audience(request))
                 if secret is None:
                     raise
-                query = self._asked_with(request, credential, secret)
+                query = self._asked_with(request, credential, secret, tab)
                 return await self._privately(query)
         except Unresolvable as unresolvable:
             raise Unresolvable(unresolvable.problem.about(credential_source=query.secret.source)) from None
 
-    async def _query(self, request: Resolve, credential: Credential) -> _Query:
-        return self._asked_with(request, credential, await self._credentials.secret(credential, _audience(request)))
+    async def _query(self, request: Resolve, credential: Credential, tab: Tab) -> _Query:
+        secret = await self._credentials.secret(credential, _audience(request))
+        return self._asked_with(request, credential, secret, tab)
 
-    def _asked_with(self, request: Resolve, credential: Credential, secret: Secret) -> _Query:
+    def _asked_with(self, request: Resolve, credential: Credential, secret: Secret, tab: Tab) -> _Query:
         holder = (credential.name, secret.identity(self._salt))
-        return _Query(request.forge, request.ref, credential, secret, holder)
+        payer = ("budget", credential.name, secret.payer(self._salt), request.forge.web)
+        account = tab.account(payer, partial(self._github.budget, request.forge, secret))
+        return _Query(request.forge, request.ref, credential, secret, holder, account)
 
     def reject(self, source: Source) -> bool:
         """Take note that the credential was refused at the source. Whether asking again may bring another."""
@@ -374,9 +396,14 @@ class Resolver:
 
     async def _by_api(self, query: _Query) -> Source:
         account = ("account", query.holder, query.forge.web)
-        budget = ("budget", query.credential.name, query.secret.payer(self._salt), query.forge.web)
+        budget = query.account.payer
         if failure := self._failures.get(account) or self._failures.get(budget):
             raise Unresolvable(failure)
+        look = self._looks.get(query.repository_key)
+        if isinstance(look, Look) and look.releases is None:
+            raise Unresolvable(look.why(query.forge, query.ref, query.secret))
+        if self._may_miss(query):
+            await self._enter(query)
         try:
             return await self._once(query.asset_key, partial(self._ask, query))
         except Unresolvable as unresolvable:
@@ -386,6 +413,26 @@ class Resolver:
                 # asking on, for other assets, is what makes a forge lock out or slow down who asks
                 self._failures.put(of, problem, min(self._lifetimes.missing, 60))
             raise
+
+    def _may_miss(self, query: _Query) -> bool:
+        """Whether the forge is to be asked for something that may not be there."""
+        known = self._releases.get(query.release_key)
+        if known is not None and known.uploaded(query.ref.name) is not None:
+            return False
+        keys = (query.asset_key, query.release_key)
+        return query.asset_key not in self._flights and not any(self._failures.get(key) for key in keys)
+
+    async def _enter(self, query: _Query) -> None:
+        try:
+            await query.account.enter()
+        except SpentError as spent:
+            if spent.client is None:
+                problem = catalogue.MISSES_COST_TOO_MUCH(
+                    forge=query.forge, secret=query.secret, retry_after=spent.seconds
+                )
+            else:
+                problem = catalogue.TOO_MANY_MISSES(client=spent.client, more=MOST_A_MINUTE, retry_after=spent.seconds)
+            raise Unresolvable(problem) from None
 
     async def _ask(self, query: _Query) -> Source:
         for _ in range(2):
@@ -407,6 +454,7 @@ class Resolver:
                 return await self._signed(source)
             except AssetGoneError:
                 # it was replaced since the release was read
+                query.account.use()
                 self._releases.drop(query.release_key)
         raise self._no_asset(query, known)
 
@@ -476,7 +524,9 @@ class Resolver:
         try:
             found = await self._github.release(query.forge, query.ref, query.secret, etag)
         except Unresolvable as unresolvable:
+            query.account.use()
             raise Unresolvable(self._dated(query, unresolvable.problem)) from None
+        query.account.use(paid=found is not None)
         now = self._clock()
         fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
         if found is not None:
@@ -498,28 +548,42 @@ class Resolver:
             return catalogue.EXPIRED_CREDENTIAL(forge=query.forge, secret=query.secret, expired=expires)
         return problem
 
-    async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem) -> Problem:
-        """What is behind a 404, as far as a few more questions tell: they are asked once a minute at the most."""
+    async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem, tab: Tab) -> Problem:
+        """What is behind a 404, as far as a look at its repository tells: one is taken once a minute at the most."""
         if problem.kind != catalogue.RELEASE_NOT_FOUND.name:
             return problem
-        query = await self._query(request, credential)
+        query = await self._query(request, credential, tab)
+        key = query.repository_key
+        look = self._looks.get(key)
+        if look is None and (key in self._flights or query.account.has_room(diagnosis.MOST_CALLS)):
+            look = await self._share(key, partial(self._look, query))
+        # what was known before is true, too
+        return (
+            look.why(query.forge, query.ref, query.secret).about(**problem.members)
+            if isinstance(look, Look)
+            else problem
+        )
 
-        async def ask() -> Problem:
-            told = problem
-            with contextlib.suppress(Unresolvable, TimeoutError):  # what was known before is true, too
-                async with asyncio.timeout(diagnosis.SECONDS):
-                    told = await diagnosis.missing_release(self._github, query.forge, query.ref, query.secret)
-            self._diagnoses.put(query.release_key, told, _DIAGNOSIS_SECONDS)
-            return told
-
-        found = self._diagnoses.get(query.release_key)
-        if found is None:
-            found = await self._share(("diagnosis", query.release_key), ask)
-        return found.about(**problem.members)
+    async def _look(self, query: _Query) -> Look | Exception:
+        look: Look | Exception
+        seconds = _DIAGNOSIS_SECONDS
+        query.account.use(diagnosis.MOST_CALLS)
+        try:
+            async with asyncio.timeout(diagnosis.SECONDS):
+                look = await diagnosis.look(self._github, query.forge, query.ref.repository, query.secret)
+        except (Unresolvable, TimeoutError) as error:
+            look = error
+        else:
+            if look.releases is None:
+                query.account.use(-1)  # one call told all
+                seconds = self._lifetimes.missing
+        self._looks.put(query.repository_key, look, seconds)
+        return look
 
     async def _page(self, query: _Query, known: _Known) -> _Known:
         """Read one more page of the release's assets."""
         assert known.next_page is not None
+        query.account.use()
         page = await self._github.assets(query.forge, known.found, known.next_page, query.secret)
         next_page = known.next_page + 1 if len(page) == PER_PAGE and known.next_page < _MAX_PAGES else None
         assets = {**known.assets, **{asset.name: asset for asset in page}}
@@ -564,6 +628,10 @@ def _during(outage: Problem, last: Source) -> Source:
     """What was known last, while nothing can be asked: enough for what is remembered of the asset's content."""
     notice = f"{outage}; meanwhile what is known is served, for a day"
     return replace(last, outage=outage, reused=True, notices=(*last.notices, notice))
+
+
+def _weight(look: Look | Exception) -> int:
+    return 1 + len(look.releases or ()) if isinstance(look, Look) else 1
 
 
 def _settled(problem: Problem) -> float:

@@ -21,7 +21,7 @@ from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
-from gatepass.github.client import USER_AGENT
+from gatepass.github.client import USER_AGENT, NoCookies
 from gatepass.github.refusals import causes
 from gatepass.problems.problem import CONTENT_TYPE
 
@@ -97,6 +97,7 @@ class Probe:
             trust_env=False,
             timeout=httpx2.Timeout(STEP_SECONDS, connect=CONNECT_SECONDS),
             event_hooks=hooks,
+            cookies=NoCookies(),
         )
 
     async def aclose(self) -> None:
@@ -214,7 +215,7 @@ def refused(name: str, answer: Answer) -> Step:
         return Step(name, "fail", said(answer))
     try:
         details = msgspec.json.decode(answer.content, type=_Details)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Step(name, "fail", said(answer))
     # the hint stands in the detail too, for clients that show nothing else
     detail = details.detail.removesuffix(f"; hint: {details.hint}")

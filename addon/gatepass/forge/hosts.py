@@ -14,6 +14,7 @@ HTTPS_PORT: Final = 443
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 # one label before the domain; `auth.ghe.com` signs people in, and belongs to no tenant
 _TENANT: Final = re.compile(rf"(?!(?:api|auth)\.){_LABEL}\.ghe\.com", re.ASCII)
 
@@ -55,6 +56,12 @@ class Host:
             raise ValueError("expected a port from 1 to 65535 after the colon")
         return cls(name, int(port))
 
+    @property
+    def is_address(self) -> bool:
+        """Whether it is no name but an IPv4 address, in any of the spellings that resolvers read, as `2130706433`."""
+        # no top-level domain is a number, and whatever ends in one is read as an address (WHATWG, URL, 3.5)
+        return _NUMBER.fullmatch(self.name.rpartition(".")[2]) is not None
+
     def __str__(self) -> str:
         return self.name if self.port == HTTPS_PORT else f"{self.name}:{self.port}"
 
@@ -80,6 +87,15 @@ class Forge:
     def is_cloud(self) -> bool:
         """Whether it is github.com or a tenant of ghe.com, and no GitHub Enterprise Server."""
         return known(self.web) is not None
+
+    def may_serve(self, host: Host) -> bool:
+        """Whether assets may be at that host: one that is known, where any is; else any that has a name."""
+        if host in self.assets:
+            return True
+        if self.is_cloud:
+            below = (f".{self.web.name}", ".githubusercontent.com")
+            return host.port == HTTPS_PORT and host.name.endswith(below)
+        return not self.assets and not host.is_address
 
 
 GITHUB: Final = Forge(

@@ -84,6 +84,6 @@ def expiry(query: str) -> float | None:
             payload = parameters["jwt"].split(".")[1]
             claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
             ends.append(msgspec.json.decode(claims, type=_Claims).exp)
-    except (ValueError, KeyError, IndexError, OverflowError, binascii.Error, msgspec.MsgspecError):
+    except (ValueError, KeyError, IndexError, OverflowError, RecursionError, binascii.Error, msgspec.MsgspecError):
         return None
     return min(ends, default=None)

@@ -65,6 +65,17 @@ def repository_end(path: str) -> int:
     return names.end() if names else 0
 
 
+def repository(path: str) -> Repository | None:
+    """The repository that a path begins with, as a web page's does; None when it begins with none."""
+    owner, _, rest = path.removeprefix("/").partition("/")
+    name = rest.partition("/")[0]
+    return Repository(owner, name) if _is_repository(owner, name) else None
+
+
+def _is_repository(owner: str, name: str) -> bool:
+    return _OWNER.fullmatch(owner) is not None and _REPO.fullmatch(name) is not None and name not in _DOTS
+
+
 def parse(path: str) -> AssetRef | None:
     """Read the raw path of a URL, without its query; None when it is no download URL.
 
@@ -87,7 +98,7 @@ def parse(path: str) -> AssetRef | None:
             tag = None
         case _:
             return None
-    if not _OWNER.fullmatch(owner) or not _REPO.fullmatch(repo) or repo in _DOTS:
+    if not _is_repository(owner, repo):
         return None
     if tag is not None and (_CONTROL.search(tag) or not _DOTS.isdisjoint(tag.split("/"))):
         return None

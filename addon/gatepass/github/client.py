@@ -10,33 +10,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import secrets
 import ssl
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote, urljoin, urlsplit
+from weakref import WeakValueDictionary
 
 import httpx2
 import msgspec
 from cryptography import x509
 
+from gatepass.cache import Cache
 from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
-from gatepass.forge.urls import Repository
 from gatepass.github import refusals
-from gatepass.github.statistics import Statistics
+from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.redaction import REMOVED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.urls import AssetRef, Repository
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
@@ -57,6 +62,17 @@ _MAX_REDIRECTS: Final = 3
 _MAX_ATTEMPTS: Final = 3
 _PROXY_PORTS: Final = {"http": 80, "https": HTTPS_PORT, "socks5": 1080, "socks5h": 1080}
 _MAX_REPLY: Final = 32 * 1024 * 1024
+# What a URL is made of (RFC 3986, section 2); what some servers leave unescaped is sent on as it is, and is no harm.
+_VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
+_MAX_LOCATION: Final = 16 * 1024
+_MOST_BUDGETS: Final = 1024
+_BUDGET_SECONDS: Final = 86_400.0
+
+_LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
+# Calls at once for the same repository, or the same asset.
+_MOST_ALIKE: Final = 20
+
+type _Purpose = Literal["api", "web", "asset"]
 
 
 class AssetGoneError(Exception):
@@ -156,9 +172,39 @@ def silence_libraries() -> None:
 
 
 def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
-    """The signed URL that a redirect names; None when it leads to no asset host."""
+    """The signed URL that a redirect names; None when it names none.
+
+    Raises:
+        Unresolvable: it leads to a host that is none of the forge's.
+    """
     signed = SignedUrl.parse(_joined(base, location))
-    return None if signed is None or signed.host in (forge.api_host, forge.web) else signed
+    if signed is None or signed.host in (forge.api_host, forge.web):
+        return None
+    if not forge.may_serve(signed.host):
+        raise Unresolvable(catalogue.UNKNOWN_ASSET_HOST(forge=forge, host=signed.host))
+    return signed
+
+
+class NoCookies(CookieJar):
+    """Keeps none and sends none: what a host sets for one credential is no business of the next."""
+
+    def extract_cookies(self, response: object, request: object) -> None: ...
+
+    def add_cookie_header(self, request: object) -> None: ...
+
+
+class _Lanes:
+    """Turns: only so many calls at once have the same key, so that a place that hangs leaves connections to others."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lanes: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+
+    def __getitem__(self, key: Hashable) -> asyncio.Semaphore:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = asyncio.Semaphore(self._most)
+        return lane
 
 
 class _Either(httpx2.AsyncBaseTransport):
@@ -166,8 +212,10 @@ class _Either(httpx2.AsyncBaseTransport):
 
     def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool]) -> None:
         self._direct = direct
-        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False)
-        self._through = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, proxy=proxy)
+        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
+        self._through = httpx2.AsyncHTTPTransport(
+            verify=trust, http2=True, trust_env=False, limits=_LIMITS, proxy=proxy
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = Host(request.url.host, request.url.port or HTTPS_PORT)
@@ -204,18 +252,33 @@ class GitHub:
         self._trust = trust_name
         self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
         self._direct = direct
-        self._http = httpx2.AsyncClient(
-            verify=trust,
-            transport=None if proxy is None else _Either(trust, proxy, direct),
-            http2=True,
-            trust_env=False,
-            event_hooks=hooks,
-            timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60),
-        )
+        self._budgets: Cache[Hashable, int] = Cache(_MOST_BUDGETS, time.monotonic)
+        # so that the fingerprint of a secret is worth nothing outside this process
+        self._salt = secrets.token_bytes(32)
+        self._lanes = _Lanes(_MOST_ALIKE)
+        # a pool for each purpose: what hangs takes no connection from what does not
+        self._pools: dict[_Purpose, httpx2.AsyncClient] = {
+            purpose: httpx2.AsyncClient(
+                verify=trust,
+                transport=None if proxy is None else _Either(trust, proxy, direct),
+                http2=True,
+                trust_env=False,
+                event_hooks=hooks,
+                timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+                limits=_LIMITS,
+                cookies=NoCookies(),
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            )
+            for purpose in ("api", "web", "asset")
+        }
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def budget(self, forge: Forge, secret: Secret) -> int | None:
+        """How many calls an hour the secret has at the forge, as it was last told; None where it was not."""
+        return self._budgets.get((forge.api, secret.payer(self._salt)))
 
     # ------------------------------------------------------- with a credential
 
@@ -224,7 +287,7 @@ class GitHub:
         which = "latest" if ref.tag is None else f"tags/{quote(ref.tag, safe='')}"
         url = f"{forge.api}/repos/{ref.repository}/releases/{which}"
         reply = await self.ask(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
-        if reply.status == 304:
+        if reply.status == 304 and etag is not None:
             return None
         if reply.status == 404:
             raise Unresolvable(catalogue.RELEASE_NOT_FOUND(ref=ref, secret=secret))
@@ -253,7 +316,7 @@ class GitHub:
         """
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("GET", api_url, headers, forge.api_host) as response:
+            async with self._open("api", "GET", api_url, headers, forge.api_host) as response:
                 if response.status_code in (200, 206) and self._is_own(forge, response):
                     return None
                 if response.status_code == 404 and self._is_own(forge, response):
@@ -263,7 +326,8 @@ class GitHub:
                     raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
                 location = expect_clean(response.headers["location"], secret, forge)
             signed = signed_url(location, api_url, forge)
-            if signed is None or signed.expires is None:  # a login's redirect looks much like it
+            # a login's redirect looks much like it
+            if signed is None or (signed.expires is None and signed.host not in forge.assets):
                 self._own(forge, Reply(response.status_code, response.headers, b"", api_url))
             if signed is not None:
                 return signed
@@ -275,7 +339,7 @@ class GitHub:
     ) -> Excerpt:
         """`excerpt` of an asset endpoint that streams."""
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
-        excerpt = await self._excerpt(api_url, {**headers, **authorised}, forge.api_host, most)
+        excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most)
         return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
     @_asked_again
@@ -283,7 +347,10 @@ class GitHub:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("GET", url, sent, forge.api_host) as response:
+            async with self._open("api", "GET", url, sent, forge.api_host) as response:
+                limit = number(response.headers, "x-ratelimit-limit")
+                if limit is not None:
+                    self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
                 if not response.has_redirect_location:
                     return self._own(forge, await _reply(response, url, secret))
                 location = expect_clean(response.headers["location"], secret, forge)
@@ -299,7 +366,7 @@ class GitHub:
         """
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
-        async with self._open("POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
+        async with self._open("api", "POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
             return self._own(forge, await _reply(response, url, secret))
 
     @staticmethod
@@ -321,7 +388,6 @@ class GitHub:
         """The headers of an authorised call. The secret is opened here, for its forge's API alone."""
         self._same_origin(forge, url)
         return {
-            "User-Agent": USER_AGENT,
             "Authorization": f"Bearer {secret.reveal()}",
             "X-GitHub-Api-Version": API_VERSION,
         }
@@ -363,13 +429,17 @@ class GitHub:
     async def _public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("GET", url, {"User-Agent": USER_AGENT}, forge.web) as response:
+            async with self._open("web", "GET", url, {}, forge.web) as response:
                 status, location = response.status_code, response.headers.get("location")
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:
                 raise UnclearError
-            if signed := signed_url(location, url, forge):
+            try:
+                signed = signed_url(location, url, forge)
+            except Unresolvable as unknown:
+                raise UnclearError from unknown
+            if signed is not None:
                 return signed
             # `latest` and a renamed repository lead to another page of the web host
             url = _joined(url, location)
@@ -384,12 +454,11 @@ class GitHub:
 
         A HEAD would be refused: the signature covers the method (FACTS.md, the HEAD trap).
         """
-        return await self._excerpt(signed.url, headers, signed.host, most)
+        return await self._excerpt("asset", signed.url, headers, signed.host, most)
 
     @_asked_again
-    async def _excerpt(self, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
-        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        async with self._open("GET", url, sent, host) as response:
+    async def _excerpt(self, purpose: _Purpose, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
+        async with self._open(purpose, "GET", url, headers, host) as response:
             if refusals.foreign_asset(host, response.status_code, response.headers):
                 start = await anext(response.aiter_raw(64 * 1024), b"")
                 problem = refusals.foreign_asset(host, response.status_code, response.headers, start)
@@ -405,7 +474,13 @@ class GitHub:
 
     @asynccontextmanager
     async def _open(
-        self, method: str, url: str, headers: dict[str, str], host: Host, content: bytes | None = None
+        self,
+        purpose: _Purpose,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        host: Host,
+        content: bytes | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         is_fresh = False
 
@@ -414,14 +489,21 @@ class GitHub:
             is_fresh |= event == "connection.connect_tcp.started"
 
         try:
-            async with self._http.stream(
-                method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
-            ) as response:
+            async with (
+                self._lanes[purpose, _place(purpose, url)],
+                self._pools[purpose].stream(
+                    method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
+                ) as response,
+            ):
                 if "Authorization" in headers:
                     self._statistics.called(response.headers)
                 yield response
                 if not response.is_stream_consumed and _is_short(response):
-                    await response.aread()  # so that the connection can serve again
+                    # so that the connection can serve again; as it came, for what it decodes to is not bounded
+                    async for _ in response.aiter_raw():
+                        pass
+        except (httpx2.InvalidURL, httpx2.DecodingError) as error:
+            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=host, what=_unreadable(error))) from None
         except httpx2.TimeoutException as error:
             seconds = CONNECT_SECONDS if isinstance(error, httpx2.ConnectTimeout) else TOTAL_SECONDS
             raise Unresolvable(catalogue.TIMED_OUT(host=host, seconds=seconds)) from None
@@ -461,16 +543,32 @@ def _is_short(response: httpx2.Response) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= 64 * 1024
 
 
+def _place(purpose: _Purpose, url: str) -> str:
+    """What of a URL is one place, of which another may still answer: a repository, or an asset."""
+    path = url.partition("?")[0]
+    if purpose == "asset":
+        return path
+    # github.com/O/R, api.github.com/repos/O/R, ghe.example.com/api/v3/repos/O/R: what is below is of the same
+    start, _, _ = path.partition("/releases")
+    return start
+
+
+def _unreadable(error: httpx2.InvalidURL | httpx2.DecodingError) -> str:
+    return "an encoding that cannot be read" if isinstance(error, httpx2.DecodingError) else "an address that is none"
+
+
 def _repository(html_url: str) -> Repository | None:
-    """The repository whose web page that is."""
-    parts = urlsplit(html_url).path.split("/")
-    return Repository(parts[1], parts[2]) if len(parts) > 2 else None
+    """The repository whose web page that is; None when it is none's."""
+    try:
+        return urls.repository(urlsplit(html_url).path)
+    except ValueError:
+        return None
 
 
 def _joined(base: str, location: str) -> str:
     """Where a redirect leads; nowhere when it is no URL, which every check refuses."""
     try:
-        return urljoin(base, location)
+        return urljoin(base, location) if len(location) <= _MAX_LOCATION and _VISIBLE.fullmatch(location) else ""
     except ValueError:
         return ""
 
@@ -519,6 +617,6 @@ def decode[T](reply: Reply, into: type[T], forge: Forge) -> T:
     """
     try:
         return msgspec.json.decode(reply.content, type=into)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # msgspec names the place and the types, never the content
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what=str(error))) from None

@@ -6,17 +6,18 @@ apart. Knows the API client; knows neither flows nor caches.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gatepass.forge.urls import Repository
+from gatepass.forge import urls
 from gatepass.github.client import PER_PAGE, decode
 from gatepass.problems import catalogue, choice
 
 if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.urls import AssetRef, Repository
     from gatepass.github.client import GitHub
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
@@ -34,29 +35,55 @@ class _Release(msgspec.Struct, frozen=True):
     draft: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a repository shows to a token: its newest releases, None when it is not to be seen; and its name now."""
+
+    releases: tuple[_Release, ...] | None
+    renamed: Repository | None = None
+
+    def why(self, forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
+        """Why the release that `ref` names was not found there."""
+        if self.releases is None:
+            return choice.repository_not_visible(forge, ref, secret)
+        # drafts are listed to people with push access alone (REST docs)
+        if any(release.draft and release.tag_name == ref.tag for release in self.releases):
+            return catalogue.ONLY_A_DRAFT(ref=ref, renamed=self.renamed)
+        tags = (release.tag_name for release in self.releases if not release.draft)
+        return choice.tag_not_found(ref, tags, self.renamed)
+
+
+MOST_CALLS: Final = 2
+"""What `look` costs at the most."""
+
+
+async def look(github: GitHub, forge: Forge, repository: Repository, secret: Secret) -> Look:
+    """What the repository shows: of use for every release of it that is not found.
+
+    Raises:
+        Unresolvable: the API does not say.
+    """
+    url = f"{forge.api}/repos/{repository}"
+    reply = await github.ask(forge, url, secret)
+    if reply.status == 404:
+        return Look(None)
+    github.expect_ok(forge, secret, reply)
+    renamed = renamed_to(decode(reply, _Repository, forge).full_name, repository)
+    reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
+    github.expect_ok(forge, secret, reply)
+    return Look(decode(reply, tuple[_Release, ...], forge), renamed)
+
+
 async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
     """Why the release that `ref` names was not found. Costs two calls at the most.
 
     Raises:
         Unresolvable: the API does not say.
     """
-    url = f"{forge.api}/repos/{ref.repository}"
-    reply = await github.ask(forge, url, secret)
-    if reply.status == 404:
-        return choice.repository_not_visible(forge, ref, secret)
-    github.expect_ok(forge, secret, reply)
-    renamed = renamed_to(decode(reply, _Repository, forge).full_name, ref.repository)
-    reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
-    github.expect_ok(forge, secret, reply)
-    releases = decode(reply, tuple[_Release, ...], forge)
-    # drafts are listed to people with push access alone (REST docs)
-    if any(release.draft and release.tag_name == ref.tag for release in releases):
-        return catalogue.ONLY_A_DRAFT(ref=ref, renamed=renamed)
-    return choice.tag_not_found(ref, (release.tag_name for release in releases if not release.draft), renamed)
+    return (await look(github, forge, ref.repository, secret)).why(forge, ref, secret)
 
 
 def renamed_to(full_name: str, asked: Repository) -> Repository | None:
     """The repository's name now, when it is another than was asked for."""
-    owner, _, name = full_name.partition("/")
-    known = Repository(owner, name)
-    return None if known == asked else known
+    known = urls.repository(full_name)
+    return None if known is None or known == asked else known

@@ -191,6 +191,6 @@ def message(content: bytes) -> str:
     """GitHub's own words in an error answer, for people: one printable line, cut short."""
     try:
         said = msgspec.json.decode(content, type=_Message).message
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return printable(said)[:300]

@@ -25,9 +25,9 @@ class Statistics:
     def called(self, headers: Mapping[str, str]) -> None:
         """Count an API call, by the headers of its answer (REST docs, rate limits)."""
         self.api_calls += 1
-        remaining, limit = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-limit", "")
-        if _COUNT.fullmatch(remaining) and _COUNT.fullmatch(limit):
-            self.remaining, self.limit = int(remaining), int(limit)
+        remaining, limit = number(headers, "x-ratelimit-remaining"), number(headers, "x-ratelimit-limit")
+        if remaining is not None and limit is not None:
+            self.remaining, self.limit = remaining, limit
 
     def __str__(self) -> str:
         parts = [f"{self.served} asset request{'' if self.served == 1 else 's'} served"]
@@ -37,3 +37,9 @@ class Statistics:
         if self.remaining is not None:
             parts.append(f"{self.remaining} of {self.limit} left")
         return ", ".join(parts)
+
+
+def number(headers: Mapping[str, str], name: str) -> int | None:
+    """The count that a header tells; None when it tells none."""
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None

@@ -120,6 +120,15 @@ SECONDARY_RATE_LIMITED: Final = Kind("secondary-rate-limited", 429, "secondary r
       "it answers again in {retry_after:span}",
     "wait, and ask for less at once")
 
+TOO_MANY_MISSES: Final = Kind("too-many-misses", 429, "asked too often for what is not there",
+    "{client} asked {more} times within a minute for what is not there; what is known is served on, "
+      "and something new is asked for again in {retry_after:span}",
+    "see in the proxy's log which of its downloads were not found, and mend their URLs")
+MISSES_COST_TOO_MUCH: Final = Kind("misses-cost-too-much", 429, "too much of the API budget went in vain",
+    "a tenth of the hourly budget of the {secret.kind} from `{secret.source}` at {forge.api_host} was spent on what is "
+      "not there; what is known is served on, and something new is asked for again in {retry_after:span}",
+    "see in the proxy's log who asks for what is not there")
+
 # --------------------------------------------------------------------- asset
 
 RELEASE_NOT_FOUND: Final = Kind("release-not-found", 404, "release not found",
@@ -185,6 +194,9 @@ UPSTREAM_FAILED: Final = Kind("upstream-failed", 502, "{host.name} failed",
 MALFORMED_ANSWER: Final = Kind("malformed-answer", 502, "unexpected answer from {host.name}",
     "{host}: {what}",
     "check that `api:` in the rules is the base URL of a GitHub API")
+UNKNOWN_ASSET_HOST: Final = Kind("unknown-asset-host", 502, "unknown asset host",
+    "{forge.web} leads to {host}, which is not known to serve its assets",
+    "if it does, name it in the rules: under `forges`, among the `assets` of {forge.web}")
 SIGNED_URL_REFUSED: Final = Kind("signed-url-refused", 502, "the asset host refused the signed URL",
     "{host} answered {status} to a URL that the API has just signed",
     "try again; check the clock of the machine that the proxy runs on")

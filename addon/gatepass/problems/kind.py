@@ -37,6 +37,7 @@ class Facts(TypedDict, total=False):
 
     app: GitHubApp
     candidates: Sequence[str]
+    client: str
     error: str
     expired: datetime
     forge: Forge

@@ -46,8 +46,20 @@ def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
     """What a decision rests on; `verified` tells whether upstream certificates are checked."""
     asked = flow.request
     return Request(
-        asked.scheme, server(flow), asked.method, asked.path, verified, asked.headers.fields, has_body=has_body(asked)
+        asked.scheme,
+        server(flow),
+        asked.method,
+        asked.path,
+        verified,
+        asked.headers.fields,
+        has_body=has_body(asked),
+        client=client(flow),
     )
+
+
+def client(flow: http.HTTPFlow) -> str:
+    """Who asks, as far as the network tells: an address."""
+    return str(flow.client_conn.peername[0])
 
 
 def url(flow: http.HTTPFlow) -> str:
