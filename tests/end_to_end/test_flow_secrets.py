@@ -14,6 +14,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Fault, Role
+from gatepass.errors import printable
 from harness import Client, Proxy, background, eventually, free_port, mitmdump
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from conftest import Publish
     from gatepass.demo.standin import StandIn
+    from harness import Shell
 
 # A signed URL is a secret for some minutes. It may stand where the client itself is told of it.
 SECRETS = re.compile(rf"{DEFAULT_TOKEN}|X-Amz-Signature", re.IGNORECASE)
@@ -247,3 +249,19 @@ def test_a_server_that_repeats_a_secret(
     for text in (*answers, proxy.log):
         assert said not in text
         assert DEFAULT_TOKEN not in text
+
+
+def test_what_is_foreign_steers_no_terminal(shell: Shell, github: StandIn, url: str) -> None:
+    """A tag with CSI and OSC in it, and an asset's state, are harmless in reason phrase, answer and `run`'s summary."""
+    bad = url.replace("/v1.0/", "/v1%c2%9b2J%c2%9d0;owned%e2%80%ae%e2%80%8b/")
+    state = (
+        b'{"id": 1, "tag_name": "v1.0", "assets": [{"id": 1, "name": "data.bin", "size": 1, "state": "\\u001b[2J"}]}'
+    )
+    for target, fault in ((bad, None), (url, Fault("api", match="/releases/tags/", status=200, body=state))):
+        if fault is not None:
+            github.faults.append(fault)
+        done = shell.run("curl", "-gsS", "-i", "--suppress-connect-headers", "--fail-with-body", target)
+        shown = (done.stdout + done.stderr).decode().replace("\r\n", "\n")
+        assert done.returncode == 22
+        assert b"gatepass: " in done.stderr
+        assert all(printable(line) == line for line in shown.split("\n")), shown
