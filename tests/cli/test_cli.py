@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
+from harness import GATEPASS, ROOT, Client, background, call, clean_environment, mitmdump
 
 if TYPE_CHECKING:
     import subprocess
@@ -87,7 +88,8 @@ def test_run_installs(shell: Shell, wheel_url: str) -> None:
     done = shell.run("uv", "pip", "install", "--target", "site", f"acme-tool @ {wheel_url}")
     assert done.returncode == 0, done.stderr.decode()
     assert (shell.home / "site" / "acme_tool.py").exists()
-    assert b"gatepass" not in done.stdout + done.stderr
+    # uv tells which Python it uses, which may lie in a folder of that name
+    assert b"gatepass" not in (done.stdout + done.stderr).replace(os.fsencode(ROOT), b"")
 
 
 def test_run_tells_why_it_failed(shell: Shell, wheel_url: str, github: StandIn) -> None:
