@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "addon" / "inject.py"
 BIN = Path(sys.executable).parent
-# `uv run` tells its own program; a name on the PATH may be a shim that works in this folder alone, as pyenv's does
-UV = Path(shutil.which(os.environ.get("UV", "")) or shutil.which("uv", path=BIN) or shutil.which("uv") or "uv")
+# that of this environment: a name on the PATH may be a shim that works in this folder alone, as pyenv's does
+UV = Path(shutil.which("uv", path=BIN) or shutil.which(os.environ.get("UV", "")) or shutil.which("uv") or "uv")
 GATEPASS = BIN / "gatepass"
 PIP = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
 
@@ -41,6 +41,13 @@ _CLEAN = re.compile(
     r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^UV$|^GATEPASS_|^XDG_|^COV_|^PYTEST_).*|VIRTUAL_ENV", re.IGNORECASE
 )
 DEADLINE = 60.0
+
+
+def tracked() -> list[Path]:
+    """The files of the repository, as git would have them next."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import posixpath
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 import zipfile
@@ -20,24 +19,13 @@ import yaml
 from gatepass import shipped
 from gatepass.cli import gatepass
 from gatepass.rules import parser
-from harness import BIN, ROOT, SCRIPT, UV, call, clean_environment
+from harness import BIN, ROOT, SCRIPT, UV, call, clean_environment, tracked
 from pages import PAGES, README, TEXT, blocks, first_commands, links
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def tracked() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 def test_the_readmes_first_screen() -> None:
