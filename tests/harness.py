@@ -43,9 +43,17 @@ _CLEAN = re.compile(
 DEADLINE = 60.0
 
 
+def need(program: str) -> str:
+    """A program of this machine; the test is skipped where it is not installed."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
 def tracked() -> list[Path]:
     """The files of the repository, as git would have them next."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    command = [need("git"), "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import ROOT, Client, Reply
+from harness import ROOT, Client, Reply, need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,7 @@ STAND_IN = str(ROOT / "tests" / "bin" / "curl")
 
 @pytest.fixture
 def real() -> str:
-    path = shutil.which("curl")
-    if path is None:
-        pytest.skip("curl is not installed")
-    return path
+    return need("curl")
 
 
 def ask(client: Client, program: str, folder: Path, *arguments: str) -> tuple[int, list[Reply], bytes]:

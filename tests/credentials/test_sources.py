@@ -27,7 +27,7 @@ from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience, Secret
 from gatepass.sources import Command, Default, Env, File, Gh, Git, Keyring, Netrc, expanded, variables
-from harness import ROOT, call, clean_environment
+from harness import ROOT, call, clean_environment, need
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -483,6 +483,7 @@ def test_default_by_forge() -> None:
 @pytest.fixture
 def with_git(asked: Asked, tmp_path: Path) -> Asked:
     """git's settings of somebody whose passwords are in a store, with one of its own for an organisation."""
+    need("git")
     private(tmp_path / "store", f"https://me:{TOKEN}@github.com\n")
     private(tmp_path / "acme", f"https://me:{OTHER}@github.com\n")
     (tmp_path / ".gitconfig").write_text(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from mitmproxy.io import FlowReader
 from gatepass.demo import package
 from gatepass.demo.standin import App, Asset, Fault, Installation, Release, Repository, StandIn, Token
 from gatepass.secret import Secret
-from harness import SCRIPT, Client, Proxy, background, clean_environment, eventually, mitmdump, strays
+from harness import SCRIPT, Client, Proxy, background, clean_environment, eventually, mitmdump, need, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,8 +175,8 @@ def token_of(github: StandIn, kind: str) -> Token:
 @pytest.mark.parametrize("kind", [*(kind for kind in SOURCES if kind not in CHANGING), "app"])
 def test_source(desk: Desk, github: StandIn, client: Client, kind: str) -> None:
     """A private asset reaches a client by the credential of that source, and by no other; a range does as well."""
-    if kind in ("gh", "default") and shutil.which("gh") is None:
-        pytest.skip("gh is not installed")
+    if program := {"default": "gh", "gh": "gh", "git": "git"}.get(kind):
+        need(program)
     repository, url = published(github, kind)
     if kind != "app":
         token_of(github, kind).repositories = {repository.full_name}

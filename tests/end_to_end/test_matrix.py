@@ -438,7 +438,7 @@ def hosted(child: Child, way: Road, git_certificate: tuple[Path, str]) -> Iterat
     as_somebody = ("-c", "user.name=a", "-c", "user.email=a@b.test")
     env = clean_environment(HOME=str(child.home))
     for command in (
-        ("git", "-C", work, "init", "-q", "-b", "main"),
+        (found("git"), "-C", work, "init", "-q", "-b", "main"),
         ("git", "-C", work, "add", "."),
         ("git", "-C", work, *as_somebody, "commit", "-q", "-m", "first"),
         ("git", "clone", "-q", "--bare", work, bare),
