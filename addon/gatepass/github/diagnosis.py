@@ -6,6 +6,7 @@ apart. Knows the API client; knows neither flows nor caches.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0
 """The answer to a client does not wait longer for its explanation."""
+
+
+# What the web page of a draft has in the place of a tag.
+_DRAFT: Final = re.compile(r"untagged-[0-9a-f]{8,40}")
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -46,6 +51,8 @@ async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: S
         return choice.repository_not_visible(forge, ref, secret)
     github.expect_ok(forge, secret, reply)
     renamed = renamed_to(decode(reply, _Repository, forge).full_name, ref.repository)
+    if ref.tag is not None and _DRAFT.fullmatch(ref.tag):
+        return catalogue.DRAFT_URL(ref=ref, renamed=renamed)
     reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
     github.expect_ok(forge, secret, reply)
     releases = decode(reply, tuple[_Release, ...], forge)
