@@ -89,10 +89,15 @@ UNKNOWN: Facts = FACTS | {
     "repository": None,
     "uploaded": None,
     "url": None,
+    "what": "",
 }
 # What has no alternative where it is None or empty, for it never is.
 ALWAYS_KNOWN: dict[str, Facts] = {
     "only-a-draft": {"ref": REF},  # the latest release is none
+    "draft-url": {"ref": REF},
+    "malformed-answer": {"what": "something else"},
+    "unusable-secret": {"what": "something else"},
+    "token-forbidden": {"message": "a message"},
     "misconfigured": {"message": "a message"},
 }
 SOURCES: list[Source] = [

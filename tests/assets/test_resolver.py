@@ -693,6 +693,34 @@ async def test_why_it_was_not_found(asking: Asking) -> None:
     assert asking.cost() == ["api 404", "api 200", "api 200"]
 
 
+@pytest.mark.usefixtures("tool")
+async def test_a_repository_that_is_blocked(asking: Asking) -> None:
+    """A takedown is final: no other credential is tried, and the notice's address is told."""
+    asking.standin.faults.append(Fault.taken_down(times=9))
+    for _ in range(3):
+        problem = await asking.problem("one.bin", MINE, OTHER)
+        assert (problem.kind, problem.status) == ("taken-down", 451)
+        assert "https://github.com/github/dmca/" in problem.hint
+    assert asking.cost() == ["api 451"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "uploaded"),
+    [
+        ("pkg_1.0~rc1_amd64.deb", "pkg_1.0.rc1_amd64.deb"),
+        ("a b (final).zip", "a.b.final.zip"),
+        ("tool-1.0+cu121-x.whl", "tool-1.0+cu121-x.whl"),
+    ],
+)
+async def test_what_github_made_of_a_name(asking: Asking, tool: Repository, asked: str, uploaded: str) -> None:
+    """GitHub renames what is uploaded: who asks by the file's own name is told that, and the name that is there."""
+    tool.releases[0].assets.append(Asset(uploaded, b"x"))
+    if asked == uploaded:
+        assert await asking(asked)
+    else:
+        assert (await asking.problem(asked)).hint == f"GitHub renames uploads: there it is `{uploaded}`"
+
+
 async def test_an_upload_that_was_not_finished(asking: Asking, tool: Repository) -> None:
     """An asset whose upload was broken off is told as such, and not as one that is not there."""
     tool.releases[0].assets.append(Asset("three.bin", b"3", state="starter"))

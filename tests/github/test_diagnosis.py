@@ -66,6 +66,16 @@ async def test_a_draft(api: GitHub, forge: Forge, github: StandIn, push: bool, k
     assert (await diagnosed(api, forge, github, "v2.0")).kind == kind
 
 
+@pytest.mark.usefixtures("tool")
+async def test_a_drafts_url(api: GitHub, forge: Forge, github: StandIn) -> None:
+    """The name that a draft has on GitHub's pages is told as that, for one call; a tag that begins like it is a tag."""
+    problem = await diagnosed(api, forge, github, "untagged-0f4ae9d8d2cd27b9a0c1")
+    assert problem.kind == "draft-url"
+    assert len(github.calls()) <= diagnosis.MOST_CALLS
+    assert (await diagnosed(api, forge, github, "untagged-build")).kind == "tag-not-found"
+    assert (await diagnosed(api, forge, github, "untagged-0f4ae9d8", "none")).kind == "repository-not-visible"
+
+
 async def test_a_renamed_repository(api: GitHub, forge: Forge, github: StandIn, tool: Repository) -> None:
     """That the repository goes by another name now is told beside what is wrong."""
     tool.rename("acme/instrument")

@@ -48,7 +48,9 @@ def said(message: str) -> bytes:
         (403, {"x-ratelimit-remaining": "1"}, "", "forbidden", None),
         (500, {"retry-after": "30"}, "rate limit", "upstream-failed", None),
         (302, {}, "", "upstream-failed", None),
-        (451, {}, "", "upstream-failed", None),
+        (451, {}, "", "taken-down", None),
+        (403, {}, "`acme` forbids access via a personal access token (classic).", "token-forbidden", None),
+        (403, {}, "forbids access via a fine-grained personal access tokens if", "token-forbidden", None),
     ],
 )
 def test_each_refusal_by_name(status: int, headers: dict[str, str], message: str, kind: str, after: int | None) -> None:
@@ -89,6 +91,48 @@ def test_a_spent_budget_tells_when_it_is_full(reset: int | None, least: int, mos
 def test_a_token_that_is_refused() -> None:
     """A refused token is a bad one: that it came to its end the resolver knows, if an earlier answer told it."""
     assert refusals.refusal(FORGE, SECRET, 401, {}, b"").kind == "bad-credential"
+
+
+def blocked(**block: object) -> bytes:
+    return json.dumps({"message": "Repository access blocked", "block": block}).encode()
+
+
+@pytest.mark.parametrize("status", [403, 451])
+def test_a_repository_that_is_blocked(status: int) -> None:
+    """A takedown is final, and told with its reason and where its notice stands; whatever else it says is harmless."""
+    notice = "https://github.com/github/dmca/blob/master/2026/01/x.md"
+    problem = refusals.refusal(FORGE, SECRET, status, {}, blocked(reason="dmca", html_url=notice, created_at="x"))
+    assert (problem.kind, problem.status, problem.retry_after) == ("taken-down", 451, None)
+    assert "`dmca`" in problem.detail
+    assert notice in problem.hint
+    assert problem.members["notice"] == notice
+    other = refusals.refusal(FORGE, SECRET, status, {}, blocked(reason="\x1b[2J" * 99, html_url="javascript:x"))
+    assert str(other).isprintable()
+    assert "notice" not in other.members
+    assert "no retry helps" in other.hint
+    assert refusals.refusal(FORGE, SECRET, status, {}, blocked(html_url=None)).kind == "taken-down"
+
+
+@pytest.mark.parametrize(
+    ("token", "message", "hint"),
+    [
+        ("ghp_x", "`acme` forbids access via a personal access token (classic). Please use …", "a fine-grained token"),
+        (
+            "github_pat_x",
+            "The `acme` organization forbids access via a fine-grained personal access tokens if its lifetime is …",
+            "let it end sooner",
+        ),
+        ("github_pat_x", "`acme` forbids access via a fine-grained personal access token.", "use a GitHub App"),
+    ],
+)
+def test_a_sort_of_token_that_is_forbidden(token: str, message: str, hint: str) -> None:
+    """An organisation's policy about tokens is told as such: the remedy is another sort, not a permission."""
+    problem = refusals.refusal(FORGE, Secret(token, "env:TOKEN"), 403, {}, said(message))
+    assert problem.kind == "token-forbidden"
+    assert hint in problem.hint
+    assert "GitHub App" in problem.hint
+    assert "Contents: read` for" not in problem.hint
+    assert message in problem.detail
 
 
 @pytest.mark.parametrize(

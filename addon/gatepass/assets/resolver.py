@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gatepass.secret import Secret
 
 # Answers that stay true for a moment, however often a client asks again; faults of the network may pass at once.
-_LASTING: Final = frozenset({401, 403, 404, 429})
+_LASTING: Final = frozenset({401, 403, 404, 429, 451})
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
 _HELPED: Final = frozenset({401, 403, 404, 429})
 # Nobody can be asked, or may be: what is known already still holds, for all that anybody can tell.

@@ -6,6 +6,7 @@ apart. Knows the API client; knows neither flows nor caches.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0
 """The answer to a client does not wait longer for its explanation."""
+
+
+# What the web page of a draft has in the place of a tag.
+_DRAFT: Final = re.compile(r"untagged-[0-9a-f]{8,40}")
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -46,6 +51,8 @@ class Look:
         """Why the release that `ref` names was not found there."""
         if self.releases is None:
             return choice.repository_not_visible(forge, ref, secret)
+        if ref.tag is not None and _DRAFT.fullmatch(ref.tag):
+            return catalogue.DRAFT_URL(ref=ref, renamed=self.renamed)
         # drafts are listed to people with push access alone (REST docs)
         if any(release.draft and release.tag_name == ref.tag for release in self.releases):
             return catalogue.ONLY_A_DRAFT(ref=ref, renamed=self.renamed)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gatepass.secret import Secret
 
 _SSO: Final = re.compile(r"required; url=(https://[!-Z^-~]{1,2000})", re.ASCII)
+_ADDRESS: Final = re.compile(r"https://[!-Z^-~]{1,2000}", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|([+-]\d{4}))", re.ASCII)
 
 
@@ -41,14 +42,25 @@ _OF_ASSETS: Final = frozenset({304, 404, 412, 416})
 _HEAD: Final = 8 * 1024
 
 
+class _Block(msgspec.Struct, frozen=True):
+    reason: str = ""
+    html_url: str | None = None
+
+
 class _Message(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class _Blocked(msgspec.Struct, frozen=True):
+    block: _Block
+
+
 def refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], content: bytes) -> Problem:
     """The problem behind an API answer that is neither a success nor a 404."""
-    problem = _refusal(forge, secret, status, headers, message(content))
-    return problem.about(request_id=headers.get("x-github-request-id"))
+    said = message(content)
+    if (block := _block(content)) or status == 451:
+        return _taken_down(forge, said, block or _Block())
+    return _refusal(forge, secret, status, headers, said).about(request_id=headers.get("x-github-request-id"))
 
 
 def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, str], said: str) -> Problem:
@@ -71,9 +83,27 @@ def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, st
         return catalogue.ADDRESS_NOT_ALLOWED(forge=forge, secret=secret)
     if "login attempts" in folded:
         return catalogue.LOCKED_OUT(forge=forge, secret=secret)
+    if "forbids access via a" in folded and "token" in folded:
+        remedy = catalogue.TOKEN_FORBIDDEN.remedy("lifetime" if "lifetime" in folded else secret.kind)
+        return catalogue.TOKEN_FORBIDDEN(forge=forge, secret=secret, message=said, remedy=remedy)
     if status == 429 or "rate limit" in folded:
         return catalogue.SECONDARY_RATE_LIMITED(forge=forge, secret=secret, retry_after=60)
     return catalogue.FORBIDDEN(forge=forge, secret=secret, message=said)
+
+
+def _taken_down(forge: Forge, said: str, block: _Block) -> Problem:
+    """A repository that GitHub blocks, by law or by its terms (REST docs, "Repository access blocked")."""
+    notice = block.html_url or ""
+    at = notice if _ADDRESS.fullmatch(notice) else None
+    reason = printable(block.reason)[:40]
+    return catalogue.TAKEN_DOWN(forge=forge, what=reason, message=said, url=at).about(notice=at)
+
+
+def _block(content: bytes) -> _Block | None:
+    try:
+        return msgspec.json.decode(content, type=_Blocked).block
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def foreign(host: Host, status: int, headers: Mapping[str, str], content: bytes = b"") -> Problem | None:

@@ -31,7 +31,7 @@ PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
     "{name} is where this proxy listens: a request to it would come back for ever",
     "ask for another server, or ask this one past the proxy (NO_PROXY)")
 MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
-    "{what}",
+    "[{what}|it cannot be read]",
     "send a request as RFC 9112 has it, with other characters percent-encoded")
 MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
     "the request is for `{name}`, and this reverse proxy is for {host} alone",
@@ -108,6 +108,12 @@ ADDRESS_NOT_ALLOWED: Final = Kind("address-not-allowed", 403, "not on the IP all
     "the organisation on {forge.web} admits listed addresses alone, and that of this proxy is not one of them; "
       "the credential from `{secret.source}` is good",
     "have the proxy's outgoing address added to the organisation's IP allow list")
+TOKEN_FORBIDDEN: Final = Kind("token-forbidden", 403, "this sort of token is forbidden",
+    "the organisation on {forge.web} admits no such token as the {secret.kind} from `{secret.source}`: {message}",
+    "{remedy}",
+    {"classic token": "use a fine-grained token of the organisation with `Contents: read`, or a GitHub App",
+     "lifetime": "let it end sooner, in the token's settings, or use a GitHub App",
+     "": "use a GitHub App, or have an owner of the organisation admit such tokens"})
 FORBIDDEN: Final = Kind("forbidden", 403, "access refused",
     "{forge.api_host} refuses the {secret.kind} from `{secret.source}`: [{message}|it gives no reason]",
     "see that it has the permission `Contents: read` for the repository")
@@ -131,6 +137,9 @@ MISSES_COST_TOO_MUCH: Final = Kind("misses-cost-too-much", 429, "too much of the
 
 # --------------------------------------------------------------------- asset
 
+TAKEN_DOWN: Final = Kind("taken-down", 451, "the repository is blocked",
+    "{forge.web} does not give it out any more[, for the reason `{what}`]: [{message}|it says no more]",
+    ("what it was blocked for is told at {url}", "ask the repository's owner; no token and no retry helps"))
 RELEASE_NOT_FOUND: Final = Kind("release-not-found", 404, "release not found",
     "[release `{ref.tag}`|a latest release] of {ref.repository} does not exist, "
       "or the {secret.kind} from `{secret.source}` may not see it",
@@ -149,6 +158,10 @@ TAG_NOT_FOUND: Final = Kind("tag-not-found", 404, "release not found",
     ("did you mean {candidates}?",
      "its newest releases are {known}",
      "publish a release, or check the repository's name"))
+DRAFT_URL: Final = Kind("draft-url", 404, "the release is a draft",
+    "`{ref.tag}` is how GitHub calls a draft of {ref.repository}[ (now {renamed})] as long as it is one: "
+      "nothing can be downloaded by that name",
+    "publish the release, and ask for the tag that it has then")
 ONLY_A_DRAFT: Final = Kind("only-a-draft", 404, "the release is a draft",
     "{ref.repository}[ (now {renamed})] has the tag `{ref.tag}` on a draft alone, "
       "whose assets have no download URL yet",

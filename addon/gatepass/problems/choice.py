@@ -100,8 +100,10 @@ def asset_not_found(ref: AssetRef, tag: str, names: Iterable[str], renamed: Repo
 
 
 def upload_name(name: str) -> str:
-    """The name that GitHub gives a file on upload: special characters become dots (upload docs, FACTS.md)."""
-    return re.sub(r"[^A-Za-z0-9._@+~-]+", ".", name).strip(".")
+    """The name that GitHub gives a file on upload: special characters become dots, one where several would stand
+    (upload docs, FACTS.md).
+    """
+    return re.sub(r"[^A-Za-z0-9_@+-]+", lambda run: run[0] if set(run[0]) == {"."} else ".", name).strip(".")
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -168,6 +168,18 @@ class Fault:
         return cls("api", match, status=200, headers=headers, body=b'{"id": 1, "assets": [{', times=times)
 
     @classmethod
+    def taken_down(cls, match: str = "", times: int = 1) -> Self:
+        """A repository that is blocked: 451, with the reason and the address of the notice (REST docs, "Get a
+        repository"; cli/cli #6424 has the body).
+        """
+        headers = {"content-type": "application/json; charset=utf-8", "x-github-media-type": "github.v3; format=json"}
+        body = (
+            b'{"message":"Repository access blocked","block":{"reason":"dmca","created_at":"2026-01-01T00:00:00Z",'
+            b'"html_url":"https://github.com/github/dmca/blob/master/2026/01/2026-01-01-acme.md"}}'
+        )
+        return cls("api", match, status=451, headers=headers, body=body, times=times)
+
+    @classmethod
     def secondary_limit(cls, match: str = "", seconds: int = 60, status: int = 403, times: int = 1) -> Self:
         """The secondary rate limit: 403 or 429 with `retry-after` (REST docs, rate limits)."""
         headers = {"content-type": "application/json; charset=utf-8", "retry-after": str(seconds)}
