@@ -9,7 +9,7 @@ import pytest
 from gatepass.demo.standin import Release, Repository
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
-from gatepass.github.diagnosis import missing_release, renamed_to
+from gatepass.github.diagnosis import MOST_CALLS, missing_release, renamed_to
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Secret
 
@@ -68,10 +68,10 @@ async def test_a_draft(api: GitHub, forge: Forge, github: StandIn, push: bool, k
 
 @pytest.mark.usefixtures("tool")
 async def test_a_drafts_url(api: GitHub, forge: Forge, github: StandIn) -> None:
-    """The name that a draft has on GitHub's pages is told as that, for one call; a tag that begins like it is a tag."""
+    """The name that a draft has on GitHub's pages is told as that, by one look at its repository; a tag that begins like it is none."""
     problem = await diagnosed(api, forge, github, "untagged-0f4ae9d8d2cd27b9a0c1")
     assert problem.kind == "draft-url"
-    assert len(github.calls()) <= diagnosis.MOST_CALLS
+    assert len(github.calls()) == MOST_CALLS
     assert (await diagnosed(api, forge, github, "untagged-build")).kind == "tag-not-found"
     assert (await diagnosed(api, forge, github, "untagged-0f4ae9d8", "none")).kind == "repository-not-visible"
 
