@@ -6,14 +6,16 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from gatepass.cli import COMMANDS
 from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
+from harness import DEADLINE, GATEPASS, Client, background, call, clean_environment, eventually, mitmdump
 
 if TYPE_CHECKING:
     import subprocess
@@ -242,6 +244,81 @@ def test_serve_as_a_reverse_proxy(shell: Shell, wheel_url: str, github: StandIn,
         assert outsider.fetch(here, "-u", f"gatepass:{proxy.password}").status == 302
         assert proxy.password
         assert not any(proxy.password in str(request.headers) for request in github.calls())
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_serve_ends_in_order(shell: Shell, name: str) -> None:
+    """A signal ends `serve`, and what it had made for its time is gone: as soon as it has begun, or when it serves."""
+    places = [shell.home / "tmp", shell.home / "runtime"]
+    for place in places:
+        place.mkdir()
+    mine = replace(shell, env={**shell.env, "TMPDIR": str(places[0]), "XDG_RUNTIME_DIR": str(places[1])})
+    with serving(mine) as running:
+        told(running)
+        assert list(places[0].iterdir())
+        running.process.send_signal(signal.Signals[name])
+        assert running.process.wait(DEADLINE) == 0
+    assert "Traceback" not in running.output
+    assert [path for place in places for path in place.rglob("*") if not path.is_dir()] == []
+    assert list(places[0].iterdir()) == []
+    with serving(mine) as running:
+        eventually(lambda: list(places[0].glob("*/lock")))
+        running.process.send_signal(signal.Signals[name])
+        running.process.wait(DEADLINE)
+    assert "Traceback" not in running.output
+    assert list(places[0].iterdir()) == []
+
+
+def test_serve_under_nohup(shell: Shell, wheel_url: str) -> None:
+    """Where hangups are ignored they stay so."""
+    command = ("nohup", GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
+    with background(command, shell.env, shell.home) as running:
+        variables = told(running)
+        running.process.send_signal(signal.SIGHUP)
+        assert Client(shell.home, variables).fetch(wheel_url).status == 302
+
+
+def test_run_under_nohup(shell: Shell) -> None:
+    """Nor does `run` bring a hangup to a command that would have ignored it."""
+    command = ("nohup", GATEPASS, "run", "--rules", shell.rules, "--", "sh", "-c", "echo here; sleep 1; echo there")
+    with background(command, shell.env, shell.home) as running:
+        running.wait_for("here")
+        running.process.send_signal(signal.SIGHUP)
+        assert running.process.wait(DEADLINE) == 0
+    assert "there" in running.output
+
+
+# ------------------------------------------------------------------------- usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--no-such", "--", "touch", "ran"),
+        ("run", "--verbos", "touch", "ran"),
+        ("run", "-x", "touch", "ran"),
+        ("run", "--rule=x", "touch", "ran"),
+        ("serve", "--no-such"),
+        ("serve", "--set", "confdir=x"),
+        ("serve", "-w", "flows"),
+    ],
+)
+def test_an_option_that_is_none(shell: Shell, arguments: tuple[str, ...]) -> None:
+    """An option that is none of the command's is wrong usage: neither a command to run, nor mitmdump's."""
+    done = shell.gatepass(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"No such option" in done.stderr
+    assert not (shell.home / "ran").exists()
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), ("ca", "show"), ("ca", "trust")])
+def test_short_help(shell: Shell, command: tuple[str, ...]) -> None:
+    """`-h` is `--help`, of each command; and `-V` is `--version`."""
+    short, long = (shell.gatepass(*command, option) for option in ("-h", "--help"))
+    assert short.returncode == 0
+    assert short.stdout == long.stdout != b""
+    if not command:
+        assert shell.gatepass("-V").stdout == shell.gatepass("--version").stdout == b"gatepass, version 0.1.0\n"
 
 
 def test_serve_passes_options_on(shell: Shell, wheel_url: str) -> None:

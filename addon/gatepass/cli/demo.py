@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,9 +13,11 @@ import click
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
 from gatepass.errors import GatepassError
+from gatepass.shell import tempdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gatepass.demo.standin import Recorded
 
@@ -36,6 +36,8 @@ rules:
     resolve: github-release
     credential: demo
 """
+_PATIENCE = 10.0
+"""Seconds, for a command that was interrupted to end."""
 _PLACES = {"web": "web  ", "api": "API  ", "asset": "asset"}
 
 
@@ -47,8 +49,8 @@ def demo() -> None:
         raise GatepassError("demo: `uv` is not on the PATH", "`pip install uv`")
     wheel, sdist = package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0")
     private = Repository("acme", "tool", releases=[Release("v1.0", [Asset(f.name, f.content) for f in (wheel, sdist)])])
-    with StandIn([private]) as github, tempfile.TemporaryDirectory(prefix="gatepass-demo-") as folder:
-        _Demo(github, Path(folder), uv).show(wheel.name, sdist.name)
+    with tempdir.private() as folder, StandIn([private]) as github:
+        _Demo(github, folder, uv).show(wheel.name, sdist.name)
 
 
 class _Demo:
@@ -106,7 +108,7 @@ class _Demo:
         click.echo(f"$ {shown.replace(str(self._folder), '.')}")
         programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"]}
         program = programs.get(command[0], [command[0]])
-        done = subprocess.run(
+        with subprocess.Popen(
             [*program, *command[1:]],
             cwd=self._folder,
             env=self._env | {"DEMO_TOKEN": self._github.token},
@@ -114,12 +116,16 @@ class _Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-        )
-        for line in done.stdout.splitlines():
+        ) as process:
+            try:
+                output, _ = process.communicate()
+            finally:
+                process.terminate()  # where it is interrupted: what is killed outright could not tidy up
+                process.wait(_PATIENCE)
+        for line in output.splitlines():
             click.echo(f"  {line}")
-        if (done.returncode == 0) != (expect == 0):
-            raise GatepassError(f"demo: expected this to end with {expect}, got {done.returncode}")
+        if (process.returncode == 0) != (expect == 0):
+            raise GatepassError(f"demo: expected this to end with {expect}, got {process.returncode}")
 
     def _requests(self) -> None:
         """Show what reached the stand-in since the last time."""
