@@ -1,7 +1,8 @@
-"""What several commands take alike: the rules file. No command."""
+"""What several commands take alike: the rules file, and what is for programs. No command."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 rules_option = click.option(
     "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
 )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def print_json(document: object) -> None:
+    """A document for programs, as people can read it; a path that is no UTF-8 is escaped (PEP 383)."""
+    click.echo(json.dumps(document, indent=2))
 
 
 def load_rules(rules: Path | None) -> Rules:

@@ -26,6 +26,10 @@ class Printer:
         self._on_terminal = sys.stdout.isatty()
         self._colored = self._on_terminal and not os.environ.get("NO_COLOR")
 
+    def text(self, text: str) -> None:
+        """Lines that are ours, and need not be made harmless."""
+        self._print(text)
+
     def title(self, text: str) -> None:
         start = "\n" * (len(text) - len(text.lstrip("\n")))
         self._print(start + self._style(printable(text.lstrip("\n")), bold=True))
