@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_a_secret_is_not_compared_by_accident() -> None:
     assert len({secret, same}) == 2
     assert secret.is_same(same)
     assert not secret.is_same(other)
+
+
+def test_a_mark() -> None:
+    """What people are shown is the same for the same token; of what may be a password there is nothing."""
+    one, same, other = (Secret(value, "env:X") for value in ("ghp_abc", "ghp_abc", "ghp_abd"))
+    assert one.mark == same.mark != other.mark
+    assert re.fullmatch(r"[0-9a-f]{8}", one.mark or "")
+    assert Secret("hunter2", "env:X").mark is None
 
 
 def test_a_fingerprint_needs_the_key() -> None:

@@ -31,6 +31,9 @@ _KINDS: Final = {
 }
 UNKNOWN_KIND: Final = "token"
 
+EVERYWHERE: Final = b"gatepass explain"
+"""The salt of fingerprints that people compare: a secret's is the same on two machines, and in no other program."""
+
 type Origin = tuple[Source, Hashable]
 """Under what a secret is kept: its source, and what of the audience made a difference to it."""
 
@@ -81,6 +84,14 @@ class Secret:
     def kind(self) -> str:
         """What sort of token it is, as far as its prefix tells."""
         return next((kind for prefix, kind in _KINDS.items() if self._value.startswith(prefix)), UNKNOWN_KIND)
+
+    @property
+    def mark(self) -> str | None:
+        """The fingerprint that people are shown, the same wherever and whenever; None of what may be a password.
+
+        A password is no long random text: from a hash of it with a known key it could be guessed.
+        """
+        return None if self.kind == UNKNOWN_KIND else self.fingerprint(EVERYWHERE)[:8]
 
     def fingerprint(self, salt: bytes) -> str:
         """A short keyed hash (`salt` up to 64 bytes): tells secrets apart, and is of no use to guess one."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gatepass.cli import COMMANDS
+
 if TYPE_CHECKING:
     from harness import Shell
 
@@ -48,3 +50,36 @@ def test_serve_in_a_mode_of_addresses(shell: Shell, options: tuple[str, ...]) ->
     assert done.returncode == 1
     assert b"error: --mode: expected one in which clients tell the server by its name" in done.stderr
     assert b"hint: " in done.stderr
+
+
+# ------------------------------------------------------------------------- usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--no-such", "--", "touch", "ran"),
+        ("run", "--verbos", "touch", "ran"),
+        ("run", "-x", "touch", "ran"),
+        ("run", "--rule=x", "touch", "ran"),
+        ("serve", "--no-such"),
+        ("serve", "--set", "confdir=x"),
+        ("serve", "-w", "flows"),
+    ],
+)
+def test_an_option_that_is_none(shell: Shell, arguments: tuple[str, ...]) -> None:
+    """An option that is none of the command's is wrong usage: neither a command to run, nor mitmdump's."""
+    done = shell.gatepass(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"No such option" in done.stderr
+    assert not (shell.home / "ran").exists()
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), ("ca", "show"), ("ca", "trust")])
+def test_short_help(shell: Shell, command: tuple[str, ...]) -> None:
+    """`-h` is `--help`, of each command; and `-V` is `--version`."""
+    short, long = (shell.gatepass(*command, option) for option in ("-h", "--help"))
+    assert short.returncode == 0
+    assert short.stdout == long.stdout != b""
+    if not command:
+        assert shell.gatepass("-V").stdout == shell.gatepass("--version").stdout == b"gatepass, version 0.1.0\n"

@@ -17,6 +17,7 @@ from mitmproxy.io import FlowReader
 
 from gatepass.demo import package
 from gatepass.demo.standin import App, Asset, Fault, Installation, Release, Repository, StandIn, Token
+from gatepass.explain import account
 from gatepass.secret import Secret
 from harness import SCRIPT, Client, Proxy, background, clean_environment, eventually, mitmdump, need, strays
 
@@ -205,15 +206,16 @@ def test_uv_with_an_app(github: StandIn, client: Client) -> None:
 
 
 def test_the_log_tells_a_secret_by_its_fingerprint(desk: Desk, github: StandIn, client: Client) -> None:
-    """The log says once which source answered for a credential, and a keyed hash of what it gave."""
+    """The log says once which source answered, and of what it gave the fingerprint that `check` and `explain` tell."""
     for _ in range(2):
         repository, url = published(github, "env")
         token_of(github, "env").repositories = {repository.full_name}
         assert client.fetch(url, "-L").body == CONTENT
     told = re.findall(r"gatepass: credential `env` from env:MY_TOKEN: classic token, fingerprint (\S+)", desk.proxy.log)
     assert len(told) == 1
-    assert re.fullmatch(r"[0-9a-f]{12}", told[0])
-    assert told[0] != Secret(TOKENS["env"], "").fingerprint(b"")
+    assert re.fullmatch(r"[0-9a-f]{8}", told[0])
+    assert not Secret(TOKENS["env"], "").fingerprint(b"").startswith(told[0])
+    assert told[0] == account.fingerprint(Secret(TOKENS["env"], ""))
 
 
 # -------------------------------------------------------- rotated and revoked

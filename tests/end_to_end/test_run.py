@@ -16,7 +16,7 @@ import pytest
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.forge.hosts import GITHUB
 from gatepass.shell import environment
-from harness import GATEPASS, ROOT, Client, Shell, background, connections
+from harness import DEADLINE, GATEPASS, ROOT, Client, Shell, background, connections
 from terminal import INTERRUPT, SUSPEND, terminal
 
 if TYPE_CHECKING:
@@ -120,6 +120,16 @@ def test_run_passes_signals_on(shell: Shell, name: str) -> None:
         running.process.send_signal(signal.Signals[name])
         running.wait_for("got it")
         assert running.process.wait(60) == 5
+
+
+def test_run_under_nohup(shell: Shell) -> None:
+    """Nor does `run` bring a hangup to a command that would have ignored it."""
+    command = ("nohup", GATEPASS, "run", "--rules", shell.rules, "--", "sh", "-c", "echo here; sleep 1; echo there")
+    with background(command, shell.env, shell.home) as running:
+        running.wait_for("here")
+        running.process.send_signal(signal.SIGHUP)
+        assert running.process.wait(DEADLINE) == 0
+    assert "there" in running.output
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])

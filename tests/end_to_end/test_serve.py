@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.shell import environment, running
-from harness import GATEPASS, Client, background, call, clean_environment, mitmdump
+from harness import DEADLINE, GATEPASS, Client, background, call, clean_environment, eventually, mitmdump
 from shells import gatepass_env, parse, session
 
 if TYPE_CHECKING:
@@ -128,6 +129,38 @@ def test_serve_as_a_reverse_proxy(shell: Shell, wheel_url: str, github: StandIn,
         assert outsider.fetch(here, "-u", f"gatepass:{proxy.password}").status == 302
         assert proxy.password
         assert not any(proxy.password in str(request.headers) for request in github.calls())
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_serve_ends_in_order(shell: Shell, name: str) -> None:
+    """A signal ends `serve`, and what it had made for its time is gone: as soon as it has begun, or when it serves."""
+    places = [shell.home / "tmp", shell.home / "runtime"]
+    for place in places:
+        place.mkdir()
+    mine = replace(shell, env={**shell.env, "TMPDIR": str(places[0]), "XDG_RUNTIME_DIR": str(places[1])})
+    with serving(mine) as running:
+        told(running)
+        assert list(places[0].iterdir())
+        running.process.send_signal(signal.Signals[name])
+        assert running.process.wait(DEADLINE) == 0
+    assert "Traceback" not in running.output
+    assert [path for place in places for path in place.rglob("*") if not path.is_dir()] == []
+    assert list(places[0].iterdir()) == []
+    with serving(mine) as running:
+        eventually(lambda: list(places[0].glob("*/lock")))
+        running.process.send_signal(signal.Signals[name])
+        running.process.wait(DEADLINE)
+    assert "Traceback" not in running.output
+    assert list(places[0].iterdir()) == []
+
+
+def test_serve_under_nohup(shell: Shell, wheel_url: str) -> None:
+    """Where hangups are ignored they stay so."""
+    command = ("nohup", GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
+    with background(command, shell.env, shell.home) as running:
+        variables = told(running)
+        running.process.send_signal(signal.SIGHUP)
+        assert Client(shell.home, variables).fetch(wheel_url).status == 302
 
 
 def test_serve_passes_options_on(shell: Shell, wheel_url: str) -> None:

@@ -16,25 +16,25 @@ from gatepass.cli import streams
 from gatepass.errors import GatepassError, printable_lines, why
 from gatepass.shell.seclusion import seclude
 
-_COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "allow", "deny", "demo", "script")
+COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "allow", "deny", "demo", "script")
 
 
 class _Lazy(click.Group):
     """Imports a command's module when it runs: mitmproxy takes a second, and most commands do not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command = getattr(importlib.import_module(f"gatepass.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
 
-@click.command(cls=_Lazy)
-@click.version_option(package_name="gatepass")
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "-V", "--version", package_name="gatepass")
 def gatepass() -> None:
     """Make private GitHub release assets downloadable by any tool, at their ordinary URL."""
 
@@ -46,7 +46,7 @@ def main() -> None:
     # Nothing that is imported is garbage: it is not searched for any while it comes. What lives long turns this on.
     gc.disable()
     try:
-        gatepass()
+        gatepass(color=False if os.environ.get("NO_COLOR") else None)  # https://no-color.org
     except GatepassError as error:
         click.echo(f"error: {printable_lines(str(error))}", err=True)
         sys.exit(1)

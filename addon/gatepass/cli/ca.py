@@ -12,31 +12,38 @@ from typing import TYPE_CHECKING
 import click
 
 from gatepass import files
-from gatepass.cli.options import load_rules, rules_option
+from gatepass.cli.options import json_option, load_rules, print_json, rules_option
 from gatepass.errors import GatepassError, printable, why
 from gatepass.shell import tools
 from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
+    from gatepass.rules.model import Rules
     from gatepass.trust.authority import Authority
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def ca(context: click.Context) -> None:
+def ca(context: click.Context, as_json: bool) -> None:
     """Show, make, export or trust the CA of `gatepass serve`; alone, it shows it."""
     if context.invoked_subcommand is None:
-        context.invoke(show)
+        context.invoke(show, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("`--json` is for what is shown: `gatepass ca show --json`")
 
 
 @ca.command()
 @rules_option
-def show(rules: Path | None = None) -> None:
+@json_option
+def show(rules: Path | None = None, as_json: bool = False) -> None:
     """Show the CA: what it may vouch for, until when, and where it lies."""
-    found = _present()
-    loaded = load_rules(rules)
+    found, loaded, now = _present(), load_rules(rules), datetime.datetime.now(datetime.UTC)
+    if as_json:
+        print_json(_document(found, loaded, now))
+        return
     begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
-    days = found.left(datetime.datetime.now(datetime.UTC)).days
+    days = found.left(now).days
     remaining = f"{days} days left" if days >= 0 else "expired"
     uncovered = found.uncovered(loaded.hosts)
     missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
@@ -132,6 +139,21 @@ def _present() -> Authority:
     if found is None:
         raise GatepassError(f"{folder}: expected a CA, got none yet", "`gatepass ca create` makes it")
     return found
+
+
+def _document(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "subject": found.name,
+        "permits": found.permitted,
+        "begins": found.certificate.not_valid_before_utc.isoformat(),
+        "ends": found.certificate.not_valid_after_utc.isoformat(),
+        "days_left": found.left(now).days,
+        "sha256": found.fingerprint,
+        "certificate": str(found.folder / authority.CERTIFICATE_FILE),
+        "rules": rules.source,
+        "not_permitted": found.uncovered(rules.hosts),
+    }
 
 
 def _release() -> list[str]:

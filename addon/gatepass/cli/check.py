@@ -8,12 +8,13 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import httpx2
 import msgspec
 
+from gatepass.cli.options import json_option, print_json
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
 from gatepass.errors import GatepassError, printable, printable_lines
@@ -29,17 +30,20 @@ from gatepass.shell import inherited
 from gatepass.sources import GitHubApp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from gatepass.explain.explanation import Step
     from gatepass.forge.hosts import Host
     from gatepass.rules.model import Credential, Rule, Rules
 
 
 @click.command("check")
 @click.argument("file", required=False)
+@click.option("--rules", "rules_file", metavar="FILE", help="The same as FILE, as other commands have it.")
 @click.option("--offline", is_flag=True, help="Leave the network alone: ask no forge, and no source that may need one.")
+@json_option
 @click.option("--schema", "wants_schema", is_flag=True, help="Print the JSON Schema of rules files, and nothing else.")
-def check(file: str | None, offline: bool, wants_schema: bool) -> None:
+def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool, wants_schema: bool) -> None:
     """Validate rules, say what each of them does, and whether its credentials work.
 
     Without FILE, the rules are those that every other command would use, or ./rules.yaml if it is not allowed yet: of
@@ -49,23 +53,58 @@ def check(file: str | None, offline: bool, wants_schema: bool) -> None:
     if wants_schema:
         click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
         return
+    if file is not None and rules_file is not None:
+        raise click.UsageError("expected either FILE or `--rules`, got both")
     try:
-        rules, is_trusted = locate.examine(file, os.environ, Path.cwd())
+        rules, is_trusted = locate.examine(file or rules_file, os.environ, Path.cwd())
     except GatepassError as error:
-        click.echo(printable_lines(str(error)), err=True)
+        if as_json:
+            print_json({"ok": False, "error": {"message": error.message, "hint": error.hint}})
+        else:
+            click.echo(printable_lines(str(error)), err=True)
         sys.exit(1)
-    click.echo(printable_lines(describe(rules)))
+    printer = Printer(quiet=as_json)
+    printer.text(describe(rules))
     if not is_trusted:
-        click.echo("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
+        printer.text("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
+        if as_json:
+            print_json(_document(rules, {}, [], is_allowed=False))
         return
     silence_libraries()
-    working = asyncio.run(_working(rules, offline=offline))
-    failing = [rule for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]
-    if failing:
-        names = ", ".join(f"`{rule.name}`" for rule in failing)
+    found = asyncio.run(_look(rules, printer, offline=offline))
+    working = {use for use, steps in found.items() if all(step.state != "fail" for step in steps)}
+    failing = [rule.name for rule in rules.rules if rule.credentials and working.isdisjoint(_uses(rule))]
+    if as_json:
+        print_json(_document(rules, found, failing, is_allowed=True))
+    elif failing:
+        names = ", ".join(f"`{name}`" for name in failing)
         click.echo(f"\nno credential works for {names}", err=True)
-        sys.exit(1)
-    click.echo(f"\nevery rule has a credential that {'may work' if offline else 'works'}")
+    else:
+        printer.text(f"\nevery rule has a credential that {'may work' if offline else 'works'}")
+    sys.exit(1 if failing else 0)
+
+
+def _document(
+    rules: Rules, found: Mapping[_Use, list[Step]], failing: list[str], *, is_allowed: bool
+) -> dict[str, Any]:
+    """What is shown, for programs."""
+    credentials = [
+        {
+            "name": use.credential.name,
+            "site": str(use.audience.site),
+            "ok": all(step.state != "fail" for step in steps),
+            "steps": msgspec.to_builtins(steps),
+        }
+        for use, steps in found.items()
+    ]
+    return {
+        "ok": not failing,
+        "rules": rules.source,
+        "allowed": is_allowed,
+        "hosts": sorted(map(str, rules.hosts)),
+        "credentials": credentials,
+        "without_credential": failing,
+    }
 
 
 class _Use(NamedTuple):
@@ -75,9 +114,9 @@ class _Use(NamedTuple):
     audience: Audience
 
 
-async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
-    """Look at every credential, and say what is found. Those that work, or may, as far as was looked."""
-    printer, working = Printer(quiet=False), set()
+async def _look(rules: Rules, printer: Printer, *, offline: bool) -> dict[_Use, list[Step]]:
+    """Look at every credential, and say what is found."""
+    found = {}
     async with contextlib.AsyncExitStack() as stack:
         github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
         stack.push_async_callback(github.close)
@@ -87,10 +126,8 @@ async def _working(rules: Rules, *, offline: bool) -> set[_Use]:
         for use in _all_uses(rules):
             printer.title(f"\ncredential `{use.credential.name}` at {use.audience.site}")
             steps = of_credential(introspection, credentials, use.credential, use.audience, offline=offline)
-            states = [printer.step(step).state async for step in steps]
-            if "fail" not in states:
-                working.add(use)
-    return working
+            found[use] = [printer.step(step) async for step in steps]
+    return found
 
 
 def _note(text: str) -> None:

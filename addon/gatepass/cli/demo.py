@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
 from gatepass.errors import GatepassError, why
+from gatepass.shell import tempdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,8 @@ rules:
     resolve: github-release
     credential: demo
 """
+_PATIENCE = 10.0
+"""Seconds, for a command that was interrupted to end."""
 _PLACES = {"web": "web  ", "api": "API  ", "asset": "asset"}
 
 
@@ -45,8 +47,8 @@ def demo() -> None:
     uv = _uv()
     wheel, sdist = package.wheel("acme_tool", "1.0"), package.sdist("acme_tool", "1.0")
     private = Repository("acme", "tool", releases=[Release("v1.0", [Asset(f.name, f.content) for f in (wheel, sdist)])])
-    with StandIn([private]) as github, tempfile.TemporaryDirectory(prefix="gatepass-demo-") as folder:
-        _Demo(github, Path(folder), uv).show(wheel.name, sdist.name)
+    with tempdir.private() as folder, StandIn([private]) as github:
+        _Demo(github, folder, uv).show(wheel.name, sdist.name)
 
 
 def _uv() -> str:
@@ -119,16 +121,17 @@ class _Demo:
         click.echo(f"$ {shown.replace(str(self._folder), '.')}")
         programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"]}
         try:
-            done = self._run([word for part in command for word in programs.get(part, [part])])
+            code, output = self._run([word for part in command for word in programs.get(part, [part])])
         except OSError as error:
             raise GatepassError(f"demo: cannot run `{error.filename}`: {why(error)}") from None
-        for line in done.stdout.splitlines():
+        for line in output.splitlines():
             click.echo(f"  {line}")
-        if (done.returncode == 0) != (expect == 0):
-            raise GatepassError(f"demo: expected this to end with {expect}, got {done.returncode}")
+        if (code == 0) != (expect == 0):
+            raise GatepassError(f"demo: expected this to end with {expect}, got {code}")
 
-    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def _run(self, command: Sequence[str]) -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        with subprocess.Popen(
             command,
             cwd=self._folder,
             env=self._env | {"DEMO_TOKEN": self._github.token},
@@ -136,8 +139,13 @@ class _Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-        )
+        ) as process:
+            try:
+                output, _ = process.communicate()
+            finally:
+                process.terminate()  # where it is interrupted: what is killed outright could not tidy up
+                process.wait(_PATIENCE)
+        return process.returncode, output
 
     def _requests(self) -> None:
         """Show what reached the stand-in since the last time."""

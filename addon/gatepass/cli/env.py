@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gatepass.cli.options import json_option, print_json
 from gatepass.errors import GatepassError
 from gatepass.shell import environment, overruling, running, syntax, tools, undo
 
@@ -14,9 +15,10 @@ from gatepass.shell import environment, overruling, running, syntax, tools, undo
 @click.command()
 @click.option("--shell", type=click.Choice(syntax.NAMES), help="In whose syntax; else that of $SHELL.")
 @click.option("--github-actions", is_flag=True, help="Set them for the job's next steps, through $GITHUB_ENV.")
+@json_option
 @click.option("--unset", is_flag=True, help="Print what undoes it.")
 @click.option("--proxy", metavar="HOST:PORT", help="Which `gatepass serve`, if several run.")
-def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None) -> None:
+def env(shell: str | None, github_actions: bool, as_json: bool, unset: bool, proxy: str | None) -> None:
     """Print what a shell evaluates to use the `gatepass serve` that runs.
 
     \b
@@ -27,6 +29,8 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
     """
     if github_actions and (shell or unset):
         raise click.UsageError("--github-actions goes with neither --shell nor --unset: a later step cannot unset")
+    if as_json and (shell or unset or github_actions):
+        raise click.UsageError("--json goes with neither --shell, --unset nor --github-actions: it is for programs")
     if unset and proxy:
         raise click.UsageError("--unset goes without --proxy: what was set is undone, whichever server it was for")
     name = shell or syntax.detect(os.environ)
@@ -42,6 +46,8 @@ def env(shell: str | None, github_actions: bool, unset: bool, proxy: str | None)
     variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
     if github_actions:
         _export(variables)
+    elif as_json:
+        print_json(variables)
     elif name == "dotenv":  # a file remembers nothing of a shell
         _print(syntax.render(name, variables))
     else:

@@ -15,15 +15,14 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from gatepass.cli.options import say
+from gatepass.cli.options import json_option, print_json, say
 from gatepass.cli.printer import Printer
-from gatepass.errors import GatepassError, printable_json
+from gatepass.errors import GatepassError
 from gatepass.explain import lockfiles, report, shell
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.walk import Inquiry, Target, read_url
 from gatepass.github.client import silence_libraries
-from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rules", "rules_file", metavar="FILE", help="The rules file; else as `gatepass check` finds it.")
 @click.option("--proxy", metavar="URL", help="Ask through this running proxy, as a client does.")
 @click.option("--file", type=_FILE, help="The file whose URLs are checked when URL is left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write a debug bundle, without secrets.")
 def explain(
     url: str | None,
@@ -85,7 +84,7 @@ def explain(
             "shell": _json(session.shell) if session.shell else None,
         }
     if as_json:
-        click.echo(printable_json(cleared(msgspec.json.format(msgspec.json.encode(document), indent=2))))
+        print_json(document)
     if report_file is not None:
         report.write(report_file, report.render(explanations, rules, os.environ, recorder))
         click.echo(f"report: {report_file}", err=True)

@@ -1,13 +1,15 @@
-"""What several commands take alike: the rules file. No command."""
+"""What several commands take alike: the rules file, and what is for programs. No command."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 rules_option = click.option(
     "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
 )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def print_json(document: object) -> None:
+    """A document for programs, as people can read it, without the secrets in use; all that is no ASCII is escaped.
+
+    So a path that is no UTF-8 (PEP 383) comes through, and nothing steers a terminal.
+    """
+    click.echo(cleared(json.dumps(document, indent=2)))
 
 
 def load_rules(rules: Path | None) -> Rules:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gatepass.errors import printable
+from gatepass.errors import printable, printable_lines
 from gatepass.redaction import cleared
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class Printer:
         self._quiet = quiet
         self._on_terminal = sys.stdout.isatty()
         self._colored = self._on_terminal and not os.environ.get("NO_COLOR")
+
+    def text(self, text: str) -> None:
+        """Several lines."""
+        self._print(printable_lines(text))
 
     def title(self, text: str) -> None:
         start = "\n" * (len(text) - len(text.lstrip("\n")))

@@ -32,7 +32,7 @@ _MARK = "GATEPASS_RUN"
 """In the environment of a command that runs under a proxy already: the folder of that one, gone when it has ended."""
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @rules_option
 @click.option("--keep-token", is_flag=True, help="Leave the variables that the rules read to COMMAND.")
 @click.option("--all-through-proxy", is_flag=True, help="Send the bytes through the proxy, too: nothing goes directly.")
@@ -177,7 +177,8 @@ class _Signals:
         loop = asyncio.get_running_loop()
         for name in (*_PASSED_ON, *_FROM_TERMINAL):
             number = getattr(signal, name, None)
-            if number is not None:
+            # what is ignored, as SIGHUP under nohup, is for the command to inherit
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._pass_on, number, name in _FROM_TERMINAL)
 
     def pass_to(self, child: asyncio.subprocess.Process) -> None:

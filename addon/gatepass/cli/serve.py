@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime
 import gc
 import os
 import re
 import secrets
 import shlex
+import signal
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,11 +21,11 @@ import click
 from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
-from gatepass.shell import environment, running, tools
+from gatepass.shell import environment, running, tempdir, tools
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mitmproxy.options import Options
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
@@ -78,6 +79,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
         told: Path | None = None
 
         def running(self) -> None:
+            _end_at_hangup(ctx.master.shutdown)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
             confdir = Path(ctx.options.confdir).expanduser()
@@ -129,8 +131,8 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
-    with tempfile.TemporaryDirectory(prefix="gatepass-") as folder:
-        upstream_ca = files.write(Path(folder) / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
+    with tempdir.private() as folder:
+        upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
 
 
@@ -163,6 +165,13 @@ def _user(proxyauth: str | None) -> str:
         return ""
     user, _, password = ("any:any" if proxyauth == "any" else proxyauth).partition(":")
     return f"{quote(user, safe='')}:{quote(password, safe='')}@"
+
+
+def _end_at_hangup(shut_down: Callable[[], None]) -> None:
+    """mitmproxy minds SIGINT and SIGTERM. A hangup that is ignored, as under nohup, stays so."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(hangup, shut_down)
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:

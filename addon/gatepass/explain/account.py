@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass.explain.explanation import Step
 from gatepass.github import refusals
-from gatepass.secret import UNKNOWN_KIND
+from gatepass.secret import EVERYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 WITHOUT_ACCOUNT: Final = "App or Actions token"
 """What has an installation behind it, which `/user` does not answer."""
 
-# So that the same secret has the same fingerprint on two machines, and it is nobody else's hash of it.
-_SALT: Final = b"gatepass explain"
 _SOON_DAYS: Final = 7
 _LITTLE: Final = 100
 
 
 def fingerprint(secret: Secret) -> str:
     """Tells secrets apart, and holds no character of one."""
-    return secret.fingerprint(_SALT)[:8]
+    return secret.fingerprint(EVERYWHERE)[:8]
 
 
 def credential(name: str, secret: Secret) -> Step:
-    """Where it came from. A password is no long random text: from a hash of it with a known key it could be guessed."""
-    shown = "" if secret.kind == UNKNOWN_KIND else f", fingerprint {fingerprint(secret)}"
+    """Where it came from."""
+    shown = "" if secret.mark is None else f", fingerprint {secret.mark}"
     return Step("credential", "ok", f"`{name}` from {secret.source}: {secret.kind}{shown}")
 
 

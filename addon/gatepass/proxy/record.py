@@ -37,7 +37,7 @@ class Record:
     def __init__(self) -> None:
         self.statistics = Statistics()
         self._noticed: Cache[str, bool] = Cache(100, time.monotonic)
-        # so that the fingerprint of a secret is worth nothing outside this process
+        # of what may be a password the fingerprint is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
 
     def refused(self, flow: HTTPFlow, problem: Problem) -> None:
@@ -65,8 +65,8 @@ class Record:
         logger.warning("gatepass: %s: %s", facts.shown(flow), error)
 
     def secret(self, name: str, secret: Secret) -> None:
-        """Which secret a credential has now: by a keyed hash, so that a rotation can be followed in the log."""
-        shown = f"{secret.kind}, fingerprint {secret.fingerprint(self._salt)}"
+        """Which secret a credential has now: by a fingerprint, so that a rotation can be followed in the log."""
+        shown = f"{secret.kind}, fingerprint {secret.mark or secret.fingerprint(self._salt)}"
         logger.info("gatepass: credential `%s` from %s: %s", name, secret.source, shown)
 
     def notice(self, text: str) -> None:
