@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,11 +19,11 @@ from harness import GATEPASS, background
 from packages import npm_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import Publish
     from gatepass.demo.standin import StandIn
-    from harness import Shell
+    from harness import Running, Shell
 
 STORE = "/etc/ssl/certs"
 
@@ -92,6 +94,60 @@ def test_serve_trusts_the_systems_store(shell: Shell, store: list[str | Path], w
         )
     assert done.returncode == 0
     assert (shell.home / "out").stat().st_size > 0
+
+
+# --------------------------------------------------------------- what was direct
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[str, list[str]]]:
+    """A plain server on this machine: its URL, and what it was asked, line by line."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.extend((self.requestline, *map(": ".join, self.headers.items())))
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"plain")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+@pytest.mark.parametrize("variables", [("HTTPS_PROXY",), ("https_proxy", "HTTP_PROXY"), ("ALL_PROXY",)])
+def test_what_was_direct_stays_so(
+    shell: Shell, plain: tuple[str, list[str]], company: tuple[str, Running], variables: tuple[str, ...]
+) -> None:
+    """A plain request to this machine is not handed to the company's proxy, nor is that one's password to its server.
+
+    The client keeps its connection, and asks twice.
+    """
+    url, seen = plain
+    proxy, running = company
+    mine = without(shell, **dict.fromkeys(variables, proxy))
+    done = mine.run("curl", "-sSf", f"{url}/a", f"{url}/b")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"plainplain", b"")
+    assert [line for line in seen if line.startswith("GET ")] == ["GET /a HTTP/1.1", "GET /b HTTP/1.1"]
+    assert not any("authorization" in line.lower() or "proxy" in line.lower() for line in seen)
+    assert "client connect" not in running.output
+
+
+def test_what_was_not_direct_is_not(shell: Shell, company: tuple[str, Running]) -> None:
+    """A plain request goes to the company's proxy, with its password, where the shell says so; and not where not."""
+    proxy, running = company
+    command = ("curl", "-sS", "-o", "out", "-w", "%{http_code}", "http://no-such-name.test/")
+    without(shell, HTTPS_PROXY=proxy).run(*command)
+    assert "no-such-name.test" not in running.output
+    without(shell, HTTPS_PROXY=proxy, HTTP_PROXY=proxy).run(*command)
+    assert running.wait_for("GET http://no-such-name.test/")
+    assert "407" not in running.output
 
 
 # ---------------------------------------------------------- settings of the tools' own

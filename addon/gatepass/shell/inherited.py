@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_PLAIN: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -61,6 +63,28 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     if parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth)
+
+
+def carries_plain(environ: Mapping[str, str], host: Host) -> bool:
+    """Whether a plain request for `host` would go through the shell's proxy: one for https alone carries none.
+
+    What is on this machine no other can reach, whatever the shell says.
+    """
+    named = any(environ.get(name) for name in _PLAIN)
+    return named and not _is_loopback(host.name) and exempting(environ, host) is None
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))  # `127.1`, which is an address to the resolver
+        except (OSError, UnicodeError):
+            return False
+    return address.is_loopback or address.is_unspecified
 
 
 def exempting(environ: Mapping[str, str], host: Host) -> str | None:
