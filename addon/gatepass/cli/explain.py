@@ -21,7 +21,7 @@ from gatepass.explain import lockfiles, report
 from gatepass.explain.exchanges import Recorder
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
-from gatepass.explain.shell import bundle, upstream_trust
+from gatepass.explain.shell import WayOut, bundle, upstream_trust, way_out
 from gatepass.explain.walk import Inquiry, Target, read_url
 from gatepass.github.client import silence_libraries
 from gatepass.rules import locate
@@ -146,12 +146,13 @@ class _Session:
     rules_step: Step
     proxy: httpx2.Proxy | None
     recorder: Recorder
+    way_out: WayOut | None = None
     shell: Explanation | None = None
     """What was found about the shell, where it was looked at apart from the URLs."""
 
     async def one(self, target: Target) -> list[Explanation]:
         self.printer.title(target.url)
-        async with self._looking() as look:
+        async with self._looking(target) as look:
             steps = [self.printer.step(step) async for step in look(target, True)]
         explanation = conclude(target.url, steps)
         self.printer.verdict(explanation)
@@ -181,7 +182,7 @@ class _Session:
             async with gate:
                 return conclude(target.url, [step async for step in look(target, False)])
 
-        async with self._looking() as look, asyncio.TaskGroup() as group:
+        async with self._looking(targets[0]) as look, asyncio.TaskGroup() as group:
             tasks = [group.create_task(look_at(target)) for target in targets]
             explanations = [self.printer.line(await task) for task in tasks]
         failed = [explanation for explanation in explanations if not explanation.ok]
@@ -201,7 +202,8 @@ class _Session:
         self.printer.title("\nthis shell")
         inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
         async with contextlib.aclosing(inquiry):
-            steps = [self.printer.step(bundle(os.environ))]
+            said = (bundle(os.environ), *(self.way_out.steps if self.way_out else ()))
+            steps = [self.printer.step(step) for step in said]
             steps += [self.printer.step(step) async for step in inquiry.shell(target)]
         explanation = conclude("this shell", steps)
         if not explanation.ok:
@@ -209,7 +211,7 @@ class _Session:
         return explanation
 
     @contextlib.asynccontextmanager
-    async def _looking(self) -> AsyncIterator[Callable[[Target, bool], AsyncIterator[Step]]]:
+    async def _looking(self, first: Target) -> AsyncIterator[Callable[[Target, bool], AsyncIterator[Step]]]:
         """What looks into one URL, with the shell or without: through a proxy, or the addon's way."""
         if (proxy := self.proxy) is not None:
             trust = upstream_trust(os.environ)
@@ -217,7 +219,8 @@ class _Session:
         elif self.rules is None:
             yield lambda _target, _whole: _only(self.rules_step)
         else:
-            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn)
+            way = self.way_out = await way_out(os.environ, first.host)
+            inquiry = Inquiry(self.rules, os.environ, self.recorder.hooks, self.recorder.learn, way_out=way)
             async with contextlib.aclosing(inquiry):
                 yield lambda target, whole: inquiry.look(target) if whole else inquiry.asset(target)
 

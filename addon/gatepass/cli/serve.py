@@ -18,7 +18,7 @@ import click
 from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError
-from gatepass.shell import environment, running, tools
+from gatepass.shell import environment, inherited, running, tools, undo
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
+    shell = undo.before(os.environ)
+    upstream = None if "mode" in settings else inherited.beyond(shell, host, port)
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
@@ -63,6 +65,7 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
     from mitmproxy.tools import cmdline, dump, main
 
     from gatepass.proxy.embedded import listening_port
+    from gatepass.proxy.plain import Plain
 
     gc.freeze()
     gc.enable()
@@ -102,7 +105,14 @@ def serve(rules: Path | None, listen: str, mitmdump_options: tuple[str, ...]) ->
             if own_confdir is not None:
                 # else names of the upstream certificate, which this CA may not vouch for, would come along
                 options.update(upstream_cert=False)
-            self.addons.add(Announce())
+            self.addons.add(Announce(), Plain(shell))
+
+        async def run(self) -> None:
+            # by now the user's own options are known, those in a config file, too
+            if upstream is not None and not self.options.has_changed("mode"):
+                click.echo(f"gatepass: goes out through {upstream.url}, as ${upstream.variable} says")
+                self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
+            await super().run()
 
     arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:

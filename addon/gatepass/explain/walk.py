@@ -73,11 +73,14 @@ class Inquiry:
         hooks: Hooks | None = None,
         seen: Callable[[str, Secret], None] = lambda _name, _secret: None,
         clock: Callable[[], float] = time.time,
+        way_out: shell.WayOut | None = None,
     ) -> None:
         self._rules = rules
         self._environ = environ
         self._hooks = hooks
-        self._github = GitHub(shell.upstream_trust(environ), hooks=hooks)
+        way = way_out or shell.WayOut(None, lambda _: False, ())
+        self._github = GitHub(shell.upstream_trust(environ), way.proxy, direct=way.direct, hooks=hooks)
+        self._way_out = way
         self._credentials = Credentials(environ, self._github, clock, seen=seen)
         self._resolver = Resolver(self._credentials, self._github, rules, clock)
         self._attempts = Attempts(self._resolver, self._github, clock)
@@ -92,6 +95,8 @@ class Inquiry:
         yield shell.bundle(self._environ)
         count = len(self._rules.rules)
         yield Step("rules", "ok", f"{self._rules.source}: {count} rule{'' if count == 1 else 's'}")
+        for step in self._way_out.steps:
+            yield step
         async for step in self.asset(target):
             yield step
         async for step in self.shell(target):
