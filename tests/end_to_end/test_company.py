@@ -23,6 +23,7 @@ from gatepass.shell.undo import MEMORY
 from harness import GATEPASS, background, free_port
 from packages import npm_package
 from road import Road, road
+from shells import read_environment_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -342,6 +343,39 @@ def test_cas_of_settings_join(shell: Shell, wheel_url: str, github: StandIn) -> 
     assert (done.returncode, done.stderr) == (0, b"")
     assert github.ca_file.read_bytes().strip() in done.stdout
     assert mine.gatepass("explain", "--rules", shell.rules, wheel_url).returncode == 0
+
+
+OTHERS = "user_agent = caf\xe9\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("actions", [False, True], ids=["shell", "github-actions"])
+@pytest.mark.parametrize("program", ["wget", "homebrew"])
+def test_env_brings_files(shell: Shell, wheel_url: str, github: StandIn, program: str, actions: bool) -> None:
+    """What wget and Homebrew read is a file: `gatepass env` names it, for a job's next steps too, with the user's own
+    lines, whatever their encoding.
+    """
+    (shell.home / ".wgetrc").write_bytes(OTHERS)
+    (shell.home / ".curlrc").write_bytes(OTHERS.replace(b"_", b"-").replace(b"= ", b'= "').replace(b"\n", b'"\n'))
+    job = shell.home / "github_env"
+    mine = without(shell, "SSL_CERT_FILE", XDG_RUNTIME_DIR=str(shell.home / "runtime"), GITHUB_ENV=str(job))
+    env = {**mine.env, "PATH": f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"}
+    serve = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
+    with background(serve, {**env, "SSL_CERT_FILE": str(github.ca_file)}, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        if actions:
+            subprocess.run([GATEPASS, "env", "--github-actions"], env=env, cwd=shell.home, check=True)
+            env |= read_environment_file(job.read_text())
+        setup = "true" if actions else 'eval "$(gatepass env)"'
+        fetch = {
+            "wget": 'wget -q -t 1 -O out "$0"',
+            "homebrew": 'exec env -i "PATH=$PATH" "HTTPS_PROXY=$HTTPS_PROXY" "HOMEBREW_CURLRC=$HOMEBREW_CURLRC" '
+            'sh -c \'curl -q --config "$HOMEBREW_CURLRC" -sSfL -o out "$0"\' "$0"',
+        }[program]
+        done = subprocess.run(["bash", "-c", f"{setup} && {fetch}", wheel_url], env=env, cwd=shell.home, check=False)
+    assert done.returncode == 0
+    assert (shell.home / "out").stat().st_size > 0
+    seen = {call.headers.get("user-agent", "") for call in github.calls("asset")}
+    assert any("caf" in agent for agent in seen)
 
 
 def needs(program: str) -> None:
