@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import ensurepip
+import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
-from harness import GATEPASS, background
+from gatepass.demo.standin import DEFAULT_TOKEN
+from gatepass.demo.standin.exchange import REAL_HOSTS
+from gatepass.shell.undo import MEMORY
+from harness import GATEPASS, background, free_port
 from packages import npm_package
+from road import Road, road
+from shells import read_environment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import Publish
     from gatepass.demo.standin import StandIn
-    from harness import Shell
+    from harness import Running, Shell
 
 STORE = "/etc/ssl/certs"
 
@@ -92,6 +101,147 @@ def test_serve_trusts_the_systems_store(shell: Shell, store: list[str | Path], w
         )
     assert done.returncode == 0
     assert (shell.home / "out").stat().st_size > 0
+
+
+# --------------------------------------------------------------- what was direct
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[str, list[str]]]:
+    """A plain server on this machine: its URL, and what it was asked, line by line."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.extend((self.requestline, *map(": ".join, self.headers.items())))
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"plain")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+@pytest.mark.parametrize("variables", [("HTTPS_PROXY",), ("https_proxy", "HTTP_PROXY"), ("ALL_PROXY",)])
+def test_what_was_direct_stays_so(
+    shell: Shell, plain: tuple[str, list[str]], company: tuple[str, Running], variables: tuple[str, ...]
+) -> None:
+    """A plain request to this machine is not handed to the company's proxy, nor is that one's password to its server.
+
+    The client keeps its connection, and asks twice.
+    """
+    url, seen = plain
+    proxy, running = company
+    mine = without(shell, **dict.fromkeys(variables, proxy))
+    done = mine.run("curl", "-sSf", f"{url}/a", f"{url}/b")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"plainplain", b"")
+    assert [line for line in seen if line.startswith("GET ")] == ["GET /a HTTP/1.1", "GET /b HTTP/1.1"]
+    assert not any("authorization" in line.lower() or "proxy" in line.lower() for line in seen)
+    assert "client connect" not in running.output
+
+
+def test_what_was_not_direct_is_not(shell: Shell, company: tuple[str, Running]) -> None:
+    """A plain request goes to the company's proxy, with its password, where the shell says so; and not where not."""
+    proxy, running = company
+    command = ("curl", "-sS", "-o", "out", "-w", "%{http_code}", "http://no-such-name.test/")
+    without(shell, HTTPS_PROXY=proxy).run(*command)
+    assert "no-such-name.test" not in running.output
+    without(shell, HTTPS_PROXY=proxy, HTTP_PROXY=proxy).run(*command)
+    assert running.wait_for("GET http://no-such-name.test/")
+    assert "407" not in running.output
+
+
+# ------------------------------------------------------------------- the way out
+
+
+@pytest.fixture
+def only_way(github: StandIn) -> Iterator[tuple[Road, StandIn]]:
+    """A proxy that is the only one to know github.com's names, which are the stand-in."""
+    with road() as way:
+        web, asset = (urlsplit(f"//{host}").port or 0 for host in (github.web, github.asset_host))
+        way.ports = {name: asset if role == "asset" else web for name, role in REAL_HOSTS.items()}
+        yield way, github
+
+
+def test_serve_takes_the_shells_way(shell: Shell, only_way: tuple[Road, StandIn], publish: Publish) -> None:
+    """`serve` goes out through the proxy that its shell names, for its own calls and for the bytes, and says so."""
+    way, github = only_way
+    url = publish(b"x" * 100).replace(github.web, "github.com")
+    mine = without(shell, HTTPS_PROXY=way.url, GH_TOKEN=DEFAULT_TOKEN, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+    with background((GATEPASS, "serve", "--listen", "127.0.0.1:0"), mine.env, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        assert f"gatepass: goes out through {way.url}, as $HTTPS_PROXY says\n" in serving.output
+        script = 'eval "$(gatepass env)" && curl -sSfL -o out "$0"'
+        env = {**mine.env, "PATH": f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"}
+        done = subprocess.run(["bash", "-c", script, url], env=env, cwd=shell.home, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (shell.home / "out").read_bytes() == b"x" * 100
+
+
+def test_serve_does_not_show_the_password(shell: Shell, company: tuple[str, Running], wheel_url: str) -> None:
+    """The password of the shell's proxy is used, and is neither said nor in an argument list."""
+    proxy, _ = company
+    mine = without(shell, HTTPS_PROXY=proxy, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
+    with background(command, mine.env, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        arguments = Path(f"/proc/{serving.process.pid}/cmdline").read_bytes()
+        env = {**mine.env, "PATH": f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"}
+        script = 'eval "$(gatepass env)" && curl -sSfL -o out "$0"'
+        done = subprocess.run(["bash", "-c", script, wheel_url], env=env, cwd=shell.home, check=False)
+    assert done.returncode == 0
+    assert b"gatepass" in arguments
+    assert not any(secret in arguments + serving.output.encode() for secret in (b"p@ss", b"p%40ss"))
+
+
+@pytest.mark.parametrize("variables", [{}, {MEMORY: '{"HTTPS_PROXY":null}'}])
+def test_serve_in_a_shell_that_it_set_up(shell: Shell, wheel_url: str, variables: dict[str, str]) -> None:
+    """A server that is started again, in a shell whose proxy it is, does not go out through itself."""
+    listen = f"127.0.0.1:{free_port()}"
+    mine = without(shell, XDG_RUNTIME_DIR=str(shell.home / "runtime"), HTTPS_PROXY=f"http://{listen}", **variables)
+    env = {**mine.env, "PATH": f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"}
+    with background((GATEPASS, "serve", "--rules", shell.rules, "--listen", listen), env, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        script = 'eval "$(gatepass env)" && curl -sSfL -o out "$0"'
+        done = subprocess.run(["bash", "-c", script, wheel_url], env=env, cwd=shell.home, check=False)
+    assert (done.returncode, "goes out through" in serving.output) == (0, False)
+
+
+def test_serve_with_a_mode_of_its_own(shell: Shell, company: tuple[str, Running]) -> None:
+    """Who names a mode names the way: neither the shell's proxy nor its password is used."""
+    proxy, _ = company
+    mine = without(shell, HTTPS_PROXY=proxy, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+    command = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0", "--", "--mode", "regular")
+    with background(command, mine.env, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        assert "goes out through" not in serving.output
+
+
+def test_explain_takes_the_shells_way(shell: Shell, only_way: tuple[Road, StandIn], publish: Publish) -> None:
+    """`explain` goes out as `run` would, and says so; that the proxy is no Gatepass is another matter."""
+    way, github = only_way
+    url = publish(b"x" * 100).replace(github.web, "github.com")
+    mine = without(shell, HTTPS_PROXY=way.url, GH_TOKEN=DEFAULT_TOKEN)
+    told = json.loads(mine.gatepass("explain", "--json", url).stdout)
+    steps = {step["name"]: step for step in told["steps"]}
+    assert steps["way-out"]["finding"] == f"goes out through {way.url}, as $HTTPS_PROXY says"
+    assert {name for name, step in steps.items() if step["state"] == "fail"} == {"through"}
+    assert steps["asset"]["state"] == "ok"
+
+
+def test_explain_past_another_kind_of_proxy(shell: Shell, wheel_url: str) -> None:
+    """A proxy that `run` would refuse is told, without its password, and what can be found out is."""
+    mine = without(shell, ALL_PROXY="socks5://me:S3CR3T@socks.test:1080")
+    done = mine.gatepass("explain", "--json", "--rules", shell.rules, wheel_url)
+    steps = {step["name"]: step for step in json.loads(done.stdout)["steps"]}
+    assert (steps["way-out"]["state"], steps["asset"]["state"]) == ("warn", "ok")
+    assert b"S3CR3T" not in done.stdout + done.stderr
 
 
 # ---------------------------------------------------------- settings of the tools' own
@@ -193,6 +343,39 @@ def test_cas_of_settings_join(shell: Shell, wheel_url: str, github: StandIn) -> 
     assert (done.returncode, done.stderr) == (0, b"")
     assert github.ca_file.read_bytes().strip() in done.stdout
     assert mine.gatepass("explain", "--rules", shell.rules, wheel_url).returncode == 0
+
+
+OTHERS = "user_agent = caf\xe9\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("actions", [False, True], ids=["shell", "github-actions"])
+@pytest.mark.parametrize("program", ["wget", "homebrew"])
+def test_env_brings_files(shell: Shell, wheel_url: str, github: StandIn, program: str, actions: bool) -> None:
+    """What wget and Homebrew read is a file: `gatepass env` names it, for a job's next steps too, with the user's own
+    lines, whatever their encoding.
+    """
+    (shell.home / ".wgetrc").write_bytes(OTHERS)
+    (shell.home / ".curlrc").write_bytes(OTHERS.replace(b"_", b"-").replace(b"= ", b'= "').replace(b"\n", b'"\n'))
+    job = shell.home / "github_env"
+    mine = without(shell, "SSL_CERT_FILE", XDG_RUNTIME_DIR=str(shell.home / "runtime"), GITHUB_ENV=str(job))
+    env = {**mine.env, "PATH": f"{GATEPASS.parent}{os.pathsep}{mine.env['PATH']}"}
+    serve = (GATEPASS, "serve", "--rules", shell.rules, "--listen", "127.0.0.1:0")
+    with background(serve, {**env, "SSL_CERT_FILE": str(github.ca_file)}, shell.home) as serving:
+        serving.wait_for("gatepass: listening")
+        if actions:
+            subprocess.run([GATEPASS, "env", "--github-actions"], env=env, cwd=shell.home, check=True)
+            env |= read_environment_file(job.read_text())
+        setup = "true" if actions else 'eval "$(gatepass env)"'
+        fetch = {
+            "wget": 'wget -q -t 1 -O out "$0"',
+            "homebrew": 'exec env -i "PATH=$PATH" "HTTPS_PROXY=$HTTPS_PROXY" "HOMEBREW_CURLRC=$HOMEBREW_CURLRC" '
+            'sh -c \'curl -q --config "$HOMEBREW_CURLRC" -sSfL -o out "$0"\' "$0"',
+        }[program]
+        done = subprocess.run(["bash", "-c", f"{setup} && {fetch}", wheel_url], env=env, cwd=shell.home, check=False)
+    assert done.returncode == 0
+    assert (shell.home / "out").stat().st_size > 0
+    seen = {call.headers.get("user-agent", "") for call in github.calls("asset")}
+    assert any("caf" in agent for agent in seen)
 
 
 def needs(program: str) -> None:

@@ -282,6 +282,28 @@ def test_wget_with_credentials_of_its_own(child: Child, url: str) -> None:
     child.downloads(found("wget"), "-q", "-O", "out", "--header=Authorization: Basic eDp5", url)
 
 
+@client("Homebrew's curl", "HOMEBREW_CURLRC")
+def test_homebrew(child: Child, url: str) -> None:
+    """curl as `brew` calls it, which hands on the proxy, and no variable for trust (Homebrew, `utils/curl.rb`)."""
+    keep = "https_proxy HTTPS_PROXY HOMEBREW_CURLRC"
+    filtered = f'exec env -i $(for name in {keep}; do eval "echo $name=\\$$name"; done) "$@"'
+    curl = f'exec {found("curl")} -q --config "$HOMEBREW_CURLRC" -sSfL -o out "$0"'
+    child.downloads("sh", "-c", filtered, "-", "sh", "-c", curl, url)
+
+
+@client("Perl's LWP", "PERL_LWP_SSL_CA_FILE")
+def test_perl(child: Child, url: str) -> None:
+    """LWP::UserAgent, which reads the proxy's variables when it is told to."""
+    perl = found("perl")
+    if child.run(perl, "-MLWP::Protocol::https", "-e", "").code != 0:
+        pytest.skip("LWP::Protocol::https is not installed")
+    program = (
+        "my $answer = LWP::UserAgent->new(env_proxy => 1)->get($ARGV[0], ':content_file' => 'out');"
+        "die $answer->status_line unless $answer->is_success;"
+    )
+    child.downloads(perl, "-MLWP::UserAgent", "-e", program, url)
+
+
 def python(environment: Path | None, program: str, url: str) -> tuple[str | Path, ...]:
     """A Python program that writes what `url` holds to the file `out`."""
     interpreter = environment / "python" if environment else sys.executable

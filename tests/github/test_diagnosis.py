@@ -68,7 +68,7 @@ async def test_a_draft(api: GitHub, forge: Forge, github: StandIn, push: bool, k
 
 @pytest.mark.usefixtures("tool")
 async def test_a_drafts_url(api: GitHub, forge: Forge, github: StandIn) -> None:
-    """The name that a draft has on GitHub's pages is told, by one look at its repository; one that is like it is not."""
+    """The name that a draft has on GitHub's pages is told, by one look at its repository; one like it is not."""
     problem = await diagnosed(api, forge, github, "untagged-0f4ae9d8d2cd27b9a0c1")
     assert problem.kind == "draft-url"
     assert len(github.calls()) == MOST_CALLS

@@ -94,6 +94,32 @@ def test_upstream_never_shows_a_password(text: str, scheme: str) -> None:
     assert "S3CR3T" not in told
 
 
+# -------------------------------------------------------------- plain requests
+
+COMPANY = "http://proxy.test:3128"
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "carried"),
+    [
+        ({"HTTPS_PROXY": COMPANY}, "a.test", False),
+        ({"HTTPS_PROXY": COMPANY, "http_proxy": ""}, "a.test", False),
+        ({"HTTPS_PROXY": COMPANY, "http_proxy": COMPANY}, "a.test", True),
+        ({"HTTPS_PROXY": COMPANY, "HTTP_PROXY": COMPANY}, "a.test", True),
+        ({"ALL_PROXY": COMPANY}, "a.test", True),
+        ({"ALL_PROXY": COMPANY, "NO_PROXY": ".test"}, "a.test", False),
+        ({"ALL_PROXY": COMPANY, "no_proxy": "10.0.0.0/8"}, "10.1.2.3", False),
+        *(({"ALL_PROXY": COMPANY}, name, False) for name in ("localhost", "a.localhost", "127.0.0.1", "127.1", "::1")),
+        *(({"ALL_PROXY": COMPANY}, name, False) for name in ("0.0.0.0", "2130706433")),
+        ({"ALL_PROXY": COMPANY}, "notlocalhost", True),
+        ({"ALL_PROXY": COMPANY}, "128.0.0.1", True),
+    ],
+)
+def test_plain_requests(environ: dict[str, str], name: str, carried: bool) -> None:
+    """A proxy that is for https alone carries no plain request, and no proxy one for this machine."""
+    assert inherited.carries_plain(environ, Host(name, 8099)) == carried
+
+
 # -------------------------------------------------------------------- NO_PROXY
 
 API = Host("api.github.com")

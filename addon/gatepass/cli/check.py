@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import httpx2
 import msgspec
 
 from gatepass.cli.options import json_option, print_json
@@ -19,7 +18,7 @@ from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
 from gatepass.errors import GatepassError, printable, printable_lines
 from gatepass.explain.introspection import Introspection, of_credential
-from gatepass.explain.shell import upstream_trust
+from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
 from gatepass.rules import locate
 from gatepass.rules.describe import describe
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gatepass.explain.explanation import Step
-    from gatepass.forge.hosts import Host
     from gatepass.rules.model import Credential, Rule, Rules
 
 
@@ -117,8 +115,14 @@ class _Use(NamedTuple):
 async def _look(rules: Rules, printer: Printer, *, offline: bool) -> dict[_Use, list[Step]]:
     """Look at every credential, and say what is found."""
     found = {}
+    upstream = inherited.upstream(os.environ)
     async with contextlib.AsyncExitStack() as stack:
-        github = GitHub(upstream_trust(os.environ), _proxy(), "what this shell trusts", _is_direct)
+        github = GitHub(
+            upstream_trust(os.environ),
+            None if upstream is None else as_proxy(upstream),
+            "what this shell trusts",
+            inherited.exempted(os.environ),
+        )
         stack.push_async_callback(github.close)
         credentials = Credentials(os.environ, github, notice=_note)
         stack.callback(credentials.close)
@@ -165,16 +169,3 @@ def _with_owner(credential: Credential, rule: Rule) -> Credential:
         for source in credential.sources
     )
     return replace(credential, sources=tuple(sources))
-
-
-def _proxy() -> httpx2.Proxy | None:
-    """The way out that this shell names: what `gatepass run` would go through."""
-    upstream = inherited.upstream(os.environ)
-    if upstream is None:
-        return None
-    user, _, password = (upstream.auth or "").partition(":")
-    return httpx2.Proxy(upstream.url, auth=(user, password) if upstream.auth else None)
-
-
-def _is_direct(host: Host) -> bool:
-    return inherited.exempting(os.environ, host) is not None

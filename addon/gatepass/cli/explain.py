@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from gatepass.explain.shell import WayOut
     from gatepass.rules.model import Rules
 
 _AT_ONCE: Final = 4
@@ -148,6 +149,7 @@ class _Session:
     """Why there are no rules."""
     proxy: httpx2.Proxy | None
     recorder: report.Recorder
+    way_out: WayOut | None = None
     shell: Explanation | None = None
     """What was found about the shell, where it was looked at apart from the URLs."""
 
@@ -156,7 +158,7 @@ class _Session:
             return self.only(target.url, self.fault)
         self.printer.title(target.url)
         steps = [self.printer.step(shell.bundle(os.environ))]
-        async with self._looking(whole=True) as look:
+        async with self._looking(target, whole=True) as look:
             steps += [self.printer.step(step) async for step in look(target)]
         return [self._concluded(target.url, steps)]
 
@@ -183,7 +185,7 @@ class _Session:
             async with gate:
                 return conclude(target.url, [step async for step in look(target)])
 
-        async with self._looking(whole=False) as look, asyncio.TaskGroup() as group:
+        async with self._looking(targets[0], whole=False) as look, asyncio.TaskGroup() as group:
             tasks = [group.create_task(look_at(target)) for target in targets]
             explanations = [self.printer.line(await task) for task in tasks]
         failed = [explanation for explanation in explanations if not explanation.ok]
@@ -200,7 +202,8 @@ class _Session:
     async def _look_at_shell(self, target: Target) -> Explanation:
         """What this shell's variables make of the URLs, looked at once for all."""
         self.printer.title("\nthis shell")
-        steps = [self.printer.step(shell.bundle(os.environ))]
+        said = (shell.bundle(os.environ), *(self.way_out.steps if self.way_out else ()))
+        steps = [self.printer.step(step) for step in said]
         found = shell.look(os.environ, target.host, target.url, self.recorder.hooks)
         steps += [self.printer.step(step) async for step in found]
         explanation = conclude("this shell", steps)
@@ -209,14 +212,15 @@ class _Session:
         return explanation
 
     @contextlib.asynccontextmanager
-    async def _looking(self, *, whole: bool) -> AsyncIterator[Callable[[Target], AsyncIterator[Step]]]:
+    async def _looking(self, first: Target, *, whole: bool) -> AsyncIterator[Callable[[Target], AsyncIterator[Step]]]:
         """What looks into one URL: through a proxy, or the addon's way, with the shell if that is the whole."""
         if (proxy := self.proxy) is not None:
             trust = shell.upstream_trust(os.environ)
             yield lambda target: through(proxy, trust, target.url, self.recorder.hooks)
             return
         assert self.rules is not None
-        async with contextlib.aclosing(Inquiry(self.rules, os.environ, self.recorder)) as inquiry:
+        way = self.way_out = await shell.way_out(os.environ, first.host)
+        async with contextlib.aclosing(Inquiry(self.rules, os.environ, self.recorder, way)) as inquiry:
             yield inquiry.look if whole else inquiry.asset
 
 

@@ -21,7 +21,7 @@ import click
 from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
-from gatepass.shell import environment, running, tempdir, tools
+from gatepass.shell import environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
+    shell = undo.before(os.environ)
+    upstream = None if "mode" in settings else inherited.beyond(shell, host, port)
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
@@ -69,6 +71,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     from mitmproxy.tools import cmdline, dump, main
 
     from gatepass.proxy.embedded import Forgetful, listening_port
+    from gatepass.proxy.plain import Plain
 
     gc.freeze()
     gc.enable()
@@ -124,7 +127,14 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             # where connections are redirected here clients know of no proxy, and could not tell it a password
             if not no_password and not by_address:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful())
+            self.addons.add(Announce(), Forgetful(), Plain(shell))
+
+        async def run(self) -> None:
+            # by now the user's own options are known, those in a config file, too
+            if upstream is not None and not self.options.has_changed("mode"):
+                click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
+                self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
+            await super().run()
 
     arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
     if rules is not None:

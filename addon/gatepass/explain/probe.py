@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 import msgspec
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
@@ -161,6 +163,28 @@ def reached(proxy: httpx2.Proxy, host: Host, seen: Seen) -> Iterator[Step]:
         yield Step("certificate", "warn", finding, f"see that the proxy is Gatepass, and that a rule names {host}")
 
 
+async def listens(proxy: httpx2.Proxy) -> bool:
+    """Whether anything is there to be asked."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(proxy.url.host, proxy.url.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()
+    return True
+
+
+async def is_ours(proxy: httpx2.Proxy, host: Host) -> bool:
+    """Whether it is a Gatepass: it presents a certificate of its own for `host`, trusted here or not."""
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    async with aclosing(Probe(proxy, unverified)) as probe:
+        try:
+            return (await probe.ask("HEAD", f"https://{host}/")).issuer in _OURS
+        except BlockedError:
+            return False
+
+
 async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: Hooks | None) -> AsyncIterator[Step]:
     """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET."""
     first = Host.parse(httpx2.URL(url).netloc.decode())
@@ -231,8 +255,12 @@ def _issuer(response: httpx2.Response) -> str:
     connection = stream.get_extra_info("ssl_object") if stream is not None else None
     if connection is None:
         return "nobody"
-    names = {key: value for pairs in connection.getpeercert().get("issuer", ()) for key, value in pairs}
-    return str(names.get("organizationName") or names.get("commonName") or "nobody")
+    # as it came, for what is not verified is told in no other form
+    issuer = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).issuer
+    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+        if found := issuer.get_attributes_for_oid(oid):
+            return str(found[0].value)
+    return "nobody"
 
 
 def _reason(error: BaseException) -> str:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import ssl
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import certifi
+import httpx2
 
 from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import BlockedError, Step
-from gatepass.explain.probe import Probe, reached, read_proxy, said
-from gatepass.shell import environment, inherited, tools
+from gatepass.explain.probe import Probe, is_ours, listens, reached, read_proxy, said
+from gatepass.shell import environment, inherited, tools, undo
 from gatepass.trust import bundles
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from gatepass.forge.hosts import Host
     from gatepass.github.client import Hooks
@@ -92,6 +93,43 @@ def client_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
+# ------------------------------------------------------------------- the way out
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """How calls go out of here: through `proxy`, but for hosts that are `direct`; and what is to be told of it."""
+
+    proxy: httpx2.Proxy | None
+    direct: Callable[[Host], bool]
+    steps: tuple[Step, ...]
+
+
+async def way_out(environ: Mapping[str, str], host: Host) -> WayOut:
+    """The way that `gatepass run` would take.
+
+    Not through a Gatepass, which this shell may name as its proxy: that one would answer for `host` with its own
+    credential. Nor through a proxy that is not there, so that more than this is found out: `look` tells of it.
+    """
+    before = undo.before(environ)
+    direct = inherited.exempted(before)
+    try:
+        upstream = inherited.upstream(before)
+    except GatepassError as error:
+        return WayOut(None, direct, (Step("way-out", "warn", error.message, error.hint),))
+    proxy = None if upstream is None else as_proxy(upstream)
+    if upstream is None or proxy is None or not await listens(proxy) or await is_ours(proxy, host):
+        return WayOut(None, direct, ())
+    finding = f"goes out through {upstream.url}, as ${upstream.variable} says"
+    return WayOut(proxy, direct, (Step("way-out", "ok", finding),))
+
+
+def as_proxy(upstream: inherited.Upstream) -> httpx2.Proxy:
+    """The shell's proxy as httpx2 takes it."""
+    user, _, password = (upstream.auth or "").partition(":")
+    return httpx2.Proxy(upstream.url, auth=(user, password) if upstream.auth else None)
+
+
 # --------------------------------------------------------------------- proxy
 
 
@@ -145,5 +183,5 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
         hint = f"`gatepass explain --proxy ${variable} URL` shows the whole answer"
         yield Step("through", "fail", f"the proxy answers a client of this shell: {said(seen)}", hint)
     else:
-        hint = f"see that {variable} names a Gatepass, and that its rules match the URL"
+        hint = f"see that {variable} names a Gatepass whose rules match the URL; `gatepass run` goes through any other"
         yield Step("through", "fail", f"a client of this shell gets {said(seen)}, and not from Gatepass", hint)

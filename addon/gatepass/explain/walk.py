@@ -63,13 +63,16 @@ class Inquiry:
     """Looks into URLs; what one taught is not asked for again by the next.
 
     `environ` is the shell's, for credentials, trust and proxy; `recorder` notes every HTTP exchange, and every secret.
+    `way_out` is how its calls leave here.
     """
 
-    def __init__(self, rules: Rules, environ: Mapping[str, str], recorder: Recorder) -> None:
+    def __init__(self, rules: Rules, environ: Mapping[str, str], recorder: Recorder, way_out: shell.WayOut) -> None:
         self._rules = rules
         self._environ = environ
         self._hooks = recorder.hooks
-        self._github = GitHub(shell.upstream_trust(environ), hooks=recorder.hooks)
+        self._way_out = way_out
+        trust = shell.upstream_trust(environ)
+        self._github = GitHub(trust, way_out.proxy, direct=way_out.direct, hooks=recorder.hooks)
         self._credentials = Credentials(environ, self._github, seen=recorder.learn)
         self._resolver = Resolver(self._credentials, self._github, rules)
         self._attempts = Attempts(self._resolver, self._github)
@@ -83,6 +86,8 @@ class Inquiry:
         """The whole way: rules, URL, credential, forge, asset, and the shell."""
         count = len(self._rules.rules)
         yield Step("rules", "ok", f"{self._rules.source}: {count} rule{'' if count == 1 else 's'}")
+        for step in self._way_out.steps:
+            yield step
         async for step in self.asset(target):
             yield step
         async for step in self._shell(target):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from mitmproxy.tools.dump import DumpMaster
 from gatepass import shipped
 from gatepass.errors import GatepassError
 from gatepass.proxy.addon import Gatepass
+from gatepass.proxy.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,7 +85,7 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     options = Options()
     master = DumpMaster(options, with_termlog=False, with_dumper=False)
     ready = _Ready()
-    master.addons.add(ready)
+    master.addons.add(ready, Plain(os.environ))
     # a start that fails is told as an error here; mitmproxy would end the process
     master.addons.remove(master.addons.get("errorcheck"))
     causes = Causes()

@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gatepass.forge.hosts import Host
 
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 _NO_NAME: Final = re.compile(r"[^\w.:%-]")
+_PLAIN: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A proxy as mitmproxy's upstream mode wants it; `auth` is `user:password`, and in no repr."""
+    """A proxy as mitmproxy's upstream mode wants it, and the variable that names it.
+
+    `auth` is `user:password`, and in no repr.
+    """
 
     url: str
     auth: str | None
+    variable: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.url}>"
@@ -61,7 +67,44 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     auth = None
     if parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth)
+    return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth, name)
+
+
+def beyond(environ: Mapping[str, str], host: str, port: int) -> Upstream | None:
+    """The proxy that the shell names for https, for one that listens at `host` and `port` itself; never that one.
+
+    Raises:
+        GatepassError: as `upstream` does.
+    """
+    found = upstream(environ)
+    if found is None:
+        return None
+    parts = urlsplit(found.url)
+    name = parts.hostname or ""
+    return None if parts.port == port and (name == host or is_loopback(name)) else found
+
+
+def carries_plain(environ: Mapping[str, str], host: Host) -> bool:
+    """Whether a plain request for `host` would go through the shell's proxy: one for https alone carries none.
+
+    What is on this machine no other can reach, whatever the shell says.
+    """
+    named = any(environ.get(name) for name in _PLAIN)
+    return named and not is_loopback(host.name) and exempting(environ, host) is None
+
+
+def is_loopback(name: str) -> bool:
+    """Whether that is this machine, by name or address, as far as can be told without asking anybody."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))  # `127.1`, which is an address to the resolver
+        except (OSError, UnicodeError):
+            return False
+    return address.is_loopback or address.is_unspecified
 
 
 def exempting(environ: Mapping[str, str], host: Host) -> str | None:
@@ -71,6 +114,11 @@ def exempting(environ: Mapping[str, str], host: Host) -> str | None:
     without a port: what curl, requests and Go agree on.
     """
     return next((entry for name in NO_PROXY if (entry := exempting_entry(environ.get(name, ""), host))), None)
+
+
+def exempted(environ: Mapping[str, str]) -> Callable[[Host], bool]:
+    """What tells which hosts the shell's proxy is not for."""
+    return lambda host: exempting(environ, host) is not None
 
 
 def exempting_entry(no_proxy: str, host: Host) -> str | None:

@@ -5,6 +5,7 @@ Reads and combines certificates; does not know who uses them, nor how a CA is ma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import ssl
@@ -204,12 +205,11 @@ def _read_folder(folder: Path) -> str:
 
 
 def _read_all(folder: str | Path, name: re.Pattern[str] | None = None) -> str:
+    """What the folder's files of such names hold, in their order; as OpenSSL does, what is not readable is left out."""
     # no Path for each: a system's folder has some 150 files, and a Path takes as long as the reading
-    entries = [entry for entry in os.scandir(folder) if name is None or name.fullmatch(entry.name)]
-    paths = sorted(entry.path for entry in entries if entry.is_file() and os.access(entry.path, os.R_OK))
-    return "\n".join(encodings.text(_content(path)) for path in paths)
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 — see above
-        return file.read()
+    entries = (entry for entry in os.scandir(folder) if name is None or name.fullmatch(entry.name))
+    texts = []
+    for path in sorted(entry.path for entry in entries if entry.is_file()):
+        with contextlib.suppress(OSError), open(path, "rb", 0) as file:  # noqa: PTH123 — see above
+            texts.append(encodings.text(file.read()))
+    return "\n".join(texts)
