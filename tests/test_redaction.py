@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gatepass import redaction
@@ -103,10 +103,12 @@ def test_every_encoding(encoding: str) -> None:
 )
 def test_any_secret(secret: str, encoding: str, before: str) -> None:
     """So it is with whatever a secret is made of, and wherever it begins."""
+    # half of what looks like an escape itself, the other half escaped, can be read in two ways
+    assume(encoding != "JSON, here and there" or not set(secret) & set("\\%&"))
     hidden = ENCODINGS[encoding](secret)
     shown = without(f"{before}<{hidden}>", secret)
     assert hidden not in shown.replace(REMOVED, "")
-    assert without(shown, secret) == shown or REMOVED in shown
+    assert REMOVED in shown
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))

@@ -50,13 +50,16 @@ _in_use: dict[str, None] = {}
 _known: _Forms = {}
 
 # Of a printable character: no secret has others.
-_ESCAPE: Final = re.compile(
+_ESCAPE: Final = re.compile(  # begins with a set, and heeds case: else each place would be tried
     rb"""
-    (?:\\(?:u00|x) | %(?:25){0,4} | &\#x0{0,4}) (?P<byte>[2-7][0-9a-f]);?
-    | &\#0{0,4}(?P<decimal>[0-9]{2,3});
-    | &(?P<name>amp|lt|gt|quot|apos);
+    [\\%&] (?:
+        (?: (?<=\\)(?:[uU]00|[xX]) | (?<=%)(?:25){0,4} ) (?P<byte>[2-7][0-9a-fA-F])
+        | (?<=&)\#[xX]0{0,4}(?P<point>[2-7][0-9a-fA-F]);
+        | (?<=&)\#0{0,4}(?P<decimal>[0-9]{2,3});
+        | (?<=&)(?P<name>amp|lt|gt|quot|apos);
+    )
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _ELLIPSIS: Final = "…".encode()
@@ -138,6 +141,9 @@ def _plain(data: bytes) -> bytes | None:
     if not _MARK.search(data):
         return data
     for _ in range(_ROUNDS):
+        # JSON in JSON: what the escape of an escape begins with must not be taken for that of a line's end
+        for _ in range(3):
+            data = data.replace(b"\\\\", b"\\")
         data, count = _ESCAPE.subn(_unescaped, data, _MOST_ESCAPES)
         if count == _MOST_ESCAPES:
             return None
@@ -147,11 +153,11 @@ def _plain(data: bytes) -> bytes | None:
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
-    if byte := escape["byte"]:
+    if byte := escape["byte"] or escape["point"]:
         return bytes.fromhex(byte.decode())
     if decimal := escape["decimal"]:
         return chr(int(decimal)).encode()
-    return _NAMED[escape["name"].lower()]
+    return _NAMED[escape["name"]]
 
 
 @lru_cache(_MOST)
@@ -181,7 +187,7 @@ def _written(raw: bytes) -> Iterator[_Form]:
 def _pattern(form: _Form) -> bytes:
     """What finds a form, each of its bytes as it is or escaped."""
     inner = b"".join(
-        rb"(?:\\{0,8}%b|(?:\\{1,8}(?:u00|x)|%%(?:25){0,4}|&\#x0{0,4})(?i:%02x);?|&\#0{0,4}%d;)"
+        rb"(?:\\{0,8}%b|(?:\\{1,8}(?:[uU]00|[xX])|%%(?:25){0,4}|&\#[xX]0{0,4})(?i:%02x);?|&\#0{0,4}%d;)"
         % (re.escape(bytes((byte,))), byte, byte)
         for byte in form.text
     )
