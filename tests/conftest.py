@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -38,6 +39,10 @@ with warnings.catch_warnings():
     # mitmproxy 12.2.3 calls pyparsing 3.3 by names that are going: it is warned, once, and we would be failed
     warnings.simplefilter("ignore", DeprecationWarning)
     import mitmproxy.flowfilter  # noqa: F401
+
+# how long an example takes says how busy the machine is: no test asserts a time
+hypothesis.settings.register_profile("gatepass", deadline=None)
+hypothesis.settings.load_profile("gatepass")
 
 _numbers = itertools.count(1)
 

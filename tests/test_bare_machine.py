@@ -22,7 +22,7 @@ from pages import first_commands
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.bare
 
 SUITE: Final = "trixie"
 PACKAGES: Final = "python3,python3-pip,python3-venv,git,ca-certificates"

@@ -84,24 +84,24 @@ def test_a_secret_in_a_problem() -> None:
     assert DEFAULT_TOKEN not in str(problem) + problem.body().decode()
 
 
-def test_findings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings(capfd: pytest.CaptureFixture[str]) -> None:
     """What `explain` and `check` print of a step is harmless, and without a secret in use."""
     Secret(DEFAULT_TOKEN, "env:X")
     printer = Printer(quiet=False)
     printer.title(HOSTILE)
     printer.step(Step("asset", "fail", f"{HOSTILE} {DEFAULT_TOKEN}", HOSTILE))
-    printed = capsys.readouterr().out
+    printed = capfd.readouterr().out
     assert all(is_harmless(line) for line in printed.splitlines())
     assert DEFAULT_TOKEN not in printed
 
 
-def test_an_error_of_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_command_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """An error that quotes a file's name, or what stands in one, is harmless line by line."""
     monkeypatch.setattr("sys.argv", ["gatepass", "check-none"])
     monkeypatch.setattr("sys.argv", ["gatepass", "serve", "--rules", f"{HOSTILE.replace(chr(0), '')}.yaml"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    lines = capsys.readouterr().err.rstrip("\n").split("\n")
+    lines = capfd.readouterr().err.rstrip("\n").split("\n")
     assert lines[0].startswith("error: v1 ]0;owned")
     assert all(is_harmless(line) for line in lines)

@@ -208,7 +208,8 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
 
 
 LINES: Final = {
-    name: line for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "eval"), re.MULTILINE)
+    name: line
+    for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "| source"), re.MULTILINE)
 }
 LINES["zsh"] = LINES["bash"]
 
