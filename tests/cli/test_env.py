@@ -209,7 +209,7 @@ def test_dotenv_remembers_nothing(base: dict[str, str], server: Running) -> None
 
 LINES: Final = {
     name: line
-    for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "| source"), re.MULTILINE)
+    for line, name in re.findall(r"^(gatepass env.*|eval.*?) +# (\w+)", block("sh", "load-env"), re.MULTILINE)
 }
 LINES["zsh"] = LINES["bash"]
 
