@@ -42,7 +42,9 @@ def gatepass() -> None:
 def main() -> None:
     """The entry point: what is wrong becomes a text, never a traceback."""
     streams.prepare()
-    seclude()  # before anything is read: most commands come to hold a token
+    # GitHub's runner ends what a job left by this variable in a process's first environment, which it has to read
+    if "RUNNER_TRACKING_ID" not in os.environ:
+        seclude()
     # Nothing that is imported is garbage: it is not searched for any while it comes. What lives long turns this on.
     gc.disable()
     try:
