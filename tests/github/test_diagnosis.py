@@ -9,7 +9,7 @@ import pytest
 from gatepass.demo.standin import Release, Repository
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
-from gatepass.github.diagnosis import MOST_CALLS, missing_release, renamed_to
+from gatepass.github.diagnosis import MOST_CALLS, look, renamed_to
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Secret
 
@@ -29,7 +29,8 @@ def tool(github: StandIn) -> Repository:
 
 async def diagnosed(api: GitHub, forge: Forge, github: StandIn, tag: str | None, repository: str = "tool") -> Problem:
     ref = AssetRef(Name("acme", repository), tag, "data.bin")
-    return await missing_release(api, forge, ref, Secret(github.token, "env:STANDIN_TOKEN"))
+    secret = Secret(github.token, "env:STANDIN_TOKEN")
+    return (await look(api, forge, ref.repository, secret)).why(forge, ref, secret)
 
 
 @pytest.mark.usefixtures("tool")

@@ -81,15 +81,6 @@ async def look(github: GitHub, forge: Forge, repository: Repository, secret: Sec
     return Look(decode(reply, tuple[_Release, ...], forge), renamed)
 
 
-async def missing_release(github: GitHub, forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
-    """Why the release that `ref` names was not found. Costs two calls at the most.
-
-    Raises:
-        Unresolvable: the API does not say.
-    """
-    return (await look(github, forge, ref.repository, secret)).why(forge, ref, secret)
-
-
 def renamed_to(full_name: str, asked: Repository) -> Repository | None:
     """The repository's name now, when it is another than was asked for."""
     known = urls.repository(full_name)
