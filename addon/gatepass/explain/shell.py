@@ -169,6 +169,8 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
     except GatepassError as error:
         yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
         return
+    for step in _told_otherwise(environ, variable):
+        yield step
     async with aclosing(Probe(proxy, client_trust(environ), hooks)) as probe:
         try:
             seen = await probe.ask("HEAD", url)
