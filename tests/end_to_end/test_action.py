@@ -144,9 +144,11 @@ def job(github: StandIn, rules: Path, tmp_path: Path) -> Iterator[Job]:
     # the runner's own trust stays, for the installation
     ca = bundles.combine(bundles.shell_bundle(os.environ), github.ca_file.read_text())
     bundle = files.write(tmp_path / "trusted.pem", ca)
-    # and has a Python, which uv would fetch otherwise
-    env = clean_environment(SSL_CERT_FILE=str(bundle), UV_PYTHON=sys.executable)
+    env = clean_environment(SSL_CERT_FILE=str(bundle))
     env.pop("HOME")
+    # and has a Python on its PATH, which uv would fetch otherwise
+    base = Path(sys.base_prefix) / "bin"
+    env["PATH"] = f"{env['PATH']}{os.pathsep}{base}"
     env["UV_CACHE_DIR"] = subprocess.run(
         [UV, "cache", "dir"], capture_output=True, text=True, check=True
     ).stdout.strip()
