@@ -64,6 +64,7 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.apps[:] = []
     _standin.tokens[:] = [Token(DEFAULT_TOKEN)]
     _standin.faults[:] = []
+    _standin.most_listed, _standin.login = 1000, "monalisa"
     _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
     _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0

@@ -131,7 +131,11 @@ def _route(world: World, token: Token, request: Recorded) -> Answer:
             core = {"limit": payer.limit, "used": payer.used, "remaining": remaining, "reset": payer.reset}
             return success(request, {"resources": {"core": core}, "rate": core})
         case ["user"]:
-            return _user(token, request)
+            return _user(world, token, request)
+        case ["user", "repos"]:
+            return _own_repositories(world, token, request)
+        case ["orgs" | "users" as kind, owner, "repos"]:
+            return _repositories_of(world, token, request, kind, unquote(owner))
         case ["installation", "repositories"]:
             return apps.repositories(world, token, request)
         case ["repos", owner, name, *rest]:
@@ -169,12 +173,49 @@ def _admit(token: Token, repository: Repository) -> None:
         raise Refusal(403, f"Resource not accessible by {what}")
 
 
-def _user(token: Token, request: Recorded) -> Answer:
+def _user(world: World, token: Token, request: Recorded) -> Answer:
+    _expect_user(token)
+    return success(request, {**MONALISA, "login": world.login})
+
+
+def _expect_user(token: Token) -> None:
     if token.kind == "anonymous":
         raise Refusal(401, "Requires authentication")
     if token.kind == "installation":
         raise Refusal(403, "Resource not accessible by integration")
-    return success(request, MONALISA)
+
+
+def _own_repositories(world: World, token: Token, request: Recorded) -> Answer:
+    """What the token's user owns, or was let into (REST docs, "List repositories for the authenticated user")."""
+    _expect_user(token)
+    own = world.login.casefold()
+    known = [each for each in tuple(world.repositories) if each.private or each.owner.casefold() == own]
+    return _listed(world, token, request, known, "user/repos")
+
+
+def _repositories_of(world: World, token: Token, request: Recorded, kind: str, owner: str) -> Answer:
+    """An organisation's, as far as the token sees them; of a user, or asked for as one, the public ones alone
+    (REST docs, "List organization repositories", "List repositories for a user").
+    """
+    known = [each for each in tuple(world.repositories) if each.owner.casefold() == owner.casefold()]
+    if kind == "orgs":
+        known = [each for each in known if each.owner_type == "Organization"]
+    if not known:
+        raise Refusal(404, "Not Found")
+    if kind == "users":
+        known = [each for each in known if not each.private]
+    return _listed(world, token, request, known, f"{kind}/{owner}/repos")
+
+
+def _listed(world: World, token: Token, request: Recorded, known: Sequence[Repository], path: str) -> Answer:
+    seen = [repository for repository in known if token.sees(repository)]
+    for repository in seen:
+        if repository.private:
+            _admit(token, repository)
+    part, link = page(request, seen, f"{world.api_base(request)}/{path}")
+    may_push = token.push and token.kind != "anonymous"
+    shapes = [Shapes(world, request, each).repository(may_push=may_push) for each in part]
+    return success(request, shapes, link)
 
 
 def _repository(world: World, token: Token, request: Recorded, repository: Repository, rest: Sequence[str]) -> Answer:
@@ -188,8 +229,12 @@ def _repository(world: World, token: Token, request: Recorded, repository: Repos
         case []:
             return success(request, shapes.repository(may_push=may_push))
         case ["releases"]:
-            part, link = page(request, visible, f"{below}/releases")
+            part, link = page(request, visible, f"{below}/releases", world.most_listed)
             return success(request, [shapes.release(release) for release in part], link)
+        case ["tags"]:
+            names = dict.fromkeys([*(release.tag for release in visible if not release.draft), *repository.tags])
+            part_of_tags, link = page(request, list(names), f"{below}/tags")
+            return success(request, [shapes.tag(name) for name in part_of_tags], link)
         case ["releases", "latest"]:
             return success(request, shapes.release(found(repository.latest())))
         case ["releases", "tags", *tag]:

@@ -77,6 +77,7 @@ class Asset:
 
     `digest="auto"` is computed; `Zeros` get none, as GitHub's older assets have none, and because hashing a gigabyte
     takes a second. To model a re-upload replace the asset: GitHub too deletes it and gives the new one another id.
+    `label` is what the release's page shows for the name: some uploaders keep there what the name was before.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Asset:
     state: Literal["uploaded", "starter", "open"] = "uploaded"
     digest: str | None = "auto"
     updated_at: datetime = field(default_factory=_next_commit_date)
+    label: str = ""
     id: int = field(default_factory=_ids.__next__)
 
     def __post_init__(self) -> None:
@@ -109,13 +111,19 @@ class Asset:
 
 @dataclass(slots=True)
 class Release:
-    """A release; `created_at` is the date of its commit, which is what `latest` goes by (REST docs)."""
+    """A release; `created_at` is the date of its commit, which is what `latest` goes by (REST docs).
+
+    `published_at` is the same, unless a test says otherwise. `immutable` is told of one whose tag and assets can no
+    longer change (REST docs, changelog of 2025-10-28).
+    """
 
     tag: str
     assets: list[Asset] = field(default_factory=list)
     draft: bool = False
     prerelease: bool = False
     created_at: datetime = field(default_factory=_next_commit_date)
+    published_at: datetime | None = None
+    immutable: bool = False
     id: int = field(default_factory=_ids.__next__)
 
     def asset(self, name: str) -> Asset | None:
@@ -125,13 +133,18 @@ class Release:
 
 @dataclass(slots=True)
 class Repository:
-    """A repository. `renamed_from` holds the full names (`owner/name`) that it had before."""
+    """A repository. `renamed_from` holds the full names (`owner/name`) that it had before.
+
+    `tags` are git's without a release, the newest first; each published release has one besides.
+    """
 
     owner: str
     name: str
     private: bool = True
     releases: list[Release] = field(default_factory=list)
     renamed_from: list[str] = field(default_factory=list)
+    owner_type: Literal["Organization", "User"] = "Organization"
+    tags: list[str] = field(default_factory=list)
     id: int = field(default_factory=_ids.__next__)
 
     @property

@@ -59,11 +59,18 @@ def success(request: Recorded, value: Json, headers: Mapping[str, str] | None = 
     return Answer(200, {**JSON, **validators, **(headers or {})}, body)
 
 
-def page[T](request: Recorded, things: Sequence[T], url: str) -> tuple[Sequence[T], dict[str, str]]:
-    """The page that the query asks for, and the `Link` header that tells the others, which are under `url`."""
+def page[T](
+    request: Recorded, things: Sequence[T], url: str, most: int | None = None
+) -> tuple[Sequence[T], dict[str, str]]:
+    """The page that the query asks for, and the `Link` header that tells the others, which are under `url`.
+
+    With `most`, a page that begins behind so many is refused, though `Link` names it (iree #16506).
+    """
     query = request.query
     size = min(max(_number(query.get("per_page"), 30), 1), 100)
     here = max(_number(query.get("page"), 1), 1)
+    if most is not None and (here - 1) * size >= most:
+        raise Refusal(422, f"Only the first {most} results are available.")
     last = max(1, -(-len(things) // size))
     pages = {"prev": here - 1, "next": here + 1, "last": last, "first": 1}
     told = ("prev", "first") * (here > 1) + ("next", "last") * (here < last)
@@ -86,13 +93,22 @@ class Shapes:
             "id": repository.id,
             "name": repository.name,
             "full_name": repository.full_name,
-            "owner": {"login": repository.owner, "type": "Organization"},
+            "owner": {"login": repository.owner, "type": repository.owner_type},
             "private": repository.private,
             "visibility": "private" if repository.private else "public",
             "html_url": f"{self._web}/{repository.full_name}",
             "url": self._base,
             "releases_url": f"{self._base}/releases{{/id}}",
             "permissions": {"admin": False, "push": may_push, "pull": True},
+        }
+
+    def tag(self, tag: str) -> dict[str, Any]:
+        sha = hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()
+        return {
+            "name": tag,
+            "commit": {"sha": sha, "url": f"{self._base}/commits/{sha}"},
+            "zipball_url": f"{self._base}/zipball/refs/tags/{quote(tag)}",
+            "tarball_url": f"{self._base}/tarball/refs/tags/{quote(tag)}",
         }
 
     def release(self, release: Release) -> dict[str, Any]:
@@ -111,7 +127,8 @@ class Shapes:
             "draft": release.draft,
             "prerelease": release.prerelease,
             "created_at": created,
-            "published_at": None if release.draft else created,
+            "published_at": None if release.draft else moment(release.published_at or release.created_at),
+            "immutable": release.immutable,
             # Cut at an undocumented number, so that clients must page: python-build-standalone has 1,000 a release.
             "assets": [self.asset(release, asset) for asset in tuple(release.assets)[: self._embedded]],
         }
@@ -122,7 +139,7 @@ class Shapes:
             "url": f"{self._base}/releases/assets/{asset.id}",
             "browser_download_url": self._web + download_path(self._repository.full_name, release.tag, asset.name),
             "name": asset.name,
-            "label": "",
+            "label": asset.label,
             "uploader": MONALISA,
             "content_type": asset.content_type,
             "state": asset.state,

@@ -29,6 +29,8 @@ class World:
 
     `names`: the real names that `download_url` tells; `None` for `localhost:PORT`. An answer is in the request's own.
     `embedded_assets`: how many assets a release's JSON holds (54 were seen in issue threads).
+    `most_listed`: the list of a repository's releases ends after so many (concourse/github-release-resource #122).
+    `login`: of the user whose tokens these are.
     `stream_assets`: the API answers an asset with 200 and the bytes, as GHES has been seen to; `stream_ranges`: and
     then honours Range. `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
     `max_bad_logins`: after so many bad tokens every login is refused for `lockout` seconds.
@@ -41,6 +43,8 @@ class World:
     anonymous: Token = field(default_factory=lambda: Token("", kind="anonymous", scopes=(), limit=60))
     names: Names | None = None
     embedded_assets: int = 54
+    most_listed: int = 1000
+    login: str = "monalisa"
     stream_assets: bool = False
     stream_ranges: bool = False
     signed_lifetime: int = 300
