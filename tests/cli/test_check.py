@@ -401,6 +401,7 @@ rules:
     drop_response_headers: [Set-Cookie]
   - {match: "*.open.example.com/*", headers: {X-Kind: literal}, clients: [ci, office]}
 cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}
+indexes: {acme: {repositories: ["acme.ghe.com/acme/*"], credential: tenant, prereleases: false, clients: [ci]}}
 clients:
   ci: {password: [env:CI_PASSWORD, {command: [pass, show, ci]}]}
   developers: {htpasswd: developers.htpasswd}

@@ -726,7 +726,7 @@ LONG_TEXTS = {
     "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
     "or a mapping with `command` or `github-app`",
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
-    "`limits`",
+    "`limits`, `indexes`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
     "`placeholder`, `drop_response_headers`, `clients`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +25,6 @@ from gatepass.rules.model import InjectHeaders, ResolveRelease
 from gatepass.rules.shape import schema
 from gatepass.secret import Audience
 from gatepass.shell import inherited
-from gatepass.sources import GitHubApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -143,6 +141,11 @@ def _note(text: str) -> None:
 def _all_uses(rules: Rules) -> Iterable[_Use]:
     """By the rules, in their order; then what no rule names."""
     uses = [use for rule in rules.rules for use in _uses(rule)]
+    for index in rules.indexes:
+        uses += [
+            _Use(index.credential.owned_by(repositories.owner), Audience(forge.api_host, forge))
+            for forge, repositories in index.repositories
+        ]
     used = {use.credential.name for use in uses}
     for credential in rules.credentials:
         if credential.name not in used:
@@ -164,10 +167,4 @@ def _with_owner(credential: Credential, rule: Rule) -> Credential:
     owner = rule.match.path.split("/")[1]
     if not isinstance(rule.action, ResolveRelease) or "*" in owner:
         return credential
-    sources = (
-        replace(source, owner=owner)
-        if isinstance(source, GitHubApp) and source.installation is None and source.owner is None
-        else source
-        for source in credential.sources
-    )
-    return replace(credential, sources=tuple(sources))
+    return credential.owned_by(owner)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
+from gatepass.forge.urls import Repository
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
+from gatepass.rules.coverage import covering
 from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from gatepass.forge.hosts import Host
     from gatepass.rules.access import Egress, Network, Proof
-    from gatepass.rules.model import Header, Rule, Rules
+    from gatepass.rules.model import Header, Index, Rule, Rules
 
 _EXISTING: Final = {
     "replace": "",
@@ -30,7 +32,8 @@ def describe(rules: Rules) -> str:
     count = f"{len(rules.rules)} rule{'s' if len(rules.rules) > 1 else ''}"
     hosts = ", ".join(sorted(map(str, rules.hosts)))
     head = f"{rules.source}: {count}; the first that matches is applied\nintercepted: {hosts}"
-    return "\n\n".join([head, *map(_describe_rule, rules.rules), *_describe_access(rules)])
+    indexes = map(_describe_index, rules.indexes)
+    return "\n\n".join([head, *map(_describe_rule, rules.rules), *indexes, *_describe_access(rules)])
 
 
 def _describe_rule(rule: Rule) -> str:
@@ -57,6 +60,19 @@ def _describe_rule(rule: Rule) -> str:
         lines.append(("sent to", f"{receiver}, and nowhere else"))
     lines += [("bound to", ", ".join(sorted(map(str, credential.hosts)))) for credential in rule.credentials]
     return _block(rule.name, lines)
+
+
+def _describe_index(index: Index) -> str:
+    lines = [("at", f"https://gatepass.internal/{index.name}/simple/")]
+    if index.clients:
+        lines.append(("clients", ", ".join(index.clients)))
+    lines.append(("holds", f"what the releases of {_listed(each for _, each in index.repositories)} hold"))
+    if not index.prereleases:
+        lines.append(("but not", "releases that are marked as pre-releases"))
+    lines.append(("credential", f"{index.credential.name}: {', then '.join(map(str, index.credential.sources))}"))
+    receivers = dict.fromkeys(forge.api_host for forge, _ in index.repositories)
+    lines.append(("sent to", f"{_listed(receivers)}, and nowhere else"))
+    return _block(f"index {index.name}", lines)
 
 
 def _describe_access(rules: Rules) -> Iterable[str]:
@@ -126,6 +142,12 @@ def warnings(rules: Rules) -> Iterable[str]:
     for rule in rules.rules:
         if (why := unreachable(access.egress, rule.match.host)) is not None:
             yield f"rule `{rule.name}` is reached by no client: {why}"
+    for index in rules.indexes:
+        for forge, each in index.repositories:
+            example = Repository(each.owner, each.name.replace("*", "x"))
+            if not any(covering(rules, forge.web, example, client) for client in index.clients or (None,)):
+                what = "they are downloaded where the index is a web server of its own alone"
+                yield f"index `{index.name}`: no rule serves the files of {each} through the proxy: {what}"
 
 
 def unreachable(egress: Egress | None, host: Host) -> str | None:

@@ -7,16 +7,17 @@ gives it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import urls
 from gatepass.rules.access import OPEN
-from gatepass.sources import variables
+from gatepass.sources import GitHubApp, variables
 
 if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge, Host
     from gatepass.rules.access import Access
+    from gatepass.rules.indexes import Repositories
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
     from gatepass.sources import Source
@@ -37,6 +38,16 @@ class Credential:
     name: str
     sources: tuple[Source, ...]
     hosts: frozenset[Host]
+
+    def owned_by(self, owner: str) -> Credential:
+        """The same, where an App's installation is not told: with that of the account."""
+        sources = (
+            replace(source, owner=owner)
+            if isinstance(source, GitHubApp) and source.installation is None and source.owner is None
+            else source
+            for source in self.sources
+        )
+        return replace(self, sources=tuple(sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """A package index by name: the releases of these repositories, each at its forge, seen with that credential.
+
+    It is for the `clients` of these names, and for every one where there are none.
+    """
+
+    name: str
+    repositories: tuple[tuple[Forge, Repositories], ...]
+    credential: Credential
+    prereleases: bool = True
+    clients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """A whole rules file; `source` says where it came from. The forges begin with github.com."""
 
@@ -123,6 +148,7 @@ class Rules:
     rules: tuple[Rule, ...]
     cache: CacheEntry
     access: Access = OPEN
+    indexes: tuple[Index, ...] = ()
 
     @property
     def hosts(self) -> frozenset[Host]:

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from gatepass.forge import hosts
 from gatepass.forge.hosts import GITHUB, Forge, Host
-from gatepass.rules import access_parser, values
+from gatepass.rules import access_parser, index_parser, values
 from gatepass.rules.model import (
     DOWNLOADS,
     Action,
@@ -67,6 +67,7 @@ class _Parser(Reader):
         access = access_parser.access(self, self._folder, self._any_source)
         self._clients = [str(path[-1]) for path, _ in self.entries("clients")]
         rules = [self._rule(path, value) for path, value in self.entries("rules")]
+        indexes = index_parser.indexes(self, self._forge_of_index, self._named, self._expect_clients)
         if self.problems:
             raise RulesError(self.source, self.problems)
         return Rules(
@@ -76,6 +77,7 @@ class _Parser(Reader):
             rules=tuple(rule for rule in rules if rule),
             cache=msgspec.convert(self.data.get("cache", {}), CacheEntry, strict=True),
             access=access,
+            indexes=indexes,
         )
 
     # ---------------------------------------------------------------- forges
@@ -201,15 +203,25 @@ class _Parser(Reader):
         action = self._action(path, entry, pattern)
         credentials = self._chosen((*path, "credential"), entry, pattern)
         methods = DOWNLOADS if entry.methods is UNSET else frozenset(values_of(values.read_method, entry.methods) or ())
-        clients = () if entry.clients is UNSET else tuple(dict.fromkeys(entry.clients))
-        for index, client in enumerate(() if entry.clients is UNSET else entry.clients):
-            if client not in self._clients:
-                hint = nearest(client, self._clients) or "describe it under `clients:`"
-                self.wrong((*path, "clients", index), "the name of a client", client, hint)
+        clients = () if entry.clients is UNSET else self._expect_clients((*path, "clients"), entry.clients)
         if not (pattern and action and credentials is not None):
             return None
         name = str(pattern) if entry.name is UNSET else entry.name
         return Rule(name, pattern, action, credentials, methods, clients)
+
+    def _expect_clients(self, path: Path, names: Iterable[str]) -> tuple[str, ...]:
+        """The clients of these names, which the file describes."""
+        for index, client in enumerate(names):
+            if client not in self._clients:
+                hint = nearest(client, self._clients) or "describe it under `clients:`"
+                self.wrong((*path, index), "the name of a client", client, hint)
+        return tuple(dict.fromkeys(names))
+
+    def _forge_of_index(self, path: Path, host: Host, text: str) -> Forge | None:
+        forge = self._forge_at(host)
+        if forge is None and self._forges_complete:
+            self.wrong(path, "the host of a forge", text, f"add `{host}` under `forges:`: `- web: {host}`")
+        return forge
 
     def _chosen(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> tuple[Credential, ...] | None:
         """The credentials that the rule names; None when one of them is not to be had."""
@@ -224,21 +236,22 @@ class _Parser(Reader):
             self.report(path, "one credential beside `headers`", "several", hint)
         chosen: list[Credential] = []
         for place, name in places:
-            credential = self._named(place, name, pattern)
+            credential = self._named(place, name, pattern.host if pattern else None)
             if credential in chosen:
                 self.wrong(place, "each credential once", name)
             elif credential:
                 chosen.append(credential)
         return tuple(chosen) if len(chosen) == len(places) else None
 
-    def _named(self, path: Path, name: str, pattern: Pattern | None) -> Credential | None:
+    def _named(self, path: Path, name: str, at: Host | None) -> Credential | None:
+        """The credential of that name, which may be sent to the host."""
         if name not in self._credentials:
             hint = nearest(name, self._credentials) or "describe it under `credentials:`"
             self.wrong(path, "the name of a credential", name, hint)
         credential = self._credentials.get(name)
-        if pattern and credential and not any(host.covers(pattern.host) for host in credential.hosts):
-            expected = f"a credential whose hosts include `{pattern.host}`"
-            hint = f"credential `{credential.name}` may not be sent to `{pattern.host}` unless its `hosts:` name it"
+        if at and credential and not any(host.covers(at) for host in credential.hosts):
+            expected = f"a credential whose hosts include `{at}`"
+            hint = f"credential `{credential.name}` may not be sent to `{at}` unless its `hosts:` name it"
             self.wrong(path, expected, name, hint)
         return credential
 

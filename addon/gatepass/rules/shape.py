@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType, inspect
 
 from gatepass.rules import values
 from gatepass.rules.access import MOST_MISSES
+from gatepass.rules.indexes import Repositories, read_index_name
 from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import nearest
 
@@ -246,6 +247,31 @@ class LimitsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     misses: Annotated[int, _told("Questions a minute that led to nothing", ge=1, le=1_000_000)] = MOST_MISSES
 
 
+class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A package index of what the releases of repositories hold."""
+
+    repositories: Annotated[
+        _Some[
+            Annotated[
+                str,
+                _told(
+                    "HOST/OWNER/REPO; a * at the end stands for all that the credential may see",
+                    Repositories.parse,
+                    extra_json_schema={"pattern": "^[^/*:]+(:[0-9]+)?/[^/*]+/[^/*]*\\*?/?$"},
+                    examples=["github.com/my-company/widget", "github.com/my-company/py-*"],
+                ),
+            ]
+        ],
+        _told("The repositories; two may hold the same project"),
+    ]
+    credential: _Name
+    prereleases: Annotated[bool, _told("Whether it holds releases that are marked as pre-releases")] = True
+    clients: Annotated[
+        _Some[Annotated[str, _told("The name of a client")]] | UnsetType,
+        _told("The clients that it is for; left out, every one"),
+    ] = UNSET
+
+
 class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What Gatepass does, and with which secret."""
 
@@ -265,6 +291,10 @@ class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: Annotated[list[_Network], _told("Proxies whose X-Forwarded-For tells the client's address")] = []
     egress: Annotated[EgressEntry | UnsetType, _told("Where clients may go")] = UNSET
     limits: Annotated[LimitsEntry, _told("How much each client may have")] = LimitsEntry()
+    indexes: Annotated[
+        Annotated[dict[Annotated[str, _told(None, read_index_name)], IndexEntry], Meta(min_length=1)] | UnsetType,
+        _told("Package indexes by name, at https://gatepass.internal/NAME/simple/"),
+    ] = UNSET
 
 
 def schema() -> dict[str, Any]:
