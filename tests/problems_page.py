@@ -66,7 +66,6 @@ NAMES: Final = {
     "known": "names there",
     "message": "its message",
     "more": "number",
-    "name": "credential",
     "ref.name": "asset",
     "ref.repository": "owner/repo",
     "ref.repository.owner": "owner",

@@ -99,6 +99,14 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "unusable-secret": {"what": "something else"},
     "token-forbidden": {"message": "a message"},
     "misconfigured": {"message": "a message"},
+    "unreadable-wheel": {"what": "something else"},
+    "not-an-index": {"place": "/x/"},
+    "index-not-covered": {"place": "github.com/acme/tool"},
+    "index-too-large": {"place": "github.com/acme/*"},
+    "index-not-read": {"place": "github.com/acme/tool"},
+    "index-incomplete": {"place": "github.com/acme/tool"},
+    "project-not-found": {"place": "github.com/acme/tool"},
+    "not-in-index": {"place": "github.com/acme/tool"},
 }
 SOURCES: list[Source] = [
     Env("GH_TOKEN"),

@@ -12,6 +12,7 @@ The order of its packages and modules; each imports only from lines above its ow
     github, decision, shell        the one client of a forge; request + rules -> what to do; the user's machine
     credentials                    secrets, asked for at their sources
     assets                         a decision -> the asset's source -> bytes
+    index                          releases -> a package index
     proxy, explain                 mitmproxy's events in, decisions out; the way of one URL, told
     demo                           the stand-in GitHub and its packages
     cli                            one module a command

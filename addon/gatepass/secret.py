@@ -86,6 +86,11 @@ class Secret:
         return next((kind for prefix, kind in _KINDS.items() if self._value.startswith(prefix)), UNKNOWN_KIND)
 
     @property
+    def is_of_installation(self) -> bool:
+        """Whether it is a token of an App's installation, or of a workflow's run, which has one, too."""
+        return self.kind == _KINDS["ghs_"]
+
+    @property
     def mark(self) -> str | None:
         """The fingerprint that people are shown, the same wherever and whenever; None of what may be a password.
 

@@ -176,6 +176,54 @@ ASSET_NOT_UPLOADED: Final = Kind("asset-not-uploaded", 404, "asset not fully upl
     "asset `{ref.name}` of {ref.repository} is in the state `{state}`",
     "wait for the upload, or delete the asset and upload it again")
 
+# ----------------------------------------------------------------- the index
+
+NOT_AN_INDEX: Final = Kind("not-an-index", 403, "no index at that address",
+    "an index is at /github.com/OWNER/REPO/simple/, or at /NAME/simple/ where the rules name it; {place} is neither",
+    "mend the index's URL, down to `/simple/`")
+UNKNOWN_INDEX: Final = Kind("unknown-index", 403, "no such index",
+    "the rules name no index `{name}`",
+    ("did you mean {candidates}?",
+     "name it under `indexes:` in rules.yaml, or ask for /github.com/OWNER/REPO/simple/"))
+INDEX_NOT_FOR_CLIENT: Final = Kind("index-not-for-client", 403, "the index is not for this client",
+    "index `{name}` is for {names}[, and the client is `{client}`]",
+    "add the client to the index's `clients:`, or sign in as one of these")
+INDEX_NOT_COVERED: Final = Kind("index-not-covered", 403, "no rule covers the repository",
+    "{place} has no index here: no rule for release assets matches its downloads[; the rules name {names}]",
+    "add a rule whose `match` covers /OWNER/REPO/releases/download/*")
+INDEX_NOT_VISIBLE: Final = Kind("index-not-visible", 403, "repository not visible",
+    "[{repository}|the repository] does not exist on {forge.web}, or the {secret.kind} from `{secret.source}` may not "
+      "see it: GitHub does not tell which",
+    "check the spelling; if it exists, {remedy}",
+    REPOSITORY_NOT_VISIBLE.remedies)
+INDEX_TOO_LARGE: Final = Kind("index-too-large", 503, "the index has too many repositories",
+    "{place} stands for more than {more} repositories",
+    "name those that hold packages, or a longer beginning before the `*`")
+INDEX_NOT_READ: Final = Kind("index-not-read", 503, "the index is still being read",
+    "the releases of {place} were not listed within {seconds:g} s; ask again in {retry_after:span}",
+    "try again: what was read is kept")
+INDEX_INCOMPLETE: Final = Kind("index-incomplete", 503, "the index is not read to its end",
+    "GitHub lists a thousand releases; {more} older ones of {place} have not been read yet, so whether it has a "
+      "project `{name}` is not known; more is known in {retry_after:span}",
+    "try again; a credential with a larger budget reads them sooner")
+PROJECT_NOT_FOUND: Final = Kind("project-not-found", 404, "project not found",
+    "{place} has no project `{name}`",
+    ("did you mean {candidates}?",
+     "it has {known}[ and {more} more]",
+     "it has no distributions: `gatepass index` tells what was left out, and why"))
+NOT_IN_INDEX: Final = Kind("not-in-index", 404, "the file is not in the index",
+    "{place} has no file `{name}`[ in release `{tag}`]",
+    "`gatepass index` tells what it has, and what was left out, and why")
+UNREADABLE_WHEEL: Final = Kind("unreadable-wheel", 502, "the wheel's metadata cannot be read",
+    "`{ref.name}` of {ref.repository}: {what}",
+    "try again: from now on the index does not promise the metadata of that wheel, and clients read it themselves")
+NOT_ACCEPTABLE: Final = Kind("not-acceptable", 406, "the page has no such form",
+    "the client takes none of {names}",
+    "let it send one of these in `Accept`")
+METHOD_NOT_ALLOWED: Final = Kind("method-not-allowed", 405, "an index is for reading",
+    "the method was `{name}`",
+    "use GET or HEAD; a release is made on GitHub")
+
 # ------------------------------------------------------------------- network
 
 NAME_NOT_RESOLVED: Final = Kind("name-not-resolved", 502, "cannot resolve {host.name}",
