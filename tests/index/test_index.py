@@ -445,17 +445,21 @@ async def test_metadata_of_a_wheel(asking: Asking, forge: Forge, tool: Repositor
     assert asking.cost() == []
 
 
-@pytest.mark.usefixtures("tool")
-async def test_what_is_learnt_is_told(asking: Asking, forge: Forge) -> None:
-    """What a wheel's metadata tells is on the page from then on; its validator stays, for the files are the same."""
+async def test_what_is_learnt_is_told(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """What a wheel's metadata tells is told when a page changes; a page of the same files stays as it is, byte for
+    byte, so that who has it need not have it again.
+    """
     path = f"{asking.place()}acme-tool/"
     before = await asking.told(path)
     answer = await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {})
     assert answer is not None
+    assert (await asking.told(path)).answer == before.answer
+    tool.releases.append(Release("v3", [Asset("acme_tool-3.0.tar.gz", b"x")]))
+    asking.now += 301
     after = await asking.told(path)
     told = json.loads(after.answer.content)["files"][0]
     assert told["core-metadata"] == {"sha256": header(answer, "etag").strip('"')}
-    assert header(before.answer, "etag") == header(after.answer, "etag")
+    assert header(before.answer, "etag") != header(after.answer, "etag")
 
 
 @pytest.mark.parametrize("name", [WHEEL, SDIST, f"{SDIST}.metadata", "no-1.0-py3-none-any.whl.metadata", "x.metadata"])

@@ -162,27 +162,32 @@ def test_upload_time_is_in_utc() -> None:
 
 
 def test_the_validator() -> None:
-    """A page's validator is weak, and differs by what the page tells; not by what is learnt of the same files."""
-    plain = pages.project("acme-tool", [link()], JSON).etag
-    assert plain.startswith('W/"')
-    assert pages.project("acme-tool", [link(metadata_sha256=HASH, requires_python=">=3")], JSON).etag == plain
+    """A page's validator is strong: it is another one for every other byte."""
+    plain = pages.project("acme-tool", [link()], JSON)
+    assert plain.etag[0] == plain.etag[-1] == '"'
+    assert pages.project("acme-tool", [link()], JSON) == plain
     others = [
-        pages.project("acme-tool", [link()], HTML).etag,
-        pages.project("other", [link()], JSON).etag,
-        pages.project("acme-tool", [], JSON).etag,
-        pages.project("acme-tool", [link(), link()], JSON).etag,
-        *(
-            pages.project("acme-tool", [link(**changed)], JSON).etag
-            for changed in (
-                {"sha256": None},
-                {"size": 1},
-                {"url": "x"},
-                {"uploaded": THEN + timedelta(seconds=1)},
-                {"has_metadata": False},
-            )
-        ),
+        pages.project("acme-tool", [link()], HTML),
+        pages.project("other", [link()], JSON),
+        pages.project("acme-tool", [], JSON),
+        pages.project("acme-tool", [link(requires_python=">=3")], JSON),
     ]
-    assert len({plain, *others}) == len(others) + 1
+    assert len({plain.etag, *(page.etag for page in others)}) == 5
+
+
+def test_the_version_of_a_page() -> None:
+    """The version of a page is another one when its files are, and not by what is learnt of the same files."""
+    plain = pages.version([link()])
+    assert pages.version([link(metadata_sha256=HASH, requires_python=">=3")]) == plain
+    changes: list[dict[str, Any]] = [
+        {"sha256": None},
+        {"size": 1},
+        {"url": "x"},
+        {"uploaded": THEN + timedelta(seconds=1)},
+        {"has_metadata": False},
+    ]
+    others = [pages.version([link(**changed)]) for changed in changes]
+    assert len({plain, pages.version([]), pages.version([link(), link()]), *others}) == len(others) + 3
 
 
 @given(

@@ -16,7 +16,7 @@ from gatepass.cli import streams
 from gatepass.errors import GatepassError, printable_lines, why
 from gatepass.shell.seclusion import seclude
 
-COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "allow", "deny", "demo", "script")
+COMMANDS = ("run", "serve", "env", "ca", "explain", "check", "index", "allow", "deny", "demo", "script")
 
 
 class _Lazy(click.Group):

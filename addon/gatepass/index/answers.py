@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from gatepass.assets.answers import Answer
+from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
 from gatepass.forge.hosts import Host
@@ -46,11 +47,14 @@ SECONDS: Final = 20.0
 """All that an answer waits for must be over by then."""
 
 _MOST_REPOSITORIES: Final = 1000
+_MOST_LINKS: Final = 50_000
+_PAGE_SECONDS: Final = 7 * 86_400.0
 _RETRY_SECONDS: Final = 5
 _MAX_PATH: Final = 4096
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CACHE: Final = "private, no-cache"
 """A page is kept by its client, and asked for again each time, which costs the API nothing."""
+_OF_CLIENTS: Final = (catalogue.INDEX_NOT_FOR_CLIENT.name, catalogue.INDEX_NOT_COVERED.name)
 # What a client would take for its own, or for a package that is not here: an index says what is so, and to nobody 404.
 _STATUSES: Final = {401: 403, 404: 403, 451: 403, 429: 503, 504: 503}
 
@@ -118,6 +122,7 @@ class PackageIndex:
         self._rules = rules
         self._listing = Listing(credentials, github, rules, clock)
         self._metadata = AllMetadata(github, clock)
+        self._pages: Cache[bytes, list[Link]] = Cache(_MOST_LINKS, clock, lambda links: 1 + len(links))
 
     async def close(self) -> None:
         await self._listing.close()
@@ -161,14 +166,15 @@ class PackageIndex:
         file = found.contents.file(ref.tag, wheel)
         return None if file is None else await self._metadata_answer(found, file, method, headers)
 
-    async def contents(self, name: str, client: str | None = None) -> Contents:
-        """All of an index, by its name, by `github.com/OWNER/REPO`, or by its URL.
+    async def contents(self, name: str) -> Contents:
+        """All of an index, by its name, by `github.com/OWNER/REPO`, or by its URL: whichever clients it is for.
 
         Raises:
             Unresolvable: it cannot be had.
         """
-        path = name.removeprefix(f"https://{NAME}").removeprefix("https://").strip("/").split("/simple", 1)[0]
-        opened, _ = await self._opened(Request("GET", f"/{path}/simple/", client=client), _segments(f"/{path}/simple/"))
+        bare = name.removeprefix(f"https://{NAME}").removeprefix("https://").strip("/")
+        path = f"/{bare.removesuffix('/simple')}/simple/"
+        opened = await self._opened_for_any(path)
         found = [await self._listing.contents(wanted, wait=True) for wanted in opened.wanted]
         by_project: dict[str, tuple[File, ...]] = {}
         left_out = [left for each in found for left in each.contents.left_out]
@@ -184,6 +190,18 @@ class PackageIndex:
             tuple({each.outage.kind: each.outage for each in found if each.outage}.values()),
             sum(each.left for each in found),
         )
+
+    async def _opened_for_any(self, path: str) -> _Opened:
+        refused = None
+        for client in (None, *(client.name for client in self._rules.access.clients)):
+            try:
+                return (await self._opened(Request("GET", path, client=client), _segments(path)))[0]
+            except Unresolvable as unresolvable:
+                refused = refused or unresolvable
+                if unresolvable.problem.kind not in _OF_CLIENTS:
+                    raise
+        assert refused is not None
+        raise refused
 
     # ---------------------------------------------------------------- routes
 
@@ -289,7 +307,7 @@ class PackageIndex:
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))
         chosen, _ = self._settled(opened, found, project)
-        links = [self._link(request, found, file) for file in chosen]
+        links = self._composed([self._link(request, found, file) for file in chosen])
         return _page(request, form, pages.project(project, links, form), found)
 
     async def _surely(self, opened: _Opened, found: tuple[Found, ...]) -> tuple[_Opened, tuple[Found, ...]]:
@@ -306,6 +324,16 @@ class PackageIndex:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
         chosen, left_out = settled(files, prereleases=opened.prereleases)
         return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
+
+    def _composed(self, links: list[Link]) -> list[Link]:
+        """The links as they were first told: what is learnt of the same files since makes no other page of them, and
+        who has one need not have it again.
+        """
+        version = pages.version(links)
+        if (before := self._pages.get(version)) is not None:
+            return before
+        self._pages.put(version, links, _PAGE_SECONDS)
+        return links
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
         path = urls.download_path(file.ref)

@@ -41,25 +41,25 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and its validator, which is weak: what is learnt of the same files later on makes no other page of it."""
+    """A page and its validator, a strong one: uv asks with no other (measured, 0.13.9)."""
 
     content: bytes
-    etag: str
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.blake2b(self.content, digest_size=16).hexdigest()}"'
 
 
 def root(projects: Iterable[str], form: str) -> Page:
     """The page of all projects."""
     names = sorted(projects)
-    etag = _etag(form, names)
     if form == JSON:
-        return Page(_json({"meta": {"api-version": VERSION}, "projects": [{"name": name} for name in names]}), etag)
-    return Page(_html("Simple index", [f'<a href="{name}/">{name}</a><br>' for name in names]), etag)
+        return Page(_json({"meta": {"api-version": VERSION}, "projects": [{"name": name} for name in names]}))
+    return Page(_html("Simple index", [f'<a href="{name}/">{name}</a><br>' for name in names]))
 
 
 def project(name: str, links: Sequence[Link], form: str) -> Page:
     """The page of a project."""
-    lasting = [(link.name, link.url, link.size, link.sha256, _time(link), link.has_metadata) for link in links]
-    etag = _etag(form, [name, *map(repr, lasting)])
     if form == JSON:
         document = {
             "meta": {"api-version": VERSION},
@@ -67,8 +67,17 @@ def project(name: str, links: Sequence[Link], form: str) -> Page:
             "versions": list(dict.fromkeys(link.version for link in links)),
             "files": [_file(link) for link in links],
         }
-        return Page(_json(document), etag)
-    return Page(_html(f"Links for {name}", map(_anchor, links)), etag)
+        return Page(_json(document))
+    return Page(_html(f"Links for {name}", map(_anchor, links)))
+
+
+def version(links: Iterable[Link]) -> bytes:
+    """Stands for what a page tells of its files, whatever is known of their metadata."""
+    digest = hashlib.blake2b(digest_size=16)
+    for link in links:
+        lasting = (link.name, link.url, link.size, link.sha256, _time(link), link.has_metadata)
+        digest.update(repr(lasting).encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
 def _file(link: Link) -> dict[str, Any]:
@@ -113,10 +122,3 @@ def _html(title: str, lines: Iterable[str]) -> bytes:
         f"<title>{html.escape(title)}</title>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
     )
     return f"{head}{''.join(f'{line}\n' for line in lines)}</body>\n</html>\n".encode()
-
-
-def _etag(form: str, parts: Iterable[str]) -> str:
-    digest = hashlib.blake2b(form.encode(), digest_size=16)
-    for part in parts:
-        digest.update(b"\0" + part.encode("utf-8", "surrogatepass"))
-    return f'W/"{digest.hexdigest()}"'
