@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from gatepass.cli import COMMANDS
-from gatepass.demo.standin import DEFAULT_TOKEN
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset
 from gatepass.shell import environment
 from harness import BIN
 from pages import PAGES, block
@@ -21,7 +21,7 @@ from shells import listening, program
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gatepass.demo.standin import StandIn
+    from gatepass.demo.standin import Repository, StandIn
     from harness import Shell
 
 PAGE: Final = PAGES["docs/scripts.md"]
@@ -165,3 +165,22 @@ def test_completion_for_zsh(shell: Shell) -> None:
         [*program("zsh"), script], env=env, cwd=shell.home, capture_output=True, text=True, check=True
     )
     assert done.stdout == "_gatepass_completion\n"
+
+
+def test_index(shell: Shell, github: StandIn, repository: Repository) -> None:
+    """`index --json` tells each file of an index, and each that was left out; with its keys as they are documented."""
+    repository.releases[0].assets.append(Asset("SHA256SUMS", b""))
+    name = f"{github.web}/{repository.full_name}"
+    told = document(shell, "index", name, "--rules", shell.rules)
+    assert told.keys() == {"ok", "index", "projects", "left_out", "unread", "notes"}
+    assert (told["ok"], told["index"], told["unread"], told["notes"]) == (True, name, 0, [])
+    (project,) = told["projects"]
+    (version,) = project["versions"]
+    assert (project["name"], version["version"]) == ("acme-tool", "1.0")
+    wheel = next(file for file in version["files"] if file["kind"] == "wheel")
+    assert (wheel["release"], wheel["repository"]) == ("v1.0", name)
+    assert f"sha256:{wheel['sha256']}" == repository.releases[0].assets[0].digest
+    assert [left["why"] for left in told["left_out"]] == ["not-a-distribution"]
+    failed = document(shell, "index", "no", "--rules", shell.rules, code=1)
+    assert failed.keys() == {"ok", "error"}
+    assert keys(told) | keys(failed) <= documented("index")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import count
@@ -169,3 +170,21 @@ def test_nothing_is_guessed_and_nothing_forgotten(given_files: list[tuple[str, b
         assert file.name not in {left.name for left in left_out}
     for left in left_out:
         assert sum(other.name == left.name for other in found) == sum(other.name == left.name for other in left_out)
+
+
+def test_a_large_repository_takes_little_memory() -> None:
+    """Three thousand releases of ten files take some 600 bytes a file, their names and hashes included."""
+    releases = [release(f"v{number}") for number in range(3000)]
+    names = [f"project_{number}-1.{{}}-py3-none-any.whl" for number in range(10)]
+    tracemalloc.start()
+    try:
+        parts = [
+            part(PLACE, each, [asset(name.format(number), b"%d" % number) for name in names])
+            for number, each in enumerate(releases)
+        ]
+        found = contents(parts)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 30_000
+    assert size < 30_000 * 600

@@ -7,9 +7,11 @@ what repositories hold; knows neither flows nor mitmproxy.
 from __future__ import annotations
 
 import asyncio
+import operator
 import re
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -31,7 +33,7 @@ from gatepass.rules.model import ResolveRelease, Rule
 from gatepass.rules.values import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from gatepass.credentials.store import Credentials
     from gatepass.forge.urls import Repository
@@ -47,8 +49,10 @@ SECONDS: Final = 20.0
 """All that an answer waits for must be over by then."""
 
 _MOST_REPOSITORIES: Final = 1000
-_MOST_LINKS: Final = 50_000
+_PAGE_BYTES: Final = 64 * 1024 * 1024
 _PAGE_SECONDS: Final = 7 * 86_400.0
+# A page of more files takes longer to make than the loop should wait.
+_MANY: Final = 200
 _RETRY_SECONDS: Final = 5
 _MAX_PATH: Final = 4096
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -102,6 +106,15 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """A page, what it was made `of`, and the version of its files."""
+
+    of: tuple[object, ...]
+    version: bytes
+    page: pages.Page
+
+
+@dataclass(frozen=True, slots=True)
 class _Opened:
     """An index that was asked for: what it is called, of which repositories, and what of their releases it shows."""
 
@@ -122,7 +135,7 @@ class PackageIndex:
         self._rules = rules
         self._listing = Listing(credentials, github, rules, clock)
         self._metadata = AllMetadata(github, clock)
-        self._pages: Cache[bytes, list[Link]] = Cache(_MOST_LINKS, clock, lambda links: 1 + len(links))
+        self._pages: Cache[Hashable, _Made] = Cache(_PAGE_BYTES, clock, lambda made: 1024 + len(made.page.content))
 
     async def close(self) -> None:
         await self._listing.close()
@@ -306,9 +319,40 @@ class PackageIndex:
             opened, found = await self._surely(opened, found)
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))
+        return _page(request, form, await self._made(request, opened, found, project, form), found)
+
+    async def _made(
+        self, request: Request, opened: _Opened, found: tuple[Found, ...], project: str, form: str
+    ) -> pages.Page:
+        """The page as it was first made of these files: what is learnt of them since makes no other page of it, so that
+        who has one need not have it again.
+        """
+        key = (opened.prefix, project, form, request.client, request.in_place)
+        of = (*(each.contents for each in found), self._metadata.faults)
+        before = self._pages.get(key)
+        if before is not None and len(before.of) == len(of) and all(map(operator.is_, before.of, of)):
+            return before.page
+        count = sum(len(each.contents.projects.get(project, ())) for each in found)
+        compose = partial(self._composed, request, opened, found, project, form, before)
+        version, page = await asyncio.to_thread(compose) if count > _MANY else compose()
+        self._pages.put(key, _Made(of, version, page), _PAGE_SECONDS)
+        return page
+
+    def _composed(
+        self,
+        request: Request,
+        opened: _Opened,
+        found: tuple[Found, ...],
+        project: str,
+        form: str,
+        before: _Made | None,
+    ) -> tuple[bytes, pages.Page]:
         chosen, _ = self._settled(opened, found, project)
-        links = self._composed([self._link(request, found, file) for file in chosen])
-        return _page(request, form, pages.project(project, links, form), found)
+        links = [self._link(request, found, file) for file in chosen]
+        version = pages.version(links)
+        if before is not None and before.version == version:
+            return version, before.page
+        return version, pages.project(project, links, form)
 
     async def _surely(self, opened: _Opened, found: tuple[Found, ...]) -> tuple[_Opened, tuple[Found, ...]]:
         """The same as it is now: before anything is said not to be there, what is stale is asked for again."""
@@ -324,16 +368,6 @@ class PackageIndex:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
         chosen, left_out = settled(files, prereleases=opened.prereleases)
         return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
-
-    def _composed(self, links: list[Link]) -> list[Link]:
-        """The links as they were first told: what is learnt of the same files since makes no other page of them, and
-        who has one need not have it again.
-        """
-        version = pages.version(links)
-        if (before := self._pages.get(version)) is not None:
-            return before
-        self._pages.put(version, links, _PAGE_SECONDS)
-        return links
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
         path = urls.download_path(file.ref)

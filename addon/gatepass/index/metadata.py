@@ -44,6 +44,8 @@ class AllMetadata:
         self._unreadable: Cache[str, str] = Cache(_MOST_WHEELS, clock)
         self._rangeless: Cache[Host, bool] = Cache(64, clock)
         self._flights: Flights[str] = Flights()
+        self.faults = object()
+        """Another one whenever something is promised no more."""
 
     def known(self, file: File) -> Metadata | None:
         """What was read of a wheel with these bytes."""
@@ -77,6 +79,7 @@ class AllMetadata:
             found = await metadata(read, file.size, file.project, file.version)
         except UnreadableError as error:
             self._unreadable.put(file.identity, str(error), _DAY)
+            self.faults = object()
             raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=str(error))) from None
         self._held.put(file.identity, found, _KEPT_SECONDS)
         return found
@@ -100,6 +103,7 @@ class AllMetadata:
                 return part.content
             if part.status == 200:
                 self._rangeless.put(forge.api_host, True, _DAY)
+                self.faults = object()
                 raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=f"{host} gives no parts of it"))
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
 
