@@ -127,12 +127,13 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             # where connections are redirected here clients know of no proxy, and could not tell it a password
             if not no_password and not by_address:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful(), Plain(shell))
+            self.addons.add(Announce(), Forgetful())
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
             if upstream is not None and not self.options.has_changed("mode"):
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
+                self.addons.add(Plain(shell))
                 self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
             await super().run()
 

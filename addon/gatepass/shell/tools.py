@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gatepass.errors import why
 from gatepass.trust import bundles
@@ -20,7 +19,9 @@ from gatepass.trust import bundles
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_MOST_BYTES: Final = 1 << 20
+# A project's file may be anybody's: reading it is to end soon. That is why TOML is read by lines, as all else is: over
+# 64 kB of one dotted key `tomllib` takes 40 s.
+_MOST_BYTES: Final = 1 << 18
 _NAME_THEM: Final = "hint: let SSL_CERT_FILE name them, if they are the company's"
 _NO: Final = frozenset({"", "null", "none", "false"})
 
@@ -43,6 +44,9 @@ _AUTHORITIES: Final = {
     "cargo": {"cainfo"},
     "uv": set[str](),
 }
+
+# A key and a text in an inline table.
+_INLINE: Final = re.compile(r"""\b([a-z]+)\s*=\s*["']([^"']*)["']""")
 
 # The variables that do so for one tool.
 _VARIABLES: Final = {
@@ -182,12 +186,13 @@ def _project_files(environ: Mapping[str, str]) -> Iterator[_File]:
     package = next((place for place in above if (place / "package.json").is_file()), folder)
     # in one's home a project's file is one's own, which comes first
     yield _File("npm", package / ".npmrc", is_own=package == _home(environ))
-    for place in above:
-        if not environ.get("UV_NO_CONFIG") and not environ.get("UV_CONFIG_FILE"):
-            yield from (_File("uv", place / name, is_own=False) for name in ("uv.toml", "pyproject.toml"))
-        yield _File("git", place / ".git" / "config", is_own=False)
-        if place != _home(environ):
-            yield from (_File("cargo", place / ".cargo" / name, is_own=False) for name in ("config.toml", "config"))
+    names = [("git", ".git/config")]
+    if not environ.get("UV_NO_CONFIG") and not environ.get("UV_CONFIG_FILE"):
+        names += [("uv", "uv.toml"), ("uv", "pyproject.toml")]
+    names += [("cargo", ".cargo/config.toml"), ("cargo", ".cargo/config")]
+    for tool, name in names:
+        if nearest := next((place / name for place in above if (place / name).is_file()), None):
+            yield _File(tool, nearest, is_own=nearest.parent.parent == _home(environ) and tool == "cargo")
 
 
 # ------------------------------------------------------------------- what they say
@@ -223,21 +228,29 @@ def _of_file(file: _File, *, is_included: bool = False) -> Iterator[Setting]:
         text = file.path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     except OSError:
         return
-    if file.tool in ("uv", "cargo"):
-        yield from _of_toml(file, text)
-        return
     for number, section, name, value in _lines(text):
+        place = f"{file.path}:{number}"
         kind, _, quoted = section.partition(" ")
-        if file.tool != "git" or kind.lower() == "http":
-            key = ".".join(filter(None, ("http", quoted.strip('"'), name))) if file.tool == "git" else ""
-            yield from _judged(file, f"{file.path}:{number}", name, value, key)
-        elif (kind, name) == ("include", "path") and not is_included:
-            included = file._replace(path=file.path.parent / Path(value).expanduser())
-            yield from _of_file(included, is_included=True)
+        match file.tool:
+            case "git" if kind.lower() == "http":
+                key = ".".join(filter(None, ("http", quoted.strip('"'), name)))
+                yield from _judged(file, place, name, value, key)
+            case "git" if (kind.lower(), name.lower()) == ("include", "path") and not is_included:
+                included = file._replace(path=file.path.parent / Path(value).expanduser())
+                yield from _of_file(included, is_included=True)
+            case "cargo" if (section, name) == ("", "http"):
+                for inner in _INLINE.finditer(value):
+                    yield from _judged(file, place, inner[1], inner[2])
+            case "cargo" if section == "http" or name.startswith("http."):
+                yield from _judged(file, place, name.removeprefix("http."), value)
+            case "uv" if section == ("tool.uv" if file.path.name == "pyproject.toml" else ""):
+                yield from _judged(file, place, name, value)
+            case "pip" | "npm" | "wget" | "curl":
+                yield from _judged(file, place, name, value)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str, str]]:
-    """Number, section, name and value of each line that has them: in ini files, and those of wget, curl and git."""
+    """Number, section, name and value of each line that has them: in ini, in TOML, and as wget, curl and git write."""
     section = ""
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if line.startswith("["):
@@ -255,22 +268,6 @@ def _plain(value: str) -> str:
         end = value.find(value[0], 1)
         return value[1 : end if end > 0 else None]
     return re.split(r"\s[#;]", value, maxsplit=1)[0].strip()
-
-
-def _of_toml(file: _File, text: str) -> Iterator[Setting]:
-    names = ("https-proxy",) if file.tool == "uv" else ("proxy", "cainfo")
-    if not any(name in text for name in names):
-        return
-    try:
-        document: Any = tomllib.loads(text)
-    except (ValueError, RecursionError):
-        return
-    for step in ("http",) if file.tool == "cargo" else ("tool", "uv") if file.path.name == "pyproject.toml" else ():
-        document = document.get(step) if isinstance(document, dict) else None
-    for name in names if isinstance(document, dict) else ():
-        if isinstance(value := document.get(name), str):
-            number = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
-            yield from _judged(file, f"{file.path}:{number}", name, value)
 
 
 def _judged(file: _File, place: str, name: str, value: str, key: str = "") -> Iterator[Setting]:
