@@ -221,6 +221,9 @@ def test_no_rule_for_a_public_asset(desk: Desk, github: StandIn) -> None:
     told = desk.explain(github.download_url("free/tool", "v1", "a.whl"), STANDIN_TOKEN="")
     assert (told.code, told.failed, told.state("rule")) == (0, [], "warn")
     assert told["head"]["finding"] == "200, 99 bytes"
+    assert "redirected (302)" in told["range"]["finding"], "as a client sees it through a proxy"
+    assert told.document["verdict"] == "it can be fetched by anybody, with Gatepass or without"
+    assert told.document["advice"] is None
 
 
 @pytest.mark.parametrize("is_public", [True, False])
@@ -233,6 +236,12 @@ def test_anonymously_first(desk: Desk, github: StandIn, rules: Path, is_public: 
     assert told.state("public") == "ok"
     assert told.code == (0 if is_public else 1)
     assert told.state("credential") == ("skip" if is_public else "fail")
+    if is_public:
+        assert told["range"]["finding"] == "206, 16 bytes"
+        assert told.document["verdict"] == "it can be fetched by anybody, with Gatepass or without"
+    needing = desk.explain(url, "--rules", "open.yaml")
+    assert needing.code == 0
+    assert ("anybody" in needing.document["verdict"]) == is_public
 
 
 def test_wrong_rules(desk: Desk, wheel_url: str) -> None:
@@ -249,6 +258,8 @@ def test_a_header_rule(desk: Desk, github: StandIn) -> None:
     assert told.code == 0
     assert "X-Token" in told["headers"]["finding"]
     assert told.state("get") == "skip"
+    assert told.document["verdict"] == "nothing is in its way so far, but nobody has asked for it"
+    assert "--proxy" in told.document["advice"]
     assert github.calls() == []
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
-from gatepass.explain import account, explanation, shell
+from gatepass.explain import account, explanation, probe, shell
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.introspection import Introspection
@@ -157,7 +157,8 @@ class Inquiry:
         yield Step("rule", "warn", f"{miss}; it passes unchanged")
         yield Step("public", "ok", "anybody may have it")
         async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
-            yield step
+            # what passes unchanged is answered by the forge, which answers no part in place
+            yield probe.part_elsewhere(302) if (step.name, step.state) == ("range", "ok") else step
 
     async def _injection(self, decision: Inject) -> AsyncIterator[Step]:
         if decision.credential is None:
