@@ -279,6 +279,18 @@ def test_no_download_url(desk: Desk, github: StandIn, path: str, hint: str) -> N
     assert hint in told["url"]["hint"]
 
 
+def test_the_page_of_the_latest_release(desk: Desk, github: StandIn, repository: Repository) -> None:
+    """The page of the latest release is told with where it leads, or why it leads nowhere."""
+    rules = desk.home / "rules.yaml"
+    rules.write_text(rules.read_text().replace("/releases/latest/download/*", "/releases/latest*"))
+    url = f"https://{github.web}/{repository.full_name}/releases/latest"
+    told = desk.explain(url)
+    assert told.code == 0
+    assert f"it leads to https://{github.web}/{repository.full_name}/releases/tag/v1.0" in str(told)
+    repository.releases.clear()
+    assert desk.explain(url).code == 1
+
+
 def test_a_url_of_another_scheme(desk: Desk) -> None:
     """Only https is served; a password in the URL is not repeated."""
     told = desk.explain("http://me:hunter2hunter2@github.com/a/b/releases/download/v1/f")

@@ -54,6 +54,8 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
     Raises:
         Unresolvable: the asset host does not give it.
     """
+    if source.page:
+        return answers.page(source.page)
     wanted = want(method, headers)
     # what a client is told to send, it sends to where a redirect leads, too, and a signed URL suffers no credentials
     may_redirect = "authorization" not in headers

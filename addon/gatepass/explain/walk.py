@@ -101,7 +101,11 @@ class Inquiry:
         host, path = target.host, target.path
         ref, rule = urls.parse(path), self._rules.match(host, path)
         decision = decide(Request("https", host, "GET", path), self._rules)
-        if ref is not None:
+        if ref is not None and not ref.name and isinstance(decision, Resolve):
+            yield Step("url", "ok", f"the page of the latest release of {ref.repository}")
+            yield await self._page(decision)
+            return
+        if ref is not None and ref.name:
             release = "the latest release" if ref.tag is None else f"release `{ref.tag}`"
             yield Step("url", "ok", f"asset `{ref.name}` of {release} of {ref.repository}")
         elif not isinstance(decision, Inject):
@@ -124,6 +128,18 @@ class Inquiry:
         except BlockedError as blocked:
             for step in blocked.steps:
                 yield step
+
+    async def _page(self, decision: Resolve) -> Step:
+        """Where the page of the latest release leads."""
+        try:
+            source = await within(self._resolver.resolve(decision), decision.forge.api_host)
+        except Unresolvable as unresolvable:
+            return explanation.failed("release", unresolvable.problem)
+        if source is None:
+            return Step(
+                "release", "warn", "the web host did not say whether it is public: the request passes unchanged"
+            )
+        return Step("release", "ok", f"it leads to {source.page}")
 
     def _no_download(self, target: Target) -> Step:
         forge = next((forge for forge in self._rules.forges if forge.web == target.host), self._rules.forges[0])

@@ -51,7 +51,7 @@ class Record:
         flow.marked = _DONE
 
     def found(self, flow: HTTPFlow, decision: Resolve, source: Source) -> None:
-        asset = f"asset {source.asset.id}" if source.asset else "public asset"
+        asset = f"asset {source.asset.id}" if source.asset else "page" if source.page else "public asset"
         by = f", with `{source.credential}`" if source.credential and len(decision.credentials) > 1 else ""
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}{by}"
         flow.marked = _DONE
