@@ -1,5 +1,7 @@
 """Where this user's own files are. Absolute, or nowhere: never in the folder that happens to be the working one.
 
+Also where that one is, which may have been deleted.
+
 Makes nothing, and knows nothing of what the files are for.
 """
 
@@ -32,6 +34,20 @@ def folder() -> Path | None:
     except KeyError:  # a user without an entry, as in a container that was told a number
         return None
     return known if known.is_absolute() else None
+
+
+def working() -> Path:
+    """The working folder, for what is named by its place in it.
+
+    Raises:
+        GatepassError: it was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise GatepassError(
+            "the working folder: expected one that is there, got a deleted one", "`cd` elsewhere"
+        ) from None
 
 
 def config() -> Path | None:

@@ -14,7 +14,7 @@ import pytest
 
 from gatepass import home
 from gatepass.errors import GatepassError
-from harness import BIN, DEADLINE
+from harness import BIN, DEADLINE, SCRIPT
 
 if TYPE_CHECKING:
     from harness import Shell
@@ -46,6 +46,15 @@ def test_a_deleted_folder(shell: Shell, command: str) -> None:
     assert done.stdout == ""
     assert ONE_LINE.fullmatch(done.stderr), done.stderr
     assert "expected one that is there, got a deleted one" in done.stderr
+
+
+def test_mitmdump_in_a_deleted_folder(shell: Shell) -> None:
+    """So does `mitmdump -s addon/inject.py`, which else would go on without rules or end with a traceback."""
+    start = f"exec mitmdump -s {SCRIPT} --listen-host 127.0.0.1 --listen-port 0 --set confdir={shell.home}/ca"
+    done = within(shell, f"mkdir gone && cd gone && rmdir ../gone && {start}")
+    assert done.returncode == 1
+    assert "gatepass: the working folder: expected one that is there, got a deleted one\nhint: " in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 # ------------------------------------------------------------------------- home

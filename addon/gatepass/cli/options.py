@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import home
 from gatepass.redaction import cleared
 from gatepass.rules import locate
 
@@ -33,7 +34,7 @@ def print_json(document: object) -> None:
 
 def load_rules(rules: Path | None) -> Rules:
     """The rules in the file that the option names, else those that are found."""
-    return locate.load(str(rules) if rules else None, os.environ, Path.cwd(), say)
+    return locate.load(str(rules) if rules else None, os.environ, home.working(), say)
 
 
 def say(text: str) -> None:
