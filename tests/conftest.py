@@ -234,6 +234,16 @@ def shell(github: StandIn, rules: Path, tmp_path: Path) -> Shell:
 
 
 @pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder `~` in the working one, where nothing tells this user's home: whatever is in it is a trap."""
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # which has no entry
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    return tmp_path / "~"
+
+
+@pytest.fixture
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Running]]:
     """A company's proxy that wants a password and tunnels all; its URL, and itself."""
     folder = tmp_path_factory.mktemp("company")

@@ -73,6 +73,18 @@ def homeless(shell: Shell) -> str:
     return f"env -u HOME -u XDG_CONFIG_HOME TMPDIR=/tmp setpriv --reuid={user} --regid={user} --clear-groups {kept}"
 
 
+@pytest.mark.parametrize("command", ["check --offline '~/x'", "serve --rules '~/x'", "serve -- --set confdir='~/x'"])
+def test_what_is_named_in_no_home(shell: Shell, homeless: str, command: str) -> None:
+    """What is named by `~` is told of, and is no folder of that name in the working one."""
+    (shell.home / "~").mkdir(mode=0o777)
+    before = set(shell.home.rglob("*"))
+    done = within(shell, f"exec {homeless} gatepass {command}")
+    assert done.returncode == 1
+    assert "~/x: expected a path, got one in your home, which nothing tells" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert set(shell.home.rglob("*")) == before
+
+
 @pytest.mark.parametrize("command", ["ca create", "ca bundle", "ca", "serve", "env"])
 def test_no_home(shell: Shell, homeless: str, command: str) -> None:
     """Where nothing tells the user's home, what is kept there is not made: one line says so, and nothing is written."""

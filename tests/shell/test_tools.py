@@ -240,6 +240,23 @@ def test_cas_that_are_not_there(home: Path) -> None:
     assert notice.startswith(f"{path}:1 names CAs, which cannot be read: no such file")
 
 
+# ----------------------------------------------------------------------- homes
+
+
+@pytest.mark.parametrize("path", ["~/proxies", "~nobody-of-that-name/proxies"])
+def test_what_is_in_no_home(no_home: Path, path: str) -> None:
+    """A file in a home that nothing tells stops nothing, and is none in the working folder."""
+    at_home(no_home, "proxies", f"[http]\n\tproxy = {THEIRS}\n")
+    config = at_home(no_home.parent, "gitconfig", f"[include]\n\tpath = {path}\n[http]\n\tsslCAInfo = {path}\n")
+    environ = {"GIT_CONFIG_GLOBAL": str(config)}
+    found = [setting for setting in tools.read(environ) if setting.place.startswith(f"{no_home.parent}")]
+    assert [setting.names_proxy for setting in found] == [False]
+    texts, (notice,) = tools.authorities(found, environ)
+    assert texts == []
+    assert notice.startswith(f"{config}:4 names CAs, which cannot be read: ")
+    assert path in notice
+
+
 # ---------------------------------------------------------------------- copies
 
 

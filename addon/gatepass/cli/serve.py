@@ -12,13 +12,12 @@ import secrets
 import shlex
 import signal
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from gatepass import files, shipped
+from gatepass import files, home, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
@@ -26,6 +25,7 @@ from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mitmproxy.options import Options
 
@@ -56,6 +56,8 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
+    if "confdir" in settings:
+        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -85,7 +87,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             _end_at_hangup(ctx.master.shutdown)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
-            confdir = Path(ctx.options.confdir).expanduser()
+            confdir = home.opened(ctx.options.confdir)
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             known = _user(ctx.options.proxyauth)
