@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import datetime
 import gc
+import logging
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from urllib.parse import quote
 import click
 
 from gatepass import files, home, shipped
-from gatepass.cli.options import load_rules, rules_option
+from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
@@ -47,7 +48,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
-    loaded = load_rules(rules)
+    loaded = load_rules(rules, _say_once)
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
@@ -147,6 +148,12 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+
+
+def _say_once(text: str) -> None:
+    """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
+    say(text)
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
 
 
 def _ca_folder(rules: Rules) -> Path:
