@@ -21,7 +21,7 @@ from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
@@ -35,14 +35,15 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        self._last = Last(life.record, detours, hosts)
+        answers: Answers = WeakKeyDictionary()
+        self._last = Last(life.record, detours, hosts, answers)
         self.addons = [
             life,
             Interception(life),
             Listeners(life.record),
             verified,
             Requests(life, detours, hosts, verified),
-            Responses(life.record, detours),
+            Responses(life.record, detours, answers),
         ]
 
     def running(self) -> None:

@@ -61,7 +61,7 @@ class Record:
             self.notice(notice)
 
     def failed(self, flow: HTTPFlow, error: str) -> None:
-        """The way of a flow ended early; mitmproxy answers for it, with a page of its own."""
+        """The way of a flow ended early: its client is gone, or has had the beginning of an answer."""
         logger.warning("gatepass: %s: %s", facts.shown(flow), error)
 
     def secret(self, name: str, secret: Secret) -> None:
