@@ -15,7 +15,7 @@ import pytest
 from mitmproxy.io import FlowReader
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, StandIn, Token
-from harness import BIN, Client, Proxy, background, clean_environment, eventually, mitmdump
+from harness import BIN, Client, Proxy, background, clean_environment, eventually, mitmdump, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -563,6 +563,24 @@ def test_a_company_proxy_that_refuses(
         assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:proxy-refused")
         assert f"the proxy at {address} answered 407 when it was asked for {github.web}" in problem["detail"]
         assert "wrong" not in proxy.log
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("{web}/acme/none/releases/download/v1/f", "repository not visible"),
+        ("dns.test/empty/tool/releases/download/v1/f", "no credential found"),
+        ("refused.test/acme/tool/releases/download/v1/f", "cannot reach localhost"),
+        ("localhost:1/page", "cannot reach localhost"),
+    ],
+)
+def test_wget_spider(networked: Client, github: StandIn, path: str, title: str) -> None:
+    """`wget --spider`, which asks by HEAD alone, shows status and reason; it ends as for what is not there."""
+    url = f"https://{path.format(web=github.web)}"
+    trust = f"--ca-certificate={networked.variables['SSL_CERT_FILE']}"
+    done = networked.run(need("wget"), "--spider", "-t", "1", trust, url, WGETRC="")
+    assert done.code == 8, done.output
+    assert f"awaiting response... 404 gatepass: {title}\n" in done.output
 
 
 def test_the_asset_host_refuses(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:
