@@ -566,6 +566,20 @@ def test_a_bundle_without_the_proxys_ca(desk: Desk, wheel_url: str, proxy: Proxy
     assert "gatepass serve" in told.document["advice"]
 
 
+def test_a_tool_that_is_told_otherwise(desk: Desk, wheel_url: str, proxy: Proxy) -> None:
+    """A tool whose settings name another proxy than the shell is told by file and line, with what to do."""
+    npmrc = desk.home / ".npmrc"
+    npmrc.write_text("; mine\nhttps-proxy=http://me:hunter2hunter2@elsewhere.test:3128\n")
+    (desk.home / ".curlrc").write_text(f"proxy={proxy.url}\n")
+    told = desk.explain(wheel_url, **proxy.variables())
+    assert (told.code, told.state("settings")) == (0, "warn")
+    assert told["settings"]["finding"] == f"{npmrc}:2 sends npm to a proxy of its own, past HTTPS_PROXY"
+    assert "`gatepass run`" in told["settings"]["hint"]
+    assert "hunter2" not in json.dumps(told.document)
+    npmrc.unlink()
+    assert "settings" not in desk.explain(wheel_url, **proxy.variables()).names
+
+
 def test_a_proxy_that_is_another(desk: Desk, wheel_url: str, github: StandIn, tmp_path: Path) -> None:
     """A proxy that tunnels the host, as any other proxy does, serves nothing: told by what a client gets."""
     rules = tmp_path / "other.yaml"
