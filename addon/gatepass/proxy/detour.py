@@ -14,7 +14,7 @@ from mitmproxy.http import Headers
 
 from gatepass.github.client import USER_AGENT
 from gatepass.http import fields
-from gatepass.http.conditions import PARTIAL
+from gatepass.http.conditions import partial
 from gatepass.proxy import facts
 from gatepass.proxy.sealed import SealedHeaders, SealedRequest
 
@@ -116,7 +116,7 @@ def send(
     request = flow.request
     shown = _shown(request, ("authorization", "cookie"))
     ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-    ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
+    ours |= partial(request.headers)
     written = ((name.encode(), value.encode()) for name, value in ours.items())
     data = request.data
     flow.request = SealedRequest(
