@@ -34,6 +34,8 @@ FIRST_SECONDS: Final = 30.0
 TAKEN_SECONDS: Final = 60.0
 """In which a client takes its last answer, before its next request is looked at."""
 
+# To look at what is held costs more than to read a request; of so few bytes no more than a megabyte can be made.
+_UNSEEN: Final = 16 * 1024
 _MOMENT: Final = 0.02
 
 
@@ -116,14 +118,21 @@ class _Reader:
         explicit = isinstance(handler.client.proxy_mode, modes.EXPLICIT)
         self.first: float | None = asyncio.get_running_loop().time() + FIRST_SECONDS if explicit else None
         """By when the first request must be there; None when it is."""
+        self._unseen = 0
 
     async def read(self, most: int) -> bytes:
-        while sum(map(_held, _layers(self._handler.layer.context))) > MOST_HELD:  # noqa: ASYNC110 — mitmproxy tells no one
-            await asyncio.sleep(_MOMENT)
+        if self._unseen > _UNSEEN:
+            while self._held() > MOST_HELD:  # noqa: ASYNC110 — mitmproxy tells no one
+                await asyncio.sleep(_MOMENT)
+            self._unseen = 0
         # the timeout is an OSError, which ends the connection
         async with asyncio.timeout_at(self.first):
             data: bytes = await self._reader.read(most)
+        self._unseen += OVERHEAD + len(data)
         return data
+
+    def _held(self) -> int:
+        return sum(map(_waiting, _layers(self._handler.layer.context)))
 
 
 def _layers(context: Context) -> Iterable[Layer]:
@@ -141,7 +150,7 @@ def _layers(context: Context) -> Iterable[Layer]:
     return seen
 
 
-def _held(layer: Layer) -> int:
+def _waiting(layer: Layer) -> int:
     """Bytes that wait for a hook, a connection, or for the answer before."""
     size = sum(OVERHEAD + len(getattr(event, "data", b"")) for event in layer._paused_event_queue)
     # what is no whole head or chunk yet is bounded elsewhere: it waits for its client
