@@ -1,7 +1,7 @@
-"""The addon, made of four with one behaviour each; they share the rules in force, and what is under way.
+"""The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds.
+does its client get?), all under the rules that `life` holds, and within the `bounds` of a connection.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -40,6 +41,7 @@ class Gatepass:
         self.addons = [
             life,
             Interception(life),
+            Bounds(),
             Listeners(life.record),
             verified,
             Requests(life, detours, hosts, verified),

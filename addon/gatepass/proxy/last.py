@@ -33,6 +33,11 @@ class Last:
     def next_layer(self, nextlayer: NextLayer) -> None:
         layers.extend(nextlayer, self._hosts, self._answers)
 
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Ask for no body of a request that is answered, whoever answered it."""
+        if flow.response is not None:
+            flow.request.headers.pop("expect", None)
+
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""
         detour = self._detours.get(flow)
