@@ -113,3 +113,23 @@ async def test_a_failure_is_everybodys() -> None:
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.sleep(0.01)
+
+
+async def test_what_is_under_way_can_be_ended() -> None:
+    """When all of it is to end, no call goes on, and who waits for one hears so."""
+    flights: Flights[str] = Flights()
+    ended = []
+
+    async def call() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    waiting = asyncio.create_task(flights.share("a", call))
+    await asyncio.sleep(0.01)
+    await flights.close()
+    assert ended == [True]
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert "a" not in flights

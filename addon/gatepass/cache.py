@@ -78,6 +78,13 @@ class Flights[K: Hashable]:
         # a key always stands for the same kind of call, so the task's result is a V
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """End what is under way, whoever waits for it."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _landed(self, key: K, task: asyncio.Task[Any]) -> None:
         del self._tasks[key]
         if not task.cancelled():

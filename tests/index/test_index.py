@@ -31,8 +31,10 @@ from gatepass.rules.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from gatepass.assets.answers import Answer
+    from gatepass.demo.standin import App
     from gatepass.forge.hosts import Forge
     from gatepass.github.client import GitHub
     from gatepass.problems.problem import Problem
@@ -848,3 +850,33 @@ async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
             ("SHA256SUMS", "not-a-distribution"),
             ("half-1.0.tar.gz", "not-uploaded"),
         ]
+
+
+APP_RULES = """\
+version: 1
+forges: [{web: "%(web)s", api: "%(api)s"}]
+credentials:
+  app: {from: [github-app: {id: %(id)s, key: "file:%(key)s"}], hosts: ["%(web)s"]}
+rules:
+  - {match: "%(web)s/acme/*/releases/download/*", resolve: github-release, credential: app}
+indexes:
+  all: {repositories: ["%(web)s/acme/*"], credential: app}
+"""
+
+
+async def test_the_repositories_of_an_app(
+    github: StandIn, api: GitHub, app: App, app_key_file: Path, tool: Repository
+) -> None:
+    """For a GitHub App a `*` stands for what its installation on that account has, and for nothing else there."""
+    app.installations[0].repositories = {"acme/tool"}
+    github.repositories.append(Repository("acme", "other", releases=[Release("v1", [Asset("other-1.tar.gz")])]))
+    text = APP_RULES.replace("%(id)s", str(app.id)).replace("%(key)s", str(app_key_file))
+    asking = Asking(github, api, text)
+    try:
+        assert (await asking.page("/all/simple/"))["projects"] == [{"name": "acme-tool"}]
+        assert "api 200 repositories" in asking.cost()
+        assert tool.releases
+        assert (await asking.problem(f"{asking.place('acme/other')}other/")).status == 403
+    finally:
+        await asking.index.close()
+        asking.credentials.close()

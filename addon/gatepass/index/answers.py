@@ -139,6 +139,7 @@ class PackageIndex:
 
     async def close(self) -> None:
         await self._listing.close()
+        await self._metadata.close()
 
     async def answer(self, request: Request) -> Told | Asked:
         """What the client gets, `SECONDS` from now at the latest. All that can go wrong is in it."""

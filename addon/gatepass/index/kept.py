@@ -86,6 +86,10 @@ class Kept[K: Hashable, V]:
         except Unresolvable as unresolvable:
             return self._despite(held, unresolvable.problem)
 
+    async def close(self) -> None:
+        """End what is being asked for."""
+        await self._flights.close()
+
     def known(self, key: K) -> V | None:
         """What is known, however old."""
         held = self._held.get(key)

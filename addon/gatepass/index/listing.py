@@ -187,6 +187,8 @@ class Listing:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._known.close()
+        await self._names.close()
 
     # ---------------------------------------------------------- repositories
 

@@ -47,6 +47,10 @@ class AllMetadata:
         self.faults = object()
         """Another one whenever something is promised no more."""
 
+    async def close(self) -> None:
+        """End what is being read."""
+        await self._flights.close()
+
     def known(self, file: File) -> Metadata | None:
         """What was read of a wheel with these bytes."""
         return self._held.get(file.identity)
