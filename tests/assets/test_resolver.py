@@ -25,7 +25,7 @@ from gatepass.forge.hosts import Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.problems.problem import Problem, Unresolvable
-from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
+from gatepass.rules.model import Credential, Requirement, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern
 from gatepass.sources import Env
@@ -902,3 +902,37 @@ async def test_a_forge_that_fails_is_not_held_against_clients(asking: Asking) ->
     asking.standin.faults.append(Fault("api", status=500, times=100))
     assert {await asking.kind("a", f"v{number}") for number in range(100)} == {"upstream-failed"}
     assert await asking.kind("a") == "found"
+
+
+# -------------------------------------------------------------- what is required
+
+
+@pytest.mark.parametrize(
+    ("require", "digest", "immutable", "kind"),
+    [
+        ({"digest"}, True, False, None),
+        ({"digest"}, False, True, "without-digest"),
+        ({"digest", "immutable"}, True, False, "mutable-release"),
+        ({"digest", "immutable"}, True, True, None),
+        (set(), False, False, None),
+    ],
+)
+async def test_what_a_rule_requires(
+    asking: Asking, tool: Repository, require: set[Requirement], digest: bool, immutable: bool, kind: str | None
+) -> None:
+    """An asset that lacks what its rule requires is refused with the reason, whatever another rule let be known."""
+    tool.releases[0].immutable = immutable
+    if not digest:
+        tool.releases[0].assets[0].digest = None
+    request = asking.request(AssetRef(Name("acme", "tool"), "v1.0", "one.bin"), (MINE,), anonymous_first=False)
+    assert await asking.resolver.resolve(request) is not None
+    action = ResolveRelease(asking.forge, require=frozenset(require))
+    required = replace(request, rule=replace(request.rule, name="strict", action=action))
+    if kind is None:
+        assert await asking.resolver.resolve(required) is not None
+        return
+    with pytest.raises(Unresolvable) as caught:
+        await asking.resolver.resolve(required)
+    assert (caught.value.problem.kind, caught.value.problem.status) == (kind, 403)
+    assert "`strict`" in caught.value.problem.detail
+    assert await asking.resolver.resolve(request) is not None

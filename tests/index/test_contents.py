@@ -92,7 +92,7 @@ def test_what_an_index_does_not_want(one: Asset, of: Release, why: str | None) -
     """Pre-releases, files without a digest, and releases that can be changed are left out where that is wanted."""
     found = files(one, of=of)
     assert settled(found)[1] == ()
-    chosen, left_out = settled(found, prereleases=False, need=frozenset({"digest", "immutable"}))
+    chosen, left_out = settled(found, prereleases=False, need=lambda _: frozenset({"digest", "immutable"}))
     assert [left.why for left in left_out] == ([why] if why else [])
     assert len(chosen) == (0 if why else 1)
 

@@ -852,6 +852,21 @@ async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
         ]
 
 
+async def test_what_a_rule_requires(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """What its rule would not give out is in no index, and its metadata is not told; why is."""
+    asking.text = RULES.replace("credential: mine}", "credential: mine, require: [digest, immutable]}", 1)
+    asking.restart()
+    tool.releases[1].immutable = True
+    tool.releases[1].assets[1].digest = None
+    for path in (asking.place(), "/acme/simple/"):
+        assert await asking.files(path=path) == [NEW_WHEEL]
+    whys = {(left.name, left.why) for left in (await asking.index.contents("acme")).left_out}
+    assert {(WHEEL, "not-immutable"), (NEW_SDIST, "no-digest")} <= whys
+    assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is None
+    wanted = resolve(asking, forge, f"{NEW_WHEEL}.metadata", "v2.0")
+    assert await asking.index.metadata(wanted, "GET", {}) is not None
+
+
 APP_RULES = """\
 version: 1
 forges: [{web: "%(web)s", api: "%(api)s"}]

@@ -10,6 +10,7 @@ from gatepass.forge.hosts import GITHUB, Host
 from gatepass.forge.urls import Repository
 from gatepass.rules.describe import describe, warnings
 from gatepass.rules.indexes import Repositories
+from gatepass.rules.model import ResolveRelease
 from gatepass.rules.parser import parse
 from gatepass.rules.values import UnfitError
 from gatepass.rules.yaml_source import RulesError
@@ -142,6 +143,27 @@ def test_files_that_no_rule_serves() -> None:
     other = INDEXES.replace("github.com/acme/widget", "github.com/other/widget")
     (warning,) = warnings(parse(HEAD + other))
     assert warning.startswith("index `acme`: no rule serves the files of github.com/other/widget through the proxy")
+
+
+RULE = "  - {match: github.com/acme/*/releases/download/*, resolve: github-release, credential: acme"
+
+
+def test_what_a_rule_requires() -> None:
+    """A rule may require digests and immutable releases; then nobody is asked who tells of neither."""
+    rules = HEAD.split("rules:")[0] + "rules:\n"
+    for words, expected in (("digest", {"digest"}), ("digest, immutable", {"digest", "immutable"})):
+        (rule,) = parse(f"{rules}{RULE}, require: [{words}]}}").rules
+        assert isinstance(rule.action, ResolveRelease)
+        assert rule.action.require == expected
+    anybodys = RULE.replace("/acme/*", "/*")
+    (rule,) = parse(f"{rules}{anybodys}, require: [digest]}}").rules
+    assert isinstance(rule.action, ResolveRelease)
+    assert rule.action.anonymous_first is False
+    assert "expected `always` beside `require`" in problems(f"{rules}{RULE}, when: not-found, require: [digest]}}")[0]
+    assert "expected `digest` or `immutable`, got `digset`" in problems(f"{rules}{RULE}, require: [digset]}}")[0]
+    assert "expected at least one entry" in problems(f"{rules}{RULE}, require: []}}")[0]
+    header = "  - {match: github.com/a, headers: {X: y}, require: [digest]}"
+    assert "expected `require` beside `resolve` alone" in problems(f"{rules}{header}")[0]
 
 
 @given(st.text("aZ*/.:-@ ", max_size=30))

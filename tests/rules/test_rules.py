@@ -727,8 +727,8 @@ LONG_TEXTS = {
     "or a mapping with `command` or `github-app`",
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
     "`limits`, `indexes`",
-    "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
-    "`placeholder`, `drop_response_headers`, `clients`",
+    "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `methods`, "
+    "`on_existing`, `placeholder`, `drop_response_headers`, `clients`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
 }
 

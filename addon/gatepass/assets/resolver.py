@@ -24,6 +24,7 @@ from gatepass.github.diagnosis import Look
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
+from gatepass.rules.model import ResolveRelease
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Source:
     credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
+    immutable: bool = False
+    """Whether its release can not be changed any more."""
     page: str = ""
     """The URL of the release's own page, where that is what was asked for; there is no asset then."""
     outage: Problem | None = None
@@ -196,7 +199,7 @@ class Resolver:
                 return await self._anyway(request, unclear.fault)
             if source is not None:
                 return source
-        source = await self._on_a_tab(request)
+        source = _fit(request, await self._on_a_tab(request))
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
         self._learn_visibility(request.forge, request.ref, public=False)
         return source
@@ -461,6 +464,7 @@ class Resolver:
                 credential=query.credential.name,
                 query=query,
                 notices=tuple(self._notices(query, known.found)),
+                immutable=known.found.release.immutable,
             )
             try:
                 return await self._signed(source)
@@ -658,6 +662,23 @@ class Resolver:
                 return await call()
 
         return await self._flights.share(key, bounded)
+
+
+def _fit(request: Resolve, source: Source) -> Source:
+    """The source, of an asset that has what its rule requires.
+
+    Raises:
+        Unresolvable: it lacks something.
+    """
+    action = request.rule.action
+    require = action.require if isinstance(action, ResolveRelease) else frozenset()
+    if source.asset is None:
+        return source
+    if "digest" in require and not source.asset.digest:
+        raise Unresolvable(catalogue.WITHOUT_DIGEST(ref=request.ref, rule=request.rule.name))
+    if "immutable" in require and not source.immutable:
+        raise Unresolvable(catalogue.MUTABLE_RELEASE(ref=request.ref, rule=request.rule.name))
+    return source
 
 
 def _audience(request: Resolve) -> Audience:

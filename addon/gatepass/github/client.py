@@ -98,6 +98,7 @@ class Asset(msgspec.Struct, frozen=True):
     size: int
     state: str = "uploaded"
     content_type: str = OCTET_STREAM
+    digest: str | None = None
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -107,6 +108,7 @@ class Release(msgspec.Struct, frozen=True):
     tag_name: str
     assets: tuple[Asset, ...] = ()
     html_url: str = ""
+    immutable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gatepass.index.contents import File, LeftOut
     from gatepass.index.listing import Found
     from gatepass.problems.problem import Problem
-    from gatepass.rules.model import Index, Rules
+    from gatepass.rules.model import Index, Requirement, Rules
 
 NAME: Final = "gatepass.internal"
 """The proxy's own name, below which its indexes are; ICANN keeps `.internal` for private use."""
@@ -133,6 +133,7 @@ class PackageIndex:
     ) -> None:
         """`clock` gives seconds."""
         self._rules = rules
+        self._requires = any(isinstance(rule.action, ResolveRelease) and rule.action.require for rule in rules.rules)
         self._listing = Listing(credentials, github, rules, clock)
         self._metadata = AllMetadata(github, clock)
         self._pages: Cache[Hashable, _Made] = Cache(_PAGE_BYTES, clock, lambda made: 1024 + len(made.page.content))
@@ -178,7 +179,11 @@ class PackageIndex:
         if (ref.tag, ref.name) in found.contents.sidecars:
             return None
         file = found.contents.file(ref.tag, wheel)
-        return None if file is None else await self._metadata_answer(found, file, method, headers)
+        action = decision.rule.action
+        require = action.require if isinstance(action, ResolveRelease) else frozenset()
+        if file is None or not settled([file], need=lambda _: require)[0]:
+            return None
+        return await self._metadata_answer(found, file, method, headers)
 
     async def contents(self, name: str) -> Contents:
         """All of an index, by its name, by `github.com/OWNER/REPO`, or by its URL: whichever clients it is for.
@@ -259,7 +264,7 @@ class PackageIndex:
             raise Unresolvable(catalogue.INDEX_NOT_COVERED(place=label, names=known))
         assert isinstance(rule.action, ResolveRelease)
         place = Place(rule.action.forge, repository)
-        return _Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials),))
+        return _Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
 
     async def _by_name(self, request: Request, name: str) -> _Opened:
         usable = [index for index in self._rules.indexes if coverage.is_for(index.clients, request.client)]
@@ -270,10 +275,12 @@ class PackageIndex:
         if index not in usable:
             problem = catalogue.INDEX_NOT_FOR_CLIENT(name=name, names=index.clients, client=request.client or "")
             raise Unresolvable(problem)
-        wanted = await self._repositories(index, renew=_wants_renewal(request.headers))
+        wanted = await self._repositories(index, request.client, renew=_wants_renewal(request.headers))
         return _Opened(f"index `{name}`", (name,), index, wanted, index.prereleases)
 
-    async def _repositories(self, index: Index, *, renew: bool = False, wait: bool = False) -> tuple[Wanted, ...]:
+    async def _repositories(
+        self, index: Index, client: str | None, *, renew: bool = False, wait: bool = False
+    ) -> tuple[Wanted, ...]:
         """The repositories of an index, each once; what a `*` stands for, as far as the credential sees."""
         found: dict[tuple[Host, Repository], Wanted] = {}
         for forge, each in index.repositories:
@@ -285,11 +292,19 @@ class PackageIndex:
                 seen = (urls.repository(f"/{full_name}") for full_name in held.value.things)
                 repositories = [repository for repository in seen if repository and each.covers(repository)]
             for repository in repositories:
-                wanted = Wanted(Place(forge, repository), (index.credential,))
+                require = self._requiring(forge.web, repository, client)
+                wanted = Wanted(Place(forge, repository), (index.credential,), require)
                 found.setdefault((forge.web, repository), wanted)
             if len(found) > _MOST_REPOSITORIES:
                 raise Unresolvable(catalogue.INDEX_TOO_LARGE(place=str(each), more=_MOST_REPOSITORIES))
         return tuple(found.values())
+
+    def _requiring(self, web: Host, repository: Repository, client: str | None) -> frozenset[Requirement]:
+        """What the rule for a repository's downloads requires of them."""
+        if not self._requires:
+            return frozenset()
+        rule = coverage.covering(self._rules, web, repository, client)
+        return rule.action.require if rule and isinstance(rule.action, ResolveRelease) else frozenset()
 
     async def _all(self, opened: _Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
         async with asyncio.TaskGroup() as group:
@@ -317,7 +332,7 @@ class PackageIndex:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         if not _has(found, project):
-            opened, found = await self._surely(opened, found)
+            opened, found = await self._surely(opened, found, request.client)
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))
         return _page(request, form, await self._made(request, opened, found, project, form), found)
@@ -355,10 +370,12 @@ class PackageIndex:
             return version, before.page
         return version, pages.project(project, links, form)
 
-    async def _surely(self, opened: _Opened, found: tuple[Found, ...]) -> tuple[_Opened, tuple[Found, ...]]:
+    async def _surely(
+        self, opened: _Opened, found: tuple[Found, ...], client: str | None
+    ) -> tuple[_Opened, tuple[Found, ...]]:
         """The same as it is now: before anything is said not to be there, what is stale is asked for again."""
         if opened.named is not None:
-            opened = replace(opened, wanted=await self._repositories(opened.named, wait=True))
+            opened = replace(opened, wanted=await self._repositories(opened.named, client, wait=True))
         elif all(each.is_fresh for each in found):
             return opened, found
         return opened, await self._found(opened, wait=True)
@@ -367,7 +384,8 @@ class PackageIndex:
         self, opened: _Opened, found: Iterable[Found], project: str
     ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
-        chosen, left_out = settled(files, prereleases=opened.prereleases)
+        required = {each.place: each.require for each in opened.wanted}
+        chosen, left_out = settled(files, prereleases=opened.prereleases, need=required.__getitem__)
         return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
@@ -430,7 +448,7 @@ class PackageIndex:
         rule = Rule(
             f"index {opened.prefix[-1]}",
             Pattern(forge.web, f"/{ref.repository}/*"),
-            ResolveRelease(forge),
+            ResolveRelease(forge, require=wanted[0].require),
             (found.credential,),
         )
         return Asked(Resolve(rule, forge, False, rule.credentials, ref, request.client))

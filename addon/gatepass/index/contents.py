@@ -14,15 +14,13 @@ from gatepass.forge.urls import AssetRef
 from gatepass.index import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import Repository
     from gatepass.github.lists import Asset, Release
-
-type Need = frozenset[Literal["digest", "immutable"]]
-"""What a file has to have, to be in the index."""
+    from gatepass.rules.model import Requirement
 
 type Why = Literal[
     "draft", "not-uploaded", "not-a-distribution", "name-lost", "prerelease", "no-digest", "not-immutable", "ambiguous"
@@ -183,7 +181,10 @@ def contents(parts: Sequence[Part]) -> Contents:
 
 
 def settled(
-    files: Iterable[File], *, prereleases: bool = True, need: Need = frozenset()
+    files: Iterable[File],
+    *,
+    prereleases: bool = True,
+    need: Callable[[Place], frozenset[Requirement]] = lambda _: frozenset(),
 ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
     """One file of each name, as an index wants them, and what is left out of it.
 
@@ -194,7 +195,7 @@ def settled(
     chosen: list[File] = []
     left_out: list[LeftOut] = []
     for file in files:
-        if (why := _unwanted(file, prereleases=prereleases, need=need)) is None:
+        if (why := _unwanted(file, prereleases=prereleases, need=need(file.place))) is None:
             by_name.setdefault(file.name, []).append(file)
         else:
             left_out.append(LeftOut(file.place, file.tag, file.name, why, _WORDS[why]))
@@ -210,7 +211,7 @@ def settled(
     return tuple(chosen), tuple(left_out)
 
 
-def _unwanted(file: File, *, prereleases: bool, need: Need) -> Why | None:
+def _unwanted(file: File, *, prereleases: bool, need: frozenset[Requirement]) -> Why | None:
     if file.is_prerelease and not prereleases:
         return "prerelease"
     if "digest" in need and file.sha256 is None:

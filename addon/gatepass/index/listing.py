@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gatepass.github.lists import Asset, Release
     from gatepass.index.kept import Held
     from gatepass.problems.problem import Problem
-    from gatepass.rules.model import Credential, Rules
+    from gatepass.rules.model import Credential, Requirement, Rules
     from gatepass.secret import Secret
 
 SHARE: Final = 10
@@ -57,10 +57,11 @@ _HELPED: Final = frozenset({401, 403, 404, 429})
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A repository, and the credentials of which the first is used that may see it."""
+    """A repository, the credentials of which the first is used that may see it, and what its files must have."""
 
     place: Place
     credentials: tuple[Credential, ...]
+    require: frozenset[Requirement] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,16 @@ METHOD_NOT_ALLOWED: Final = Kind("method-not-allowed", 405, "an index is for rea
     "the method was `{name}`",
     "use GET or HEAD; a release is made on GitHub")
 
+# ---------------------------------------------------------------- what is required
+
+WITHOUT_DIGEST: Final = Kind("without-digest", 403, "the asset has no digest",
+    "rule `{rule}` requires one, and GitHub has none of `{ref.name}` of {ref.repository}, "
+      "as of uploads before June 2025",
+    "upload it again, and GitHub makes one")
+MUTABLE_RELEASE: Final = Kind("mutable-release", 403, "the release can still be changed",
+    "rule `{rule}` requires an immutable release, and that of `{ref.name}` of {ref.repository} is none",
+    "switch on immutable releases in the repository's settings, and publish it anew")
+
 # ------------------------------------------------------------------- network
 
 NAME_NOT_RESOLVED: Final = Kind("name-not-resolved", 502, "cannot resolve {host.name}",

@@ -26,6 +26,11 @@ _EXISTING: Final = {
     "placeholder": ", where the client sent the placeholder",
 }
 
+_REQUIRED: Final = {
+    "digest": "GitHub has a digest of it",
+    "immutable": "its release can not be changed any more",
+}
+
 
 def describe(rules: Rules) -> str:
     """All of a rules file, a block a rule."""
@@ -45,6 +50,7 @@ def _describe_rule(rule: Rule) -> str:
     match rule.action:
         case ResolveRelease(forge):
             lines.append(("action", "finds the release asset through the API, and fetches it"))
+            lines += [("only if", _REQUIRED[each]) for each in sorted(rule.action.require)]
             receiver = forge.api_host
         case InjectHeaders(headers, dropped):
             lines += [("action", f"sets {names}{_EXISTING[word]}") for word, names in _by_word(headers).items()]

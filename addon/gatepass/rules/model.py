@@ -50,16 +50,21 @@ class Credential:
         return replace(self, sources=tuple(sources))
 
 
+type Requirement = Literal["digest", "immutable"]
+
+
 @dataclass(frozen=True, slots=True)
 class ResolveRelease:
     """Find the release asset behind a download URL.
 
     `anonymous_first` tells whether the web host is asked before the API, without a credential: a public asset then
-    needs none.
+    needs none. `require` is what an asset must have, to be given out: a digest at the forge, a release that can not be
+    changed any more.
     """
 
     forge: Forge
     anonymous_first: bool = False
+    require: frozenset[Requirement] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

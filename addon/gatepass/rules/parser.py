@@ -262,6 +262,9 @@ class _Parser(Reader):
         if entry.headers is not UNSET:
             if entry.when is not UNSET:
                 self.wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, "headers are always injected")
+            if entry.require is not UNSET:
+                hint = "only a release's assets have a digest"
+                self.report((*path, "require"), "`require` beside `resolve` alone", "`headers`", hint)
             return self._headers(path, entry, entry.headers, pattern)
         for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
             if getattr(entry, key) is not UNSET:
@@ -277,7 +280,11 @@ class _Parser(Reader):
         anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]
         if entry.when is not UNSET:
             anonymous_first = entry.when == "not-found"
-        return ResolveRelease(forge, anonymous_first) if forge else None
+        require = frozenset(() if entry.require is UNSET else entry.require)
+        if require and entry.when == "not-found":
+            hint = "nobody tells the digest of what anybody may have: leave `when` out"
+            self.wrong((*path, "when"), "`always` beside `require`", entry.when, hint)
+        return ResolveRelease(forge, anonymous_first and not require, require) if forge else None
 
     def _headers(
         self, path: Path, entry: RuleEntry, headers: dict[str, str], pattern: Pattern | None

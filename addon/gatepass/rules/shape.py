@@ -158,6 +158,10 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["always", "not-found"] | UnsetType,
         _told("With resolve: go to the API at once, or only for what anybody may not have"),
     ] = UNSET
+    require: Annotated[
+        _Some[Literal["digest", "immutable"]] | UnsetType,
+        _told("With resolve: refuse an asset without a digest, or of a release that can still be changed"),
+    ] = UNSET
     methods: Annotated[
         _Some[Annotated[str, _told(None, values.read_method)]] | UnsetType,
         _told("With headers: the methods that it is for; GET and HEAD"),
