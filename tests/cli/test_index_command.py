@@ -91,3 +91,26 @@ def test_it_downloads_nothing(shell: Shell, rules: Path, tool: Repository, githu
     github.forget()
     shell.gatepass("index", "acme", "--rules", rules, "--json")
     assert [call.path.rpartition("/")[2] for call in github.calls()] == ["repos", "releases"]
+
+
+def test_explain_warns_of_an_index_that_is_not_explicit(shell: Shell, wheel_url: str) -> None:
+    """`gatepass explain` without a URL warns of an index here that uv would ask for any project; it is no failure."""
+    text = f"""
+    [project]
+    name = "app"
+    version = "0"
+    dependencies = ["acme-tool @ {wheel_url}"]
+    [[tool.uv.index]]
+    name = "acme"
+    url = "https://gatepass.internal/acme/simple/"
+    """
+    (shell.home / "pyproject.toml").write_text(text)
+    done = shell.gatepass("explain", "--rules", shell.rules, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"]) == (0, True)
+    (step,) = told["explanations"][0]["steps"]
+    assert (step["name"], step["state"]) == ("index", "warn")
+    assert len(told["explanations"]) == 2
+    (shell.home / "pyproject.toml").write_text(f"{text}explicit = true\n")
+    done = shell.gatepass("explain", "--rules", shell.rules, "--json")
+    assert len(json.loads(done.stdout)["explanations"]) == 1

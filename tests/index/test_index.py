@@ -831,6 +831,21 @@ async def test_a_first_answer_comes_in_time(
     assert len(asking.cost()) == 1
 
 
+async def test_metadata_comes_in_time(
+    asking: Asking, forge: Forge, github: StandIn, tool: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel that cannot be read in time is said to be so; it is read on meanwhile."""
+    monkeypatch.setattr(answers, "SECONDS", 0.4)
+    assert tool.releases
+    await asking.files()
+    github.faults.append(Fault("asset", hang=0.5))
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {})
+    assert caught.value.problem.status == 504
+    await asyncio.sleep(0.6)
+    assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is not None
+
+
 async def test_no_answer_takes_longer_than_25_s() -> None:
     """The deadline leaves time to write the answer: clients give up after 30 s."""
     assert answers.SECONDS <= 20

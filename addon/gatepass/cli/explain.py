@@ -19,7 +19,7 @@ from gatepass import home
 from gatepass.cli.options import json_option, print_json, say
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
-from gatepass.explain import lockfiles, report, shell
+from gatepass.explain import indexes, lockfiles, report, shell
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
 from gatepass.explain.walk import Inquiry, Target, read_url
@@ -179,8 +179,10 @@ class _Session:
         self.printer.title(f"{file}: {count}")
         if self.fault is not None:
             return [conclude(str(file), [self.printer.step(self.fault)])]
+        loose = [self.printer.step(step) for step in indexes.loose(file.parent)]
+        settings = [Explanation(str(file.parent), tuple(loose), loose[0].finding, loose[0].hint)] if loose else []
         if not targets:
-            return []
+            return settings
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def look_at(target: Target) -> Explanation:
@@ -189,7 +191,7 @@ class _Session:
 
         async with self._looking(targets[0], whole=False) as look, asyncio.TaskGroup() as group:
             tasks = [group.create_task(look_at(target)) for target in targets]
-            explanations = [self.printer.line(await task) for task in tasks]
+            explanations = [*settings, *[self.printer.line(await task) for task in tasks]]
         failed = [explanation for explanation in explanations if not explanation.ok]
         for explanation in failed:
             self.printer.title(f"\n{explanation.url}")

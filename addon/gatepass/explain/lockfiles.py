@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gatepass import files
@@ -70,11 +70,20 @@ def download(url: str, hosts: frozenset[Host]) -> str | None:
 
 
 def _toml_texts(path: Path) -> Iterator[str]:
+    return _texts(toml(path))
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises:
+        GatepassError: it cannot be read, or is none.
+    """
     text = _read(path, _MAX_SIZE)
     if _LONG_KEY.search(text):
         raise GatepassError(f"{path}: expected keys of at most {_MOST_PARTS} parts, got more", _NAME_ANOTHER)
     try:
-        return _texts(tomllib.loads(text))
+        return tomllib.loads(text)
     except RecursionError:
         raise GatepassError(f"{path}: expected TOML that people write, got it nested too deep", _NAME_ANOTHER) from None
     except ValueError as error:  # also of a number with too many digits

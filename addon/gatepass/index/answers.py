@@ -183,7 +183,12 @@ class PackageIndex:
         require = action.require if isinstance(action, ResolveRelease) else frozenset()
         if file is None or not settled([file], need=lambda _: require)[0]:
             return None
-        return await self._metadata_answer(found, file, method, headers)
+        try:
+            async with asyncio.timeout(SECONDS / 2):
+                return await self._metadata_answer(found, file, method, headers)
+        except TimeoutError:
+            problem = catalogue.TIMED_OUT(host=decision.forge.api_host, seconds=SECONDS / 2)
+            raise Unresolvable(problem) from None
 
     async def contents(self, name: str) -> Contents:
         """All of an index, by its name, by `github.com/OWNER/REPO`, or by its URL: whichever clients it is for.
@@ -194,7 +199,7 @@ class PackageIndex:
         bare = name.removeprefix(f"https://{NAME}").removeprefix("https://").strip("/")
         path = f"/{bare.removesuffix('/simple')}/simple/"
         opened = await self._opened_for_any(path)
-        found = [await self._listing.contents(wanted, wait=True) for wanted in opened.wanted]
+        found = await self._found(opened, wait=True)
         by_project: dict[str, tuple[File, ...]] = {}
         left_out = [left for each in found for left in each.contents.left_out]
         for project in sorted({project for each in found for project in each.contents.projects}):

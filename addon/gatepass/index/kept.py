@@ -73,6 +73,7 @@ class Kept[K: Hashable, V]:
         if failure := self._failures.get(key):
             return self._despite(held, failure)
         flight = asyncio.ensure_future(self._flights.share(key, lambda: self._asked(key, ask)))
+        flight.add_done_callback(_looked_at)
         try:
             if held is None or renew or wait:
                 return await flight
@@ -81,7 +82,6 @@ class Kept[K: Hashable, V]:
         except TimeoutError:
             if held is None or flight.done():
                 raise
-            flight.add_done_callback(_looked_at)
             return replace(held, is_fresh=False)
         except Unresolvable as unresolvable:
             return self._despite(held, unresolvable.problem)
@@ -125,5 +125,6 @@ class Kept[K: Hashable, V]:
 
 
 def _looked_at(flight: asyncio.Future[Any]) -> None:
+    """Lest asyncio warn when all who asked have gone."""
     if not flight.cancelled():
         flight.exception()
