@@ -14,8 +14,37 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from gatepass.egress.destinations import Reach
     from gatepass.egress.lookup import Lookup
+
+
+class Way:
+    """Where the proxy's own calls may get to, whoever caused them: `allow` and `deny` are for what clients ask for."""
+
+    def __init__(self, reach: Reach, lookup: Lookup, is_guarded: Callable[[], bool]) -> None:
+        """`is_guarded` tells whether anything is judged at all."""
+        self._reach = reach
+        self._lookup = lookup
+        self._is_guarded = is_guarded
+
+    async def dial(self, name: str, port: int) -> Sequence[str]:
+        """The addresses by which a host is dialled.
+
+        Raises:
+            Unresolvable: it may not be, or has none.
+        """
+        return await dialled(self._reach, self._lookup, place_of(name, port)) if self._is_guarded() else (name,)
+
+    def expect_literal(self, name: str, port: int) -> None:
+        """Judge a host that an upstream proxy resolves.
+
+        Raises:
+            Unresolvable: it may not be reached.
+        """
+        if self._is_guarded():
+            expect_literal(self._reach, place_of(name, port))
 
 
 def place_of(host: str, port: int) -> Place:

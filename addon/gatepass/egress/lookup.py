@@ -20,7 +20,7 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gatepass.egress.addresses import Address
 
@@ -62,6 +62,10 @@ class Lookup:
     def failed(self, address: str) -> None:
         """Note that nothing was reached there: for a while another is tried first."""
         self._failed.put(address, True, _FAILED_SECONDS)
+
+    def best(self, addresses: Sequence[str]) -> str:
+        """The first that has not failed of late, or the first of all."""
+        return next((each for each in addresses if self._failed.get(each) is None), addresses[0])
 
     async def _ask(self, name: str, port: int) -> tuple[Address, ...]:
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""The addon, made of four with one behaviour each; they share the rules in force, and what is under way.
+"""The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds.
+A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
+of it?) and `responses` (what does its client get?), all under the rules that `life` holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -35,13 +36,15 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        self._last = Last(life.record, detours, hosts)
+        guard = Guard(life)
+        self._last = Last(life.record, detours, hosts, guard)
         self.addons = [
             life,
             Interception(life),
-            Listeners(life.record),
+            guard,
+            Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified),
+            Requests(life, detours, hosts, verified, guard),
             Responses(life.record, detours),
         ]
 

@@ -13,8 +13,10 @@ from gatepass.proxy import layers, wire
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.layer import NextLayer
+    from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Hosts
     from gatepass.proxy.record import Record
 
@@ -24,13 +26,18 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours, hosts: Hosts) -> None:
+    def __init__(self, record: Record, detours: Detours, hosts: Hosts, guard: Guard) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
+        self._guard = guard
 
     def next_layer(self, nextlayer: NextLayer) -> None:
         layers.extend(nextlayer, self._hosts)
+
+    async def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Another addon may have chosen another address: that one is judged, too."""
+        await self._guard.server_connect(data)
 
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""
