@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import pytest
 
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
-from harness import Client, mitmdump
+from harness import Client, free_port, mitmdump
 from networks import add_address, in_a_network_of_its_own, names
 from origin import Trust, echo, origin, redirect
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from conftest import Publish
     from harness import Proxy, Running
 
+PUBLIC, OTHER = "93.184.215.14", "93.184.215.15"
+"""Of a network of a test's own: here they are anybody's."""
 HTTP_RULE = "rules: [{match: files.example.com/x, headers: {x: y}}]\n"
 
 
@@ -330,6 +333,120 @@ def test_an_upstream_proxy(
         assert "names are the upstream proxy's to resolve" in proxy.log
 
 
+# ------------------------------------------------------------- tunnels, opened at CONNECT
+
+LOOPBACK = f"egress: {{private: [127.0.0.0/8, '::1']}}\n{HTTP_RULE}"
+
+
+@contextmanager
+def speaker(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A server that speaks first, as those of SSH and SMTP do, and echoes what it is told; its port."""
+    with socket.create_server((address, port)) as listener:
+        listener.settimeout(0.05)
+        stopped = threading.Event()
+
+        def serve() -> None:
+            while not stopped.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.settimeout(20)
+                    connection.sendall(b"220 speaks first\r\n")
+                    connection.sendall(connection.recv(100))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            stopped.set()
+            thread.join()
+
+
+def tunnelled(proxy: Proxy, where: str) -> bytes:
+    """What a server says through a tunnel, of its own accord and then to `hello`."""
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=20) as connection:
+        connection.sendall(f"CONNECT {where} HTTP/1.1\r\n\r\n".encode())
+        got = b""
+        while b"first\r\n" not in got and (part := connection.recv(1000)):
+            got += part
+        connection.sendall(b"hello")
+        while part := connection.recv(1000):
+            got += part
+        return got
+
+
+def test_a_server_that_speaks_first(start: Callable[..., AbstractContextManager[Proxy]]) -> None:
+    """A tunnel is open when the client is told so: it hears a server that speaks before the client does."""
+    with speaker() as port, start(LOOPBACK) as proxy:
+        head, _, said = tunnelled(proxy, f"localhost:{port}").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert said == b"220 speaks first\r\nhello"
+
+
+def test_a_dead_destination(start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path) -> None:
+    """What cannot be reached is told at CONNECT; where none of the keys is used a tunnel is opened late, as ever."""
+    where = f"127.0.0.1:{free_port()}"
+    with start(LOOPBACK) as proxy:
+        answer = raw(proxy, f"CONNECT {where} HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (502, "unreachable")
+        assert b"connection refused (at 127.0.0.1)" in answer
+        client = Client(tmp_path, proxy.variables())
+        assert "502 gatepass: cannot reach 127.0.0.1" in client.curl("-v", f"https://{where}/").output
+    with start(HTTP_RULE) as proxy, socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0)) as late:
+        late.sendall(f"CONNECT {where} HTTP/1.1\r\n\r\n".encode())
+        assert late.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_host_that_a_rule_names_is_not_connected_to(
+    start: Callable[..., AbstractContextManager[Proxy]],
+) -> None:
+    """What is decrypted is connected to when a request needs it, guarded or not."""
+    port = free_port()
+    rules = f"egress: {{}}\nrules: [{{match: 'localhost:{port}/x', headers: {{x: y}}}}]\n"
+    with start(rules) as proxy, socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0)) as connection:
+        connection.sendall(f"CONNECT localhost:{port} HTTP/1.1\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+@in_a_network_of_its_own
+def test_a_destination_with_several_addresses(tmp_path: Path) -> None:
+    """Where an address does not answer the next one is tried, and the dead one is tried last from then on."""
+    for address in (PUBLIC, OTHER):
+        add_address(f"{address}/32")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"version: 1\negress: {{}}\n{HTTP_RULE}")
+    trust = Trust(tmp_path)
+    with (
+        names(tmp_path, {"two.example": [[PUBLIC, OTHER]], "swapped.example": [[OTHER, PUBLIC]]}),
+        speaker(OTHER, 25),
+        mitmdump(tmp_path, rules, trust.ca) as proxy,
+    ):
+        for name in ("two.example", "swapped.example", "two.example"):
+            assert b"220 speaks first" in tunnelled(proxy, f"{name}:25"), name
+        assert len(re.findall(r"error establishing server connection", proxy.log)) <= 1
+
+
+@pytest.mark.slow
+@in_a_network_of_its_own
+def test_a_destination_that_is_silent(tmp_path: Path) -> None:
+    """One that does not answer in time is a 504, and a name that is not told in time a 502, each within 15 s."""
+    add_address(f"{PUBLIC}/32")
+    drop = f"table ip f {{ chain i {{ type filter hook input priority 0; ip daddr {PUBLIC} tcp dport 81 drop\n}}\n}}"
+    subprocess.run(["nft", "-f", "-"], input=drop.encode(), check=True)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"version: 1\negress: {{}}\n{HTTP_RULE}")
+    trust = Trust(tmp_path)
+    with (
+        names(tmp_path, {"silent.example": [[PUBLIC]]}, "untold.example"),
+        mitmdump(tmp_path, rules, trust.ca) as proxy,
+    ):
+        assert problem(raw(proxy, "CONNECT silent.example:81 HTTP/1.1\r\n\r\n", 15)) == (504, "timed-out")
+        assert problem(raw(proxy, "CONNECT untold.example:443 HTTP/1.1\r\n\r\n", 15)) == (502, "name-not-resolved")
+
+
 # --------------------------------------------------------------------- domain fronting
 
 
@@ -366,8 +483,6 @@ def test_fronting_of_a_plain_request(start: Callable[..., AbstractContextManager
 
 
 # ----------------------------------------------------------------- names that change
-
-PUBLIC, OTHER = "93.184.215.14", "93.184.215.15"
 
 
 @in_a_network_of_its_own

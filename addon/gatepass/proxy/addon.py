@@ -19,6 +19,7 @@ from gatepass.proxy.listeners import Listeners
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
+from gatepass.proxy.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
@@ -37,7 +38,7 @@ class Gatepass:
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
         guard = Guard(life)
-        self._last = Last(life.record, detours, hosts, guard)
+        self._last = Last(life.record, detours, hosts, guard, Tunnels(life, guard))
         self.addons = [
             life,
             Interception(life),

@@ -7,6 +7,7 @@ foresee refuses.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,6 @@ from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 
 from gatepass.cache import Cache
 from gatepass.egress import guard
-from gatepass.errors import printable
 from gatepass.forge.hosts import Host
 from gatepass.github.client import CONNECT_SECONDS
 from gatepass.problems import catalogue
@@ -40,7 +40,7 @@ _MOST_JUDGED: Final = 16
 """Destinations of one client connection: a plain request may name another each time."""
 _JUDGED_SECONDS: Final = 300.0
 _LATE: Final = "timed out"
-_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ", re.ASCII)
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]", re.ASCII)
 
 
 class Guard:
@@ -57,6 +57,7 @@ class Guard:
         self._judged: WeakKeyDictionary[Client, _Judged] = WeakKeyDictionary()
         self._dialled: WeakKeyDictionary[Server, _Dialled] = WeakKeyDictionary()
         self._faults: WeakKeyDictionary[Server, Problem] = WeakKeyDictionary()
+        self._seconds: WeakKeyDictionary[Server, float] = WeakKeyDictionary()
         self._reported: WeakSet[HTTPFlow] = WeakSet()
 
     # ------------------------------------------------------------- what is asked for
@@ -154,7 +155,8 @@ class Guard:
             if (chosen := await self._chosen(state, data.client, server)) is not None:
                 if dialled is not None:
                     dialled.timer.cancel()
-                self._dialled[server] = _Dialled(server.address, chosen, _deadline())
+                seconds = self._seconds.get(server, CONNECT_SECONDS)
+                self._dialled[server] = _Dialled(server.address, chosen, _deadline(seconds))
                 server.address = chosen
             problem = None
         except Unresolvable as unresolvable:
@@ -187,6 +189,14 @@ class Guard:
             found = await self._addresses(state, client, place)
         return self._life.lookup.best(found), address[1]
 
+    def give(self, server: Server, seconds: float) -> None:
+        """Let that connection take so long: there may be another address to try."""
+        self._seconds[server] = seconds
+
+    def fault(self, server: Server) -> Problem | None:
+        """Why that server was not connected to, if it was not."""
+        return self._faults.get(server)
+
     def server_connected(self, data: ServerConnectionHookData) -> None:
         self._restore(data.server)
 
@@ -196,12 +206,12 @@ class Guard:
             return
         self._life.lookup.failed(dialled.judged[0])
         host = Host(dialled.asked[0], dialled.asked[1])
-        error = _ERRNO.sub("", server.error or "")
-        self._faults[server] = (
-            catalogue.TIMED_OUT(host=host, seconds=CONNECT_SECONDS)
-            if error == _LATE
-            else catalogue.UNREACHABLE(host=host, error=printable(error).lower())
-        )
+        if server.error == _LATE:
+            self._faults[server] = catalogue.TIMED_OUT(host=host, seconds=CONNECT_SECONDS)
+            return
+        told = server.error or "no connection"
+        error = os.strerror(int(number[1])).lower() if (number := _ERRNO.match(told)) else told
+        self._faults[server] = catalogue.UNREACHABLE(host=host, error=f"{error} (at {dialled.judged[0]})")
 
     def _restore(self, server: Server) -> _Dialled | None:
         """Give a connection its name back: TLS verifies by it, and the next request finds the connection by it."""
@@ -212,11 +222,11 @@ class Guard:
         return dialled
 
 
-def _deadline() -> asyncio.TimerHandle:
+def _deadline(seconds: float) -> asyncio.TimerHandle:
     """What ends this task, which goes on to connect: mitmproxy has no deadline, and the system's is minutes."""
     task = asyncio.current_task()
     assert task is not None
-    return asyncio.get_running_loop().call_later(CONNECT_SECONDS, task.cancel, _LATE)
+    return asyncio.get_running_loop().call_later(seconds, task.cancel, _LATE)
 
 
 class _Dialled:
