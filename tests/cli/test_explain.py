@@ -595,6 +595,24 @@ def test_what_the_proxy_refuses(desk: Desk, wheel_url: str, proxy: Proxy) -> Non
     assert told.document["advice"] == told["get"]["hint"]
 
 
+def test_a_tunnel_that_is_refused(desk: Desk, wheel_url: str, rules: Path, github: StandIn, tmp_path: Path) -> None:
+    """Why a proxy opens no tunnel is told in its own words, with what to do; also by one that gives no reason."""
+    with mitmdump(tmp_path, rules, github.ca_file, "--set", "proxyauth=me:hunter2") as asking:
+        place = asking.url.removeprefix("http://")
+        told = desk.explain("--proxy", asking.url, wheel_url, SSL_CERT_FILE=str(asking.bundle))
+        assert (told.code, told.failed) == (1, ["proxy"])
+        assert "407 Proxy Authentication Required" in told["proxy"]["finding"]
+        assert "USER:PASSWORD" in told["proxy"]["hint"]
+
+        itself = f"https://localhost:{place.rpartition(':')[2]}/a/b/releases/download/v1/c"
+        told = desk.explain("--proxy", f"http://me:hunter2@{place}", itself, SSL_CERT_FILE=str(asking.bundle))
+        assert (told.code, told.failed) == (1, ["proxy"])
+        assert f"http://{place} opens no way to localhost:" in told["proxy"]["finding"]
+        assert "403 that is the proxy itself: " in told["proxy"]["finding"]
+        assert "NO_PROXY" in told["proxy"]["hint"]
+        assert "hunter2" not in json.dumps(told.document)
+
+
 def test_a_public_asset_through_a_proxy(desk: Desk, proxy: Proxy, github: StandIn) -> None:
     """What the proxy passes unchanged is seen as a client sees it: a range is redirected, which uv does not follow."""
     github.repositories.append(Repository("free", "tool", False, [Release("v1", [Asset("a.whl", b"x" * 99)])]))

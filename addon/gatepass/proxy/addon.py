@@ -1,7 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
-of it?) and `responses` (what does its client get?), all under the rules that `life` holds.
+of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
+connection.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
@@ -42,6 +44,7 @@ class Gatepass:
         self.addons = [
             life,
             Interception(life),
+            Bounds(),
             guard,
             Listeners(life.record, guard),
             verified,

@@ -41,6 +41,11 @@ class Last:
         """Another addon may have chosen another address: that one is judged, too."""
         await self._guard.server_connect(data)
 
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Ask for no body of a request that is answered, whoever answered it."""
+        if flow.response is not None:
+            flow.request.headers.pop("expect", None)
+
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""
         detour = self._detours.get(flow)

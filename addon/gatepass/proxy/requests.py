@@ -64,8 +64,6 @@ class Requests:
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
-            if flow.response is not None:
-                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     async def _guarded(self, flow: HTTPFlow, settled: Outcome) -> Outcome:
         """The outcome, unless it leads where no connection may be made: an API's `Location` may say anything."""

@@ -74,11 +74,6 @@ class Responses:
             # for the record, and for an upstream answer that had no body to replace
             flow.response.content = detour.body
 
-    def websocket_message(self, flow: HTTPFlow) -> None:
-        """Forget what has gone through a WebSocket: mitmproxy would hold all of it until its end."""
-        assert flow.websocket is not None
-        del flow.websocket.messages[:-1]  # the last is what other addons look at
-
     def error(self, flow: HTTPFlow) -> None:
         detour = self._detours.pop(flow, None)
         if detour is None:
