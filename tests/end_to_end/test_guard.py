@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Publish
-    from harness import Proxy, Running
+    from harness import Proxy, Running, Shell
 
 PUBLIC, OTHER = "93.184.215.14", "93.184.215.15"
 """Of a network of a test's own: here they are anybody's."""
@@ -223,6 +224,124 @@ def test_socks(start: Callable[..., AbstractContextManager[Proxy]], hidden: Insi
                 assert client.curl("--insecure", *through, f"{scheme}://{host}/").code != 0
         assert "is not public" in proxy.log
         assert "egress.deny has denied.example" in proxy.log
+
+
+def test_another_addon(start: Callable[..., AbstractContextManager[Proxy]], hidden: Inside, tmp_path: Path) -> None:
+    """Where another addon leads a connection is judged as well: the last word is the guard's."""
+    script = tmp_path / "lead.py"
+    script.write_text(f"def server_connect(data): data.server.address = ('127.0.0.1', {hidden.port})\n")
+    rules = "egress: {}\nrules: [{match: 'localhost:1/x', headers: {x: y}}]\n"
+    with start(rules, "-s", str(script)) as proxy:
+        assert Client(tmp_path, proxy.variables()).fetch("http://localhost:1/").status == 502
+        assert "127.0.0.1 is not public" in proxy.log
+
+
+BROKEN = """\
+from gatepass.egress.destinations import Reach
+
+def broken(*_): raise ZeroDivisionError
+
+Reach.forbidden = broken
+"""
+
+
+@pytest.mark.parametrize("mode", ["regular", "socks5"])
+def test_a_check_that_fails(
+    start: Callable[..., AbstractContextManager[Proxy]], hidden: Inside, tmp_path: Path, mode: str
+) -> None:
+    """An error that nobody foresaw, inside the checks, refuses."""
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN)
+    with start(f"egress: {{private: [127.0.0.1]}}\n{HTTP_RULE}", "-s", str(script), "--mode", mode) as proxy:
+        client, where = Client(tmp_path, proxy.variables()), f"127.0.0.1:{hidden.port}"
+        if mode == "regular":
+            assert client.fetch(f"http://{where}/").status == 500
+            assert problem(raw(proxy, f"CONNECT {where} HTTP/1.1\r\n\r\n")) == (500, "internal")
+        else:
+            assert client.curl("--proxy", proxy.url.replace("http:", "socks5h:"), f"http://{where}/").code != 0
+        assert "ZeroDivisionError" in proxy.log
+
+
+def test_run(shell: Shell, hidden: Inside) -> None:
+    """`gatepass run` obeys the keys, too: what keeps a program that one does not trust from this machine's servers."""
+    shell.rules.with_name("guarded.yaml").write_text(f"{shell.rules.read_text()}egress: {{}}\n")
+    guarded = replace(shell, rules=shell.rules.with_name("guarded.yaml"))
+    told = ("-s", "-o", "/dev/null", "-w", "%{http_code} %{http_connect}")
+    for scheme, expected in (("http", b"403 000"), ("https", b"000 403")):
+        done = guarded.run("curl", *told, f"{scheme}://127.0.0.1:{hidden.port}/")
+        assert done.stdout == expected, done.stderr
+
+
+@in_a_network_of_its_own
+def test_transparent(tmp_path: Path) -> None:
+    """Where the network tells an address alone the SNI's name is judged and dialled: a client may claim any name."""
+    add_address(f"{PUBLIC}/32")
+    trust = Trust(tmp_path, "public.example")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"version: 1\negress: {{allow: [public.example]}}\n{HTTP_RULE}")
+    port = free_port()
+    redirected = f"""\
+        table ip nat {{
+          chain output {{
+            type nat hook output priority -100
+            ip saddr 127.0.0.2 tcp dport 443 redirect to :{port}
+          }}
+        }}
+    """
+    subprocess.run(["nft", "-f", "-"], input=redirected.encode(), check=True)
+    httpd = ThreadingHTTPServer((PUBLIC, 443), Hello)
+    with (
+        names(tmp_path, {"public.example": [[PUBLIC]]}),
+        trust.serve(httpd),
+        counted("127.0.0.1", 443) as reached,
+        mitmdump(tmp_path, rules, trust.ca, "--mode", "transparent", "--listen-port", str(port)) as proxy,
+    ):
+        client = Client(tmp_path, {"CURL_CA_BUNDLE": str(trust.ca)})
+        as_client = ("--interface", "127.0.0.2")
+        claimed = client.fetch("https://public.example/", *as_client, "--resolve", "public.example:443:127.0.0.1")
+        assert claimed.body == b"hello"
+        assert client.curl(*as_client, "--insecure", "https://127.0.0.1/").code != 0
+        lacking = ("--resolve", "other.example:443:127.0.0.1")
+        assert client.curl(*as_client, "--insecure", *lacking, "https://other.example/").code != 0
+        assert "not in egress.allow: other.example" in proxy.log
+        assert reached == []
+
+
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the base class names it
+        pass
+
+
+@contextmanager
+def counted(address: str, port: int) -> Iterator[list[object]]:
+    """A listener that notes who connects to it."""
+    reached: list[object] = []
+    with socket.create_server((address, port)) as listener:
+        listener.settimeout(0.05)
+        stopped = threading.Event()
+
+        def serve() -> None:
+            while not stopped.is_set():
+                try:
+                    connection, peer = listener.accept()
+                except TimeoutError:
+                    continue
+                reached.append(peer)
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield reached
+        finally:
+            stopped.set()
+            thread.join()
 
 
 # --------------------------------------------------------------------- allow and deny
