@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # RFC 3490, section 3.1: what IDNA takes for a dot.
 _DOTS: Final = str.maketrans("\u3002\uff0e\uff61", "...")
 _MOST: Final = 255
+_MOST_WRITTEN: Final = 9 * _MOST
+"""Characters, each of them escaped in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,26 @@ class Place:
         Raises:
             ValueError: no resolver could make anything of it.
         """
-        text = unicodedata.normalize("NFKC", unquote(host)).translate(_DOTS).lower().strip("[]").removesuffix(".")
-        literals = addresses.readings(text)
-        if literals:
-            return cls(str(addresses.plain(literals[0])), port, literals)
-        if not text or len(text) > _MOST or ":" in text:
+        if len(host) > _MOST_WRITTEN:
             raise ValueError("it is no name of a host")
-        return cls(text.encode("idna").decode("ascii"), port)
+        name, literals = _settled(host)
+        return cls(name, port, literals)
 
     @property
     def host(self) -> Host:
         """The same, as the rules name servers."""
         return Host(self.name, self.port)
+
+
+@lru_cache(1024)
+def _settled(host: str) -> tuple[str, tuple[Address, ...]]:
+    """The same is asked several times of each request, and to know a name costs more than all else that is asked."""
+    text = unicodedata.normalize("NFKC", unquote(host)).translate(_DOTS).lower().strip("[]").removesuffix(".")
+    if literals := addresses.readings(text):
+        return str(addresses.plain(literals[0])), literals
+    if not text or len(text) > _MOST or ":" in text:
+        raise ValueError("it is no name of a host")
+    return text.encode("idna").decode("ascii"), ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ import contextlib
 import socket
 import threading
 import time
+from functools import partial
 from ipaddress import IPv4Address, ip_address
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from gatepass.cache import Cache, Flights
@@ -20,16 +22,44 @@ from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gatepass.egress.addresses import Address
 
 RESOLVE_SECONDS: Final = 5.0
 _MOST_THREADS: Final = 64
 """A resolver that hangs keeps its thread for as long as it likes: so many names may do so."""
-_MOST_WAITING: Final = 1024
+_MOST_ASKED: Final = 1024
 _MOST_FAILED: Final = 4096
 _FAILED_SECONDS: Final = 30.0
+
+
+class _Threads:
+    """Threads that are made when they are needed, and kept.
+
+    They are nobody else's, so that a name that hangs holds up no file and no password check, nor the process's end.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], Callable[[], None]]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._made = self._busy = 0
+
+    def run(self, job: Callable[[], Callable[[], None]]) -> None:
+        """Let a thread do it, when one is free, and then, free again, what it returns; neither may raise."""
+        with self._lock:
+            self._busy += 1
+            if self._busy > self._made < _MOST_THREADS:
+                self._made += 1
+                threading.Thread(target=self._work, name="gatepass-lookup", daemon=True).start()
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            report = self._jobs.get()()
+            with self._lock:
+                self._busy -= 1
+            report()
 
 
 class Lookup:
@@ -37,9 +67,8 @@ class Lookup:
 
     def __init__(self) -> None:
         self._flights: Flights[tuple[str, int]] = Flights()
-        # a thread that is ours holds up no file and no password check, nor the end of the process
-        self._turns = asyncio.Semaphore(_MOST_THREADS)
-        self._waiting = 0
+        self._threads = _Threads()
+        self._asking = 0
         self._failed: Cache[str, bool] = Cache(_MOST_FAILED, time.monotonic)
 
     async def addresses(self, name: str, port: int) -> tuple[Address, ...]:
@@ -68,44 +97,41 @@ class Lookup:
         return next((each for each in addresses if self._failed.get(each) is None), addresses[0])
 
     async def _ask(self, name: str, port: int) -> tuple[Address, ...]:
+        if self._asking >= _MOST_ASKED:
+            raise OSError("too many names are being asked for")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[Address, ...]] = loop.create_future()
-        if self._waiting >= _MOST_WAITING:
-            raise OSError("too many names are being asked for")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(RESOLVE_SECONDS):  # who wanted it has gone by then
-                await self._turns.acquire()
-        finally:
-            self._waiting -= 1
+        until = time.monotonic() + RESOLVE_SECONDS
 
         def done(found: tuple[Address, ...] | Exception) -> None:
-            self._turns.release()
-            if answer.done():
-                return
+            self._asking -= 1
             if isinstance(found, Exception):
                 answer.set_exception(found)
             else:
                 answer.set_result(found)
 
-        def ask() -> None:
+        def ask() -> Callable[[], None]:
             found: tuple[Address, ...] | Exception
             try:
-                found = _resolved(name, port)
+                # who wanted it has gone when its turn comes late
+                found = _resolved(name, port) if time.monotonic() < until else TimeoutError()
             except Exception as error:
                 found = error
+            return partial(report, found)
+
+        def report(found: tuple[Address, ...] | Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(done, found)
 
-        try:
-            threading.Thread(target=ask, name="gatepass-lookup", daemon=True).start()
-        except RuntimeError:
-            self._turns.release()
-            raise OSError("no thread is left to ask the resolver") from None
+        self._asking += 1
+        self._threads.run(ask)
         return await answer
 
     def _ordered(self, found: Iterable[Address]) -> tuple[Address, ...]:
         """The resolver's order (RFC 6724), less what has no route; what failed of late comes last, but comes."""
+        found = tuple(found)
+        if len(found) == 1:
+            return found
         return tuple(sorted(found, key=lambda each: (not has_route(each), self._failed.get(str(each)) is not None)))
 
 
