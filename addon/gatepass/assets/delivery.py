@@ -55,6 +55,8 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
     Raises:
         Unresolvable: the asset host does not give it, or it is too much at once.
     """
+    if source.page:
+        return answers.page(source.page)
     # what a client is told to send, it sends to where a redirect leads, too, and a signed URL suffers no credentials
     may_redirect = "authorization" not in headers
     conditions = partial(headers)

@@ -226,6 +226,9 @@ TIMED_OUT: Final = Kind("timed-out", 504, "no answer from {host.name}",
 UPSTREAM_FAILED: Final = Kind("upstream-failed", 502, "{host.name} failed",
     "{host} answered {status}",
     "try again; see the forge's status page")
+BROKEN_ANSWER: Final = Kind("broken-answer", 502, "no whole answer from {host.name}",
+    "{host}: {error}",
+    "try again; where it goes on, see the server's log, and what stands between")
 MALFORMED_ANSWER: Final = Kind("malformed-answer", 502, "unexpected answer from {host.name}",
     "{host}: {what}",
     "check that `api:` in the rules is the base URL of a GitHub API")

@@ -25,7 +25,7 @@ from gatepass.proxy.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
@@ -39,8 +39,9 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
-        self._last = Last(life.record, detours, hosts, guard, Tunnels(life, guard))
+        self._last = Last(life.record, detours, hosts, answers, guard, Tunnels(life, guard))
         self.addons = [
             life,
             Interception(life),
@@ -49,7 +50,7 @@ class Gatepass:
             Listeners(life.record, guard),
             verified,
             Requests(life, detours, hosts, verified, guard),
-            Responses(life.record, detours),
+            Responses(life.record, detours, answers, guard),
         ]
 
     def running(self) -> None:

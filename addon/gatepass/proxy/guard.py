@@ -56,7 +56,7 @@ class Guard:
         self._life = life
         self._judged: WeakKeyDictionary[Client, _Judged] = WeakKeyDictionary()
         self._dialled: WeakKeyDictionary[Server, _Dialled] = WeakKeyDictionary()
-        self._faults: WeakKeyDictionary[Server, Problem] = WeakKeyDictionary()
+        self._faults: WeakKeyDictionary[Client, Problem] = WeakKeyDictionary()
         self._seconds: WeakKeyDictionary[Server, float] = WeakKeyDictionary()
         self._reported: WeakSet[HTTPFlow] = WeakSet()
 
@@ -66,6 +66,7 @@ class Guard:
         await self._judge(flow, (flow.request.host, flow.request.port))
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
+        self._faults.pop(flow.client_conn, None)
         address = flow.request.host, flow.request.port
         await self._judge(flow, address if flow.is_replay else _asked(flow.client_conn, address))
         state = self._life.state
@@ -163,7 +164,8 @@ class Guard:
             problem = unresolvable.problem
         finally:
             if problem is not None:
-                self._faults[server] = problem
+                self._restore(server)
+                self._faults[data.client] = problem
                 server.error = problem.title
 
     async def _chosen(self, state: State, client: Client, server: Server) -> tuple[str, int] | None:
@@ -193,9 +195,9 @@ class Guard:
         """Let that connection take so long: there may be another address to try."""
         self._seconds[server] = seconds
 
-    def fault(self, server: Server) -> Problem | None:
-        """Why that server was not connected to, if it was not."""
-        return self._faults.get(server)
+    def fault(self, flow: HTTPFlow) -> Problem | None:
+        """Why the flow's server was not connected to, if it was not: a client's requests come one after the other."""
+        return self._faults.pop(flow.client_conn, None)
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         self._restore(data.server)
@@ -207,11 +209,11 @@ class Guard:
         self._life.lookup.failed(dialled.judged[0])
         host = Host(dialled.asked[0], dialled.asked[1])
         if server.error == _LATE:
-            self._faults[server] = catalogue.TIMED_OUT(host=host, seconds=CONNECT_SECONDS)
+            self._faults[data.client] = catalogue.TIMED_OUT(host=host, seconds=CONNECT_SECONDS)
             return
         told = server.error or "no connection"
         error = os.strerror(int(number[1])).lower() if (number := _ERRNO.match(told)) else told
-        self._faults[server] = catalogue.UNREACHABLE(host=host, error=f"{error} (at {dialled.judged[0]})")
+        self._faults[data.client] = catalogue.UNREACHABLE(host=host, error=f"{error} (at {dialled.judged[0]})")
 
     def _restore(self, server: Server) -> _Dialled | None:
         """Give a connection its name back: TLS verifies by it, and the next request finds the connection by it."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.guard import Guard
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
     from gatepass.proxy.record import Record
     from gatepass.proxy.tunnels import Tunnels
 
@@ -27,15 +27,18 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours, hosts: Hosts, guard: Guard, tunnels: Tunnels) -> None:
+    def __init__(
+        self, record: Record, detours: Detours, hosts: Hosts, answers: Answers, guard: Guard, tunnels: Tunnels
+    ) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
+        self._answers = answers
         self._guard = guard
         self._tunnels = tunnels
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        layers.extend(nextlayer, self._hosts, self._tunnels)
+        layers.extend(nextlayer, self._hosts, self._answers, self._tunnels)
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """Another addon may have chosen another address: that one is judged, too."""

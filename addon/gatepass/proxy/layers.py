@@ -1,8 +1,8 @@
 """What mitmproxy's HTTP is made to do besides: answer at once, keep the Host that was asked for, and hold no end of it.
 
 Its layers keep whatever has no end yet: a body that is answered already, heads, chunk extensions, messages in
-fragments. And a tunnel may be opened before its client is told that it is. Knows mitmproxy's layers (12.3), and neither
-rules nor why a request is answered.
+fragments; and they look at no answer once an upstream has failed. A tunnel may be opened before its client is told that
+it is. Knows mitmproxy's layers (12.3), and neither rules nor why a request is answered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
-from mitmproxy.proxy.layers.http._events import ErrorCode, RequestEndOfMessage
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestEndOfMessage,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from mitmproxy.utils import human
@@ -26,7 +33,7 @@ from gatepass.problems import catalogue
 from gatepass.proxy import wire
 
 if TYPE_CHECKING:
-    from mitmproxy.http import Request
+    from mitmproxy.http import HTTPFlow, Request, Response
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator, Layer
     from mitmproxy.proxy.layers.http._events import RequestHeaders
@@ -35,6 +42,9 @@ if TYPE_CHECKING:
 
 type Hosts = WeakKeyDictionary[Request, str]
 """The Host of requests as their clients sent it: a reverse proxy puts another in its place before any hook."""
+
+type Answers = WeakKeyDictionary[HTTPFlow, Response]
+"""What flows whose upstream failed are answered with."""
 
 MOST_HEAD: Final = 256 * 1024
 """Bytes of a head, of what stands around a chunk, or of a trailer. Servers take 8 to 64 KiB."""
@@ -46,19 +56,20 @@ OVERHEAD: Final = 256
 _TOO_BIG: Final = 1009  # RFC 6455, section 7.4.1
 
 
-def extend(nextlayer: NextLayer, hosts: Hosts, tunnels: Tunnels) -> None:
+def extend(nextlayer: NextLayer, hosts: Hosts, answers: Answers, tunnels: Tunnels) -> None:
     """Have the layers that were chosen do so, as far as they are HTTP's."""
     for layer in nextlayer.context.layers:
         if type(layer) is HttpLayer:
             # made anew it would stand beside this one in the connection's list
             layer.__class__ = _Layer
-            layer.hosts, layer.tunnels = hosts, tunnels  # type: ignore[attr-defined]  # of its new class
+            layer.hosts, layer.answers, layer.tunnels = hosts, answers, tunnels  # type: ignore[attr-defined]  # of its new class
 
 
 class _Layer(HttpLayer):
-    """HTTP in which no head, and nothing around a chunk, grows without end."""
+    """HTTP in which no head, and nothing around a chunk, grows without end, and a failure is told in our words."""
 
     hosts: Hosts
+    answers: Answers
     tunnels: Tunnels
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
@@ -72,7 +83,18 @@ class _Layer(HttpLayer):
             speaker = child.context.layers[-1]
             if isinstance(speaker, Http1Connection) and len(speaker.buf) + len(event.data) > MOST_HEAD:
                 return self._bounded(child, speaker, event)
+        elif isinstance(event, ResponseProtocolError) and isinstance(child, Http1Server) and child.response is None:
+            stream = self.streams.get(event.stream_id)
+            if stream is not None and (answer := self.answers.pop(stream.flow, None)) is not None:
+                return self._answered(child, event.stream_id, answer)
         return super().event_to_child(child, event)
+
+    def _answered(self, client: Http1Server, stream_id: int, answer: Response) -> CommandGenerator[None]:
+        content = answer.raw_content or b""
+        yield from super().event_to_child(client, ResponseHeaders(stream_id, answer, end_stream=not content))
+        if content:
+            yield from super().event_to_child(client, ResponseData(stream_id, content))
+        yield from super().event_to_child(client, ResponseEndOfMessage(stream_id))
 
     def _bounded(self, child: Layer, speaker: Http1Connection, event: events.Event) -> CommandGenerator[None]:
         """End a connection whose other side goes on without an end."""

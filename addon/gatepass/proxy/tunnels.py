@@ -61,7 +61,7 @@ class Tunnels:
     def refusal(self, flow: HTTPFlow) -> Response:
         """What the client is told when none came about."""
         host = Host(flow.request.host.lower(), flow.request.port)
-        problem = self._guard.fault(flow.server_conn) or catalogue.UNREACHABLE(
+        problem = self._guard.fault(flow) or catalogue.UNREACHABLE(
             host=host, error=flow.server_conn.error or "no connection"
         )
         self._life.record.refused(flow, problem)
