@@ -1,7 +1,8 @@
-"""The addon, made of four with one behaviour each; they share the rules in force, and what is under way.
+"""The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds.
+does its client get?), all under the rules that `life` holds. `journal` tells what became of it, where `reporting` has
+it told.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx
 
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
+from gatepass.proxy.reporting import Reporting
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
@@ -35,7 +38,9 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        self._last = Last(life.record, detours, hosts)
+        journal = Journal(life.record)
+        self.record = life.record
+        self._last = Last(life.record, detours, hosts, journal)
         self.addons = [
             life,
             Interception(life),
@@ -43,6 +48,8 @@ class Gatepass:
             verified,
             Requests(life, detours, hosts, verified),
             Responses(life.record, detours),
+            journal,
+            Reporting(life.record.ledger),
         ]
 
     def running(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.problems import catalogue
-from gatepass.proxy import layers, wire
+from gatepass.proxy import layers, tunnels, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Hosts
     from gatepass.proxy.record import Record
+    from gatepass.proxy.tunnels import Watcher
 
 
 class Last:
@@ -24,13 +25,15 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours, hosts: Hosts) -> None:
+    def __init__(self, record: Record, detours: Detours, hosts: Hosts, watcher: Watcher) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
+        self._watcher = watcher
 
     def next_layer(self, nextlayer: NextLayer) -> None:
         layers.extend(nextlayer, self._hosts)
+        tunnels.extend(nextlayer, self._watcher)
 
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""

@@ -16,6 +16,8 @@ from gatepass.problems import catalogue
 from gatepass.proxy import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -41,21 +43,26 @@ class Listeners:
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port
-        if await is_own(host, port):
+        if await is_own(host, port, self._record.ledger.own_ports):
             problem = catalogue.PROXY_ITSELF(name=f"{host}:{port}")
             self._record.refused(flow, problem)
             flow.response = wire.refusal(flow, problem)
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """The last word, for those who ask in another way (SOCKS), or by a name that has another address now."""
-        if data.server.error is None and data.server.address and await is_own(*data.server.address[:2]):
+        ports = self._record.ledger.own_ports
+        if data.server.error is None and data.server.address and await is_own(*data.server.address[:2], ports):
             data.server.error = "this is the proxy itself"
 
 
-async def is_own(host: str, port: int) -> bool:
-    """Whether one of this proxy's listeners has that address, by any of the machine's names and addresses."""
+async def is_own(host: str, port: int, ports: Collection[int] = ()) -> bool:
+    """Whether one of this proxy's listeners has that address, by any of the machine's names and addresses.
+
+    `ports` are those of listeners that mitmproxy knows nothing of.
+    """
     server = ctx.master.addons.get("proxyserver")
-    if not isinstance(server, Proxyserver) or port not in {address[1] for address in server.listen_addrs()}:
+    own = {address[1] for address in server.listen_addrs()} if isinstance(server, Proxyserver) else set()
+    if port not in own and port not in ports:
         return False
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):

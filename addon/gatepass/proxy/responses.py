@@ -52,7 +52,7 @@ class Responses:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `Requests.requestheaders`
-                response = wire.refusal(flow, catalogue.INTERNAL())
+                response = self._refusal(flow, catalogue.INTERNAL())
             if response is upstream or response.stream:
                 flow.response = response
             else:
