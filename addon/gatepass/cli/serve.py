@@ -22,6 +22,7 @@ from gatepass import files, shipped
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
+from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def serve(
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
+    if audit == STDOUT:
+        claim_stdout()  # before anything is said there
     loaded = load_rules(rules)
     host, port = _address(listen)
     _expect_free(host, port)

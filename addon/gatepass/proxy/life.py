@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
-from gatepass.errors import GatepassError, printable_lines
+from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
 from gatepass.proxy.log import ClearedLog
 from gatepass.proxy.record import Record
 from gatepass.proxy.state import State
-from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Life:
                     self._swap(self.state.rules)
         except GatepassError as error:
             if self._running:
-                self.record.ledger.counts.failed(printable_lines(cleared(str(error))))
+                self.record.ledger.counts.failed(str(error))
                 raise exceptions.OptionsError(str(error)) from None
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400

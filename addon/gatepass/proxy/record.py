@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from gatepass.cache import Cache
-from gatepass.github.statistics import Statistics
+from gatepass.github.statistics import Statistics, spending
 from gatepass.problems import catalogue
 from gatepass.proxy import facts
 from gatepass.telemetry.audit import RETRY_SECONDS
 from gatepass.telemetry.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
 
@@ -119,6 +121,13 @@ class Record:
         logger.debug("gatepass: %s: %s%s", facts.shown(flow), asset, by)
         for notice in source.notices:
             self.notice(notice)
+
+    def called(self, flow: HTTPFlow, source: Source, headers: Mapping[str, str], status: int) -> None:
+        """The flow itself was a call to the API."""
+        if (asked := self.note(flow).asked) is not None:
+            asked.calls += 1
+        with spending(source.credential):
+            self.statistics.called(headers, str(source.forge.web), status)
 
     def failed(self, flow: HTTPFlow, error: str) -> None:
         """The way of a flow ended early; mitmproxy answers for it, with a page of its own."""

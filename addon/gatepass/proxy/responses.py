@@ -46,6 +46,9 @@ class Responses:
             return
         upstream, response = flow.response, None
         detour.restore(flow)
+        match detour.outcome:
+            case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
+                self._record.called(flow, source, upstream.headers, upstream.status_code)
         try:
             response = _finished(detour, upstream, facts.url(flow))
         except Unresolvable as unresolvable:

@@ -67,7 +67,7 @@ class _ClientTLS(ClientTLSLayer):
     def event_to_child(self, event: Event) -> CommandGenerator[None]:
         if count(self.child_layer, self.watcher):
             self.__class__ = ClientTLSLayer  # type: ignore[assignment]  # its work is done
-        return super().event_to_child(event)
+        return ClientTLSLayer.event_to_child(self, event)
 
 
 def count(layer: Layer | None, watcher: Watcher) -> bool:

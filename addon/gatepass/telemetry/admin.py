@@ -231,7 +231,7 @@ class _Status(_Handler):
     def get(self) -> None:
         self.set_header("Content-Type", "application/json")
         document = msgspec.json.format(msgspec.json.encode(status(self.ledger, time.time())), indent=2)
-        self.finish(printable_json(cleared(document)))
+        self.finish(printable_json(document))
 
 
 class _Page(_Handler):

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +64,7 @@ class Audit:
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._is_to_reopen = self._is_closing = False
-        self._stdout = _take_stdout() if path == STDOUT else None
+        self._stdout = claim_stdout() if path == STDOUT else None
         self._file: int | None = None
         try:
             self._open()
@@ -137,8 +138,6 @@ class Audit:
                     self._wake.set()
             is_done = is_closing
         self._let_go()
-        if self._stdout is not None:
-            _give_stdout_back(self._stdout)
 
     def _write_all(self) -> None:
         assert self._file is not None
@@ -215,15 +214,10 @@ def _ends_amid_a_line(path: str, found: os.stat_result) -> bool:
         os.close(file)
 
 
-def _take_stdout() -> int:
-    """A descriptor of this process's stdout, which is stderr for all others from now on."""
+@cache
+def claim_stdout() -> int:
+    """A descriptor of this process's stdout, which is stderr for all others from now on, to the end."""
     sys.stdout.flush()
-    taken = os.dup(1)
+    claimed = os.dup(1)
     os.dup2(2, 1)
-    return taken
-
-
-def _give_stdout_back(taken: int) -> None:
-    sys.stdout.flush()
-    os.dup2(taken, 1)
-    os.close(taken)
+    return claimed

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gatepass.errors import printable_lines
+from gatepass.redaction import cleared
 from gatepass.telemetry.event import ACTIONS
 from gatepass.telemetry.lines import timestamp
 
@@ -97,11 +99,11 @@ def status(ledger: Ledger, now: float) -> Status:
         version=version(),
         started=timestamp(counts.started),
         now=timestamp(now),
-        not_ready=ledger.not_ready(),
+        not_ready={name: _harmless(reason) for name, reason in ledger.not_ready().items()},
         rules=Rules(
             counts.rules.file,
             None if counts.rules.loaded is None else timestamp(counts.rules.loaded),
-            counts.rules.error,
+            None if counts.rules.error is None else _harmless(counts.rules.error),
         ),
         audit=AuditFile(audit.path, audit.fault, audit.lost) if audit else AuditFile(None, None, 0),
         connections=counts.connections,
@@ -115,6 +117,11 @@ def status(ledger: Ledger, now: float) -> Status:
         problems={kind: int(number) for kind, number in sorted(counts.problems.items(), key=lambda each: -each[1])},
         refusals=[_refusal(event) for event in reversed(counts.refusals)],
     )
+
+
+def _harmless(text: str) -> str:
+    """What others have told, as an event has it already."""
+    return printable_lines(cleared(text))
 
 
 def _refusal(event: Event) -> Refusal:
