@@ -6,20 +6,20 @@ import argparse
 import asyncio
 import datetime
 import gc
+import logging
 import os
 import re
 import secrets
 import shlex
 import signal
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from gatepass import files, shipped
-from gatepass.cli.options import load_rules, rules_option
+from gatepass import files, home, shipped
+from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
@@ -27,6 +27,7 @@ from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mitmproxy.options import Options
 
@@ -59,7 +60,7 @@ def serve(
     """
     if audit == STDOUT:
         claim_stdout()  # before anything is said there
-    loaded = load_rules(rules)
+    loaded = load_rules(rules, _say_once)
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
@@ -68,6 +69,8 @@ def serve(
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
+    if "confdir" in settings:
+        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -97,7 +100,7 @@ def serve(
             _end_at_hangup(ctx.master.shutdown)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
-            confdir = Path(ctx.options.confdir).expanduser()
+            confdir = home.opened(ctx.options.confdir)
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             known = _user(ctx.options.proxyauth)
@@ -139,12 +142,13 @@ def serve(
             # where connections are redirected here clients know of no proxy, and could not tell it a password
             if not no_password and not by_address:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful(), Plain(shell))
+            self.addons.add(Announce(), Forgetful())
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
             if upstream is not None and not self.options.has_changed("mode"):
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
+                self.addons.add(Plain(shell))
                 self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
             await super().run()
 
@@ -160,6 +164,12 @@ def serve(
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+
+
+def _say_once(text: str) -> None:
+    """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
+    say(text)
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
 
 
 def _ca_folder(rules: Rules) -> Path:

@@ -1,8 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds. `journal` tells what became of it, where `reporting` has
-it told.
+does its client get?), all under the rules that `life` holds, and within the `bounds` of a connection. `journal` tells
+what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
@@ -24,7 +25,7 @@ from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
@@ -38,16 +39,18 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        journal = Journal(life.record)
+        answers: Answers = WeakKeyDictionary()
+        journal = Journal(life.record, answers)
         self.record = life.record
-        self._last = Last(life.record, detours, hosts, journal)
+        self._last = Last(life.record, detours, hosts, answers, journal)
         self.addons = [
             life,
             Interception(life),
+            Bounds(),
             Listeners(life.record),
             verified,
             Requests(life, detours, hosts, verified),
-            Responses(life.record, detours),
+            Responses(life.record, detours, answers),
             journal,
             Reporting(life.record.ledger),
         ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Message
     from mitmproxy.tcp import TCPFlow
 
+    from gatepass.proxy.layers import Answers
     from gatepass.proxy.record import Note, Record
     from gatepass.proxy.tunnels import Tunnel
     from gatepass.telemetry.event import Action
@@ -53,10 +54,12 @@ class Journal:
 
     name = "gatepass_journal"
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, answers: Answers) -> None:
         self._record = record
+        self._answers = answers
         self._ledger = record.ledger
         self._requests: WeakKeyDictionary[HTTPFlow, _Bodies] = WeakKeyDictionary()
+        self._streams: WeakKeyDictionary[TCPFlow, _Bodies] = WeakKeyDictionary()
         self.tunnels: dict[Client, set[Tunnel]] = {}
         """Those that are open, by the client's connection."""
 
@@ -105,6 +108,8 @@ class Journal:
         note = self._record.note_of(flow)
         error = ended if flow.error is None else flow.error.msg
         server = facts.server(flow)
+        # where the upstream failed the flow has no answer, and yet its client gets one
+        response = flow.response or self._answers.get(flow)
         self._add(
             flow.client_conn,
             self._who(flow, flow.client_conn),
@@ -113,12 +118,12 @@ class Journal:
             flow.request.timestamp_start,
             error=error,
             method=event.text(flow.request.method),
-            status=None if flow.response is None else flow.response.status_code,
+            status=None if response is None else response.status_code,
             host=event.text(server.name),
             port=server.port,
             path=event.path(flow.request.path),
             sent=bodies.request.size or len(flow.request.raw_content or b""),
-            received=bodies.response.size or len((flow.response and flow.response.raw_content) or b""),
+            received=bodies.response.size or len((response and response.raw_content) or b""),
         )
 
     # ---------------------------------------------------------------- CONNECT
@@ -168,20 +173,24 @@ class Journal:
         server = tunnel.context.server
         self._tell_tunnel(client, server.address, tunnel.began, tunnel.sent, tunnel.received, server.error)
 
+    def tcp_message(self, flow: TCPFlow) -> None:
+        bodies = self._streams.setdefault(flow, _Bodies())
+        message = flow.messages[-1]
+        (bodies.request if message.from_client else bodies.response)(message.content)
+
     def tcp_end(self, flow: TCPFlow) -> None:
-        """What mitmproxy shows as it passes, and so holds: it is another's wish, and a tunnel all the same."""
+        """What mitmproxy shows as it passes is a tunnel, too."""
         self._tell_flow(flow)
 
     def tcp_error(self, flow: TCPFlow) -> None:
         self._tell_flow(flow)
 
     def _tell_flow(self, flow: TCPFlow) -> None:
-        sizes = {True: 0, False: 0}
-        for message in flow.messages:
-            sizes[message.from_client] += len(message.content)
+        bodies = self._streams.pop(flow, None) or _Bodies()
+        sent, received = bodies.request.size, bodies.response.size
         error = None if flow.error is None else flow.error.msg
         server = flow.server_conn.address
-        self._tell_tunnel(flow.client_conn, server, flow.timestamp_created, sizes[True], sizes[False], error)
+        self._tell_tunnel(flow.client_conn, server, flow.timestamp_created, sent, received, error)
 
     def _tell_tunnel(
         self, client: Client, server: tuple[str, int] | None, began: float, sent: int, received: int, error: str | None

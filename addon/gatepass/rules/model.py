@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import urls
+from gatepass.rules.access import OPEN
 from gatepass.sources import variables
 
 if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.rules.access import Access
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
     from gatepass.sources import Source
@@ -89,7 +91,7 @@ class Rule:
     """What is done, with which credentials, to the requests that match.
 
     Of several credentials the first is used that may see the repository. Headers have one, or none when all are
-    literal.
+    literal. It is for the `clients` of these names, and for every one where there are none.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Rule:
     action: Action
     credentials: tuple[Credential, ...]
     methods: frozenset[str] = DOWNLOADS
+    clients: tuple[str, ...] = ()
 
     def matches(self, host: Host, path: str, method: str) -> bool:
         """Whether a request falls under it; `path` is raw, as it was sent, without its query.
@@ -119,6 +122,7 @@ class Rules:
     credentials: tuple[Credential, ...]
     rules: tuple[Rule, ...]
     cache: CacheEntry
+    access: Access = OPEN
 
     @property
     def hosts(self) -> frozenset[Host]:
