@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from auditing import VALIDATOR, parsed
 from gatepass.errors import printable
+from gatepass.redaction import redact
 from gatepass.secret import Secret
 from gatepass.telemetry import event, lines
 from gatepass.telemetry.event import ACTIONS, Event
@@ -127,6 +128,20 @@ def test_secrets_in_use_are_taken_out() -> None:
 def test_addresses(foreign: str, told: str) -> None:
     """A client has one address, however its connection came."""
     assert event.address(foreign) == told
+
+
+SHAPES = [
+    "ghp_abcdefgh", "github_pat_abcdefgh", "eyJhbGci.abcdefgh", "token=abcdefgh", "sig=abcdefgh", "bearer abcdefgh",
+    "https://me:abcdefgh@x", "me:abcdefgh@x", "x-api-key: abcdefgh", "jwt%3dabcdefgh",
+]  # fmt: skip
+
+
+@given(st.text("ab_.=:@%3D \n", max_size=12), st.sampled_from(SHAPES))
+def test_what_has_the_shape_of_a_secret(before: str, shape: str) -> None:
+    """A text is looked at for shapes wherever it could hold one: what is told of it is what `redact` leaves."""
+    assert event.text(f"{before} {shape}") == printable(redact(f"{before} {shape}"))
+    assert ("abcdefgh" in event.text(shape)) is ("abcdefgh" in redact(shape))
+    assert "abcdefgh" not in event.text(shape)
 
 
 def test_sizes_are_bounded() -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gatepass.proxy.tunnels import Tunnel
     from gatepass.telemetry.event import Action
 
+# Most are one of these, of which nothing need be looked at.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_RULE = "no rule names the host"
 
 
@@ -117,7 +119,7 @@ class Journal:
             note.action or _by_status(flow) or "pass",
             flow.request.timestamp_start,
             error=error,
-            method=event.text(flow.request.method),
+            method=flow.request.method if flow.request.method in _METHODS else event.text(flow.request.method),
             status=None if response is None else response.status_code,
             host=event.text(server.name),
             port=server.port,

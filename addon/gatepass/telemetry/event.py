@@ -6,13 +6,14 @@ Knows neither flows nor where it is told. Whoever makes one of what a client sen
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 from urllib.parse import quote
 
 from gatepass.errors import printable
-from gatepass.redaction import redact
+from gatepass.redaction import cleared, redact
 
 type Action = Literal["resolve", "inject", "pass", "tunnel", "refuse", "would-refuse"]
 
@@ -22,6 +23,9 @@ _LONGEST: Final = 1024
 _LONGEST_PATH: Final = 2048
 # All visible characters: what is no part of a path is its client's word, and is told as it was sent.
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_ALL_VISIBLE: Final = re.compile("[!-~]*")
+# Without any of these nothing has the shape of a secret (`gatepass.redaction`), and most texts are done in no time.
+_SUSPECT: Final = re.compile(r"[=:@\s]|%3[dD]|gh[a-z]_|github_pat_|eyJ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +80,15 @@ NOBODY: Final = Who()
 
 def text(foreign: str) -> str:
     """Text that may come from a stranger: without secrets, and without what would steer a terminal; of bounded size."""
-    return _shortened(printable(redact(foreign[: 4 * _LONGEST])), _LONGEST)
+    return _shortened(printable(_without_secrets(foreign[: 4 * _LONGEST])), _LONGEST)
 
 
 def path(target: str) -> str:
     """The path of a request's target, as it was sent, without its query."""
-    raw = target[: 4 * _LONGEST_PATH].partition("?")[0].encode("utf-8", "surrogateescape")
-    return _shortened(redact(quote(raw, safe=_VISIBLE)), _LONGEST_PATH)
+    raw = target[: 4 * _LONGEST_PATH].partition("?")[0]
+    if not _ALL_VISIBLE.fullmatch(raw):
+        raw = quote(raw.encode("utf-8", "surrogateescape"), safe=_VISIBLE)
+    return _shortened(_without_secrets(raw), _LONGEST_PATH)
 
 
 def address(foreign: str) -> str:
@@ -93,6 +99,10 @@ def address(foreign: str) -> str:
         return text(foreign)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return str(mapped or parsed)
+
+
+def _without_secrets(whole: str) -> str:
+    return redact(whole) if _SUSPECT.search(whole) else cleared(whole)
 
 
 def _shortened(whole: str, most: int) -> str:
