@@ -48,6 +48,7 @@ class Life:
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._log = ClearedLog()
+        self.record.ledger.checks["rules"] = lambda: None if self.state else "no rules are at work"
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -64,12 +65,15 @@ class Life:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
                 self._swap(locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s")))
+                assert self.state is not None
+                self.record.ledger.counts.loaded(self.state.rules.source)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:
                     self._swap(self.state.rules)
         except GatepassError as error:
             if self._running:
+                self.record.ledger.counts.failed(str(error))
                 raise exceptions.OptionsError(str(error)) from None
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400
