@@ -15,7 +15,8 @@ from gatepass.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from gatepass.demo.standin import StandIn
+    from gatepass.demo.standin import Recorded, StandIn
+    from gatepass.demo.standin.exchange import Answer
     from gatepass.forge.hosts import Forge
     from gatepass.github import lists
     from gatepass.github.client import GitHub
@@ -68,12 +69,12 @@ async def test_releases(api: GitHub, forge: Forge, secret: Secret, github: Stand
 async def test_pages(
     api: GitHub, forge: Forge, secret: Secret, github: StandIn, tool: Repository, count: int, calls: int
 ) -> None:
-    """A list has as many calls as pages, and all of it is read, in its order."""
+    """A list costs as many calls as it has pages, and all of it is read, in its order."""
     tool.releases = [Release(f"v{number}") for number in range(count)]
     found = await Lists(api).releases(forge, TOOL, secret, tags)
     assert found.things == tuple(f"v{number}" for number in reversed(range(count)))
     assert not found.is_cut
-    assert len(github.calls()) == calls
+    assert len([call for call in github.calls() if call.status == 200]) == github.tokens[0].used == calls
 
 
 async def test_what_did_not_change_is_free(
@@ -117,6 +118,29 @@ async def test_the_end_of_the_list(
     again = await Lists(api).releases(forge, TOOL, secret, tags, found)
     assert again == found
     assert {call.status for call in github.calls()} == {200, 304, 422}
+
+
+async def test_a_release_that_comes_while_the_list_is_read(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, tool: Repository
+) -> None:
+    """What is published meanwhile moves no other release out of the list."""
+    tool.releases = [Release(f"v{number}") for number in range(150)]
+    answer = github.answer
+
+    def publishing(request: Recorded) -> Answer | None:
+        found = answer(request)
+        if request.target.endswith("page=2") and len(tool.releases) == 150:
+            tool.releases.append(Release("new"))
+        return found
+
+    for listener in github._listeners:
+        listener.origin = publishing
+    try:
+        found = await Lists(api).releases(forge, TOOL, secret, tags)
+    finally:
+        for listener in github._listeners:
+            listener.origin = answer
+    assert set(found.things) == {"new", *(f"v{number}" for number in range(150))}
 
 
 async def test_all_assets(api: GitHub, forge: Forge, secret: Secret, tool: Repository) -> None:

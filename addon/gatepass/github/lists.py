@@ -211,6 +211,16 @@ class _List[T]:
         self._made = made
 
     async def read(self, known: Listed[T] | None) -> Listed[T]:
+        """The list. What is new in it while its pages are read moves others to pages that were read already, so it is
+        read again, once; to see that there is nothing new costs nothing.
+        """
+        listed = await self._read(known)
+        if len(listed.pages) == 1 or (known is not None and listed.pages == known.pages):
+            return listed
+        is_still = await self._page(1, listed.pages) is listed.pages[0]
+        return listed if is_still else await self._read(listed)
+
+    async def _read(self, known: Listed[T] | None) -> Listed[T]:
         before: Sequence[Page[T]] = known.pages if known else ()
         first = await self._page(1, before)
         pages = [first]
