@@ -320,10 +320,14 @@ def _owner(full_name: str) -> str:
 
 
 async def side_by_side[T](calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """What all of them give, in their order; the first that fails ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+    """What all of them give, in their order; or what the first of them raises that fails.
+
+    None is broken off for another: each has its deadline, and a connection that is just being made would be lost.
+    """
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    results: list[T] = []
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+        results.append(each)
+    return results
