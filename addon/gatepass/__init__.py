@@ -11,7 +11,7 @@ The order of its packages and modules; each imports only from lines above its ow
     problems, rules, trust         what can go wrong; rules.yaml; CAs
     github, decision, shell        the one client of a forge; request + rules -> what to do; the user's machine
     credentials                    secrets, asked for at their sources
-    assets                         a decision -> the asset's source -> bytes
+    assets, egress                 a decision -> the asset's source -> bytes; who uses the proxy, and how much of it
     proxy, explain                 mitmproxy's events in, decisions out; the way of one URL, told
     demo                           the stand-in GitHub and its packages
     cli                            one module a command

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.http.fields import folded, forwarded
+from gatepass.http.fields import folded, forwarded, onward
 
 NAMES = st.sampled_from(["X-Token", "x_token", "Connection", "Upgrade", "Host", "X-Other"]) | st.from_regex(
     r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}\Z"
@@ -45,3 +45,9 @@ def test_connection() -> None:
     assert list(forwarded(fields, ["X-Token"])) == [(b"Connection", b"keep-alive, upgrade"), (b"Upgrade", b"websocket")]
     fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"h2c")]
     assert list(forwarded(fields, [])) == []
+
+
+def test_what_is_for_proxies() -> None:
+    """The password for this proxy, and what proxies say of whom they ask for, go no further, however it is written."""
+    ours = [(b"Proxy-Authorization", b"Basic eDp5"), (b"X-Forwarded-For", b"1.2.3.4"), (b"x_forwarded_for", b"1")]
+    assert list(onward([*ours, (b"A", b"b")])) == list(forwarded([*ours, (b"A", b"b")], [])) == [(b"A", b"b")]

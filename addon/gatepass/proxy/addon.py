@@ -1,7 +1,7 @@
-"""The addon, made of four with one behaviour each; they share the rules in force, and what is under way.
+"""The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds.
+A request comes by `admission` (who asks?), `interception` (is its connection decrypted?), `requests` (what becomes of
+it?) and `responses` (what does its client get?), all under the rules that `life` holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.admission import Admission
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -20,6 +21,7 @@ from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Hosts
 
@@ -35,13 +37,15 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        identities: Identities = WeakKeyDictionary()
         self._last = Last(life.record, detours, hosts)
         self.addons = [
             life,
+            Admission(life, identities),
             Interception(life),
             Listeners(life.record),
             verified,
-            Requests(life, detours, hosts, verified),
+            Requests(life, detours, hosts, verified, identities),
             Responses(life.record, detours),
         ]
 

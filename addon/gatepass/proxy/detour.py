@@ -64,7 +64,7 @@ type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 def pass_on(flow: HTTPFlow) -> None:
     """Let the request go on as it came, its body streamed too, less what was meant for the proxy."""
     request = flow.request
-    request.headers = Headers(fields.onward(request.headers.fields, plain=request.scheme == "http"))
+    request.headers = Headers(fields.onward(request.headers.fields))
     _stream(request)
 
 

@@ -37,7 +37,8 @@ class Listeners:
             await self._refuse(flow)
 
     async def http_connect(self, flow: HTTPFlow) -> None:
-        await self._refuse(flow)
+        if flow.response is None:
+            await self._refuse(flow)
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port

@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained."""
+    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained.
+
+    `would_refuse` is why it would not if the rules did not only report.
+    """
 
     ref: AssetRef | None = None
+    would_refuse: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
     """
     decision = decide(request, state.rules)
     match decision:
-        case Pass(ref):
-            return Passed(ref)
+        case Pass(ref, would_refuse):
+            return Passed(ref, would_refuse)
         case Refuse(problem):
             return Refused(problem)
         case Inject(host=host, credential=credential, forge=forge):

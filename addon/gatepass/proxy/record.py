@@ -46,6 +46,15 @@ class Record:
         self.statistics.refused += flow.request.method == "GET"
         logger.warning("gatepass: %s: %s", facts.shown(flow), problem)
 
+    def would_refuse(self, flow: HTTPFlow, problem: Problem) -> None:
+        """It is let pass, for the rules only report."""
+        flow.comment = f"gatepass: would refuse: {problem}"
+        logger.warning("gatepass: would refuse %s: %s", facts.shown(flow), problem)
+
+    def turned_away(self, address: str, problem: Problem) -> None:
+        """A connection that asks for nothing yet, and gets no answer that could say why."""
+        logger.warning("gatepass: %s: %s", address, problem)
+
     def injected(self, flow: HTTPFlow, rule: Rule) -> None:
         flow.comment = f"gatepass: {rule.name}"
         flow.marked = _DONE

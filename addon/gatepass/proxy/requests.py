@@ -22,6 +22,7 @@ from gatepass.proxy.seal import Seal
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Hosts
     from gatepass.proxy.life import Life
@@ -37,11 +38,12 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified) -> None:
+    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified, identities: Identities) -> None:
         self._life = life
         self._detours = detours
         self._hosts = hosts
         self._verified = verified
+        self._identities = identities
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
@@ -52,7 +54,10 @@ class Requests:
             if fault := form.fault(flow, self._hosts.get(flow.request, "")):
                 settled = Refused(fault)
             else:
-                request = facts.request(flow, verified=not ctx.options.ssl_insecure)
+                identity = self._identities.get(flow)
+                if identity is None and flow.is_replay != "request":
+                    raise AssertionError("nobody has looked at who asks")
+                request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
                 settled = await outcome(state, request, flow.request.headers)
             self._settle(flow, state, settled)
         finally:
@@ -66,7 +71,9 @@ class Requests:
         original: Request | None = None
         seal: Seal | None = None
         match settled:
-            case Passed():
+            case Passed(would_refuse=problem):
+                if problem is not None:
+                    self._life.record.would_refuse(flow, problem)
                 detour.pass_on(flow)
             case Refused(problem):
                 self._life.record.refused(flow, problem)

@@ -6,20 +6,30 @@ Knows neither flows nor hooks.
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
+from gatepass.egress.clients import Clients
+from gatepass.forge.hosts import Host
 from gatepass.github.client import GitHub
 from gatepass.proxy import upstream
+from gatepass.rules.model import Credential
+from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options
 
     from gatepass.proxy.record import Record
+    from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
+    from gatepass.secret import Secret
+
+# Of no use to a source whose secret is a client's password: it is for nobody but this proxy.
+_HERE: Final = Audience(Host("gatepass.internal"))
 
 
 class State:
@@ -28,13 +38,20 @@ class State:
     `options` are mitmproxy's; `record` is told what is done, and what users should know.
 
     Raises:
-        GatepassError: from what is made late, when a file of CAs has gone since the start.
+        GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
     def __init__(self, rules: Rules, options: Options, record: Record) -> None:
         self.rules = rules
         self._options = options
         self._record = record
+        self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+
+    async def _password(self, name: str, proof: Password) -> Secret:
+        return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
+
+    async def _document(self, url: str, most: int) -> bytes:
+        return await self._github.document(url, most)
 
     @cached_property
     def _github(self) -> GitHub:
@@ -57,6 +74,7 @@ class State:
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over."""
+        self.clients.close()
         if "credentials" in vars(self):
             self.credentials.close()
         if "_github" in vars(self):
