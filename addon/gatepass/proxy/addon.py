@@ -35,6 +35,7 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
+        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
         identities: Identities = WeakKeyDictionary()
@@ -48,6 +49,11 @@ class Gatepass:
             Requests(life, detours, hosts, verified, identities),
             Responses(life.record, detours),
         ]
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
+        return self._life.state is not None
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)
