@@ -75,8 +75,8 @@ class Admission:
             logger.exception("gatepass: who connects was not found out")
             problem = catalogue.INTERNAL()
         if problem is not None:
-            self._life.record.turned_away(str(client.peername[0]), problem)
             client.error = f"gatepass: {problem.title}"
+            self._life.record.turned_away(str(client.peername[0]), problem)
 
     async def socks5_auth(self, data: Socks5AuthData) -> None:
         state, client = self._life.state, data.client_conn
@@ -134,26 +134,35 @@ class Admission:
             await self._admit(flow)
 
     async def _admit(self, flow: HTTPFlow) -> None:
-        state, client = self._life.state, flow.client_conn
+        state = self._life.state
         if state is None or flow.response or flow.error:
             return
-        answer: Answer | None = None
+        refusal: Unknown | Problem | None = catalogue.INTERNAL()
         try:
-            answer = await self._asked(state, flow)
-            if isinstance(answer, Identity):
-                limits = state.rules.access.limits
-                problem = self._count(state, client, answer) or self._usage.request(answer.account, limits)
-                if problem is None:
-                    self._identities[flow] = self._identities[client] = answer
-                    if flow.request.method == "CONNECT":
-                        self._settled.add(client)
-                    return
-                answer = problem
+            refusal = await self._refusal(state, flow)
         except Unresolvable as unresolvable:
-            answer = unresolvable.problem
-        except Exception:
+            refusal = unresolvable.problem
+        except Exception:  # mitmproxy would go on with the flow
             logger.exception("gatepass: who asks was not found out")
-        self._refuse(flow, catalogue.INTERNAL() if answer is None else answer)
+        if refusal is not None:
+            try:
+                self._refuse(flow, refusal)
+            finally:
+                if flow.response is None:
+                    flow.kill()
+
+    async def _refusal(self, state: State, flow: HTTPFlow) -> Unknown | Problem | None:
+        """Why a request is not let in; None when it is, for it is known who asks."""
+        answer, client = await self._asked(state, flow), flow.client_conn
+        if not isinstance(answer, Identity):
+            return answer
+        problem = self._count(state, client, answer)
+        problem = problem or self._usage.request(answer.account, state.rules.access.limits)
+        if problem is None:
+            self._identities[flow] = self._identities[client] = answer
+            if flow.request.method == "CONNECT":
+                self._settled.add(client)
+        return problem
 
     async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
         client = flow.client_conn
@@ -180,19 +189,16 @@ class Admission:
     def _is_known(state: State, identity: Identity) -> bool:
         return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
 
-    def _refuse(self, flow: HTTPFlow, answer: Unknown | Problem | Identity) -> None:
+    def _refuse(self, flow: HTTPFlow, refusal: Unknown | Problem) -> None:
         is_proxy = not isinstance(flow.client_conn.proxy_mode, ReverseMode)
-        assert not isinstance(answer, Identity)
-        problem = _told(answer, is_proxy=is_proxy)
+        problem = _told(refusal, is_proxy=is_proxy)
         name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
-        challenge = {name: _REALM} if isinstance(answer, Unknown) else {}
-        self._life.record.refused(flow, problem)
-        response = wire.refusal(flow, problem, challenge)
+        flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
             flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
-            response.headers["Connection"] = "close"
+            flow.response.headers["Connection"] = "close"
             asyncio.get_running_loop().call_later(_LINGER_SECONDS, _close, flow.client_conn)
-        flow.response = response
+        self._life.record.refused(flow, problem)
 
 
 def _told(answer: Unknown | Problem, *, is_proxy: bool) -> Problem:
