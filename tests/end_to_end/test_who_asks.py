@@ -628,3 +628,14 @@ def test_a_file_of_users_that_is_not_there(shell: Shell, command: str) -> None:
         r"clients\.yaml:\d+:\d+: clients\.developers\.htpasswd: expected a file of Apache's htpasswd", told
     )
     assert "hint: `htpasswd -B -c " in told
+
+
+def test_check_warns_of_users_who_are_described_twice(shell: Shell) -> None:
+    """A user of a file who is called as an entry is the first's: `check` says so, and that is no error."""
+    htpasswd("-cbB", shell.home / "users", "ci", "x")
+    rules = shell.home / "clients.yaml"
+    clients = "clients:\n  ci: {password: [env:CI_PROXY_PASSWORD]}\n  developers: {htpasswd: users}\n"
+    rules.write_text(shell.rules.read_text() + clients)
+    done = shell.gatepass("check", "--rules", rules, "--offline")
+    assert done.returncode == 0
+    assert "is never known as `developers`: client `ci` comes first" in done.stderr.decode()
