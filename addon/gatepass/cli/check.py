@@ -7,12 +7,12 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
 
+from gatepass import home
 from gatepass.cli.options import json_option, print_json
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
@@ -54,8 +54,9 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
         return
     if file is not None and rules_file is not None:
         raise click.UsageError("expected either FILE or `--rules`, got both")
+    cwd = home.working()
     try:
-        rules, is_trusted = locate.examine(file or rules_file, os.environ, Path.cwd())
+        rules, is_trusted = locate.examine(file or rules_file, os.environ, cwd)
         of_users = list(htpasswd.warnings(rules.access))
     except GatepassError as error:
         if as_json:

@@ -6,20 +6,20 @@ import argparse
 import asyncio
 import datetime
 import gc
+import logging
 import os
 import re
 import secrets
 import shlex
 import signal
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from gatepass import files, shipped
-from gatepass.cli.options import load_rules, rules_option
+from gatepass import files, home, shipped
+from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
@@ -27,6 +27,7 @@ from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mitmproxy.options import Options
 
@@ -49,7 +50,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
-    loaded = load_rules(rules)
+    loaded = load_rules(rules, _say_once)
     host, port = _address(listen)
     _expect_free(host, port)
     settings = _settings(mitmdump_options)
@@ -58,6 +59,8 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
+    if "confdir" in settings:
+        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -87,7 +90,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             _end_at_hangup(ctx.master.shutdown)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
-            confdir = Path(ctx.options.confdir).expanduser()
+            confdir = home.opened(ctx.options.confdir)
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             known = _user(ctx.options.proxyauth)
@@ -139,12 +142,13 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             # and where the rules name clients, these have their own
             if not no_password and not by_address and not loaded.access.clients:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful(), Plain(shell))
+            self.addons.add(Announce(), Forgetful())
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
             if upstream is not None and not self.options.has_changed("mode"):
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
+                self.addons.add(Plain(shell))
                 self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
             await super().run()
 
@@ -156,6 +160,12 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+
+
+def _say_once(text: str) -> None:
+    """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
+    say(text)
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
 
 
 def _ca_folder(rules: Rules) -> Path:

@@ -20,6 +20,9 @@ _BREAK: Final = re.compile(rb"[\r\n\0]+[ \t]*")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # RFC 9110, section 11.7.1; the other one is no standard's (RFC 9110, section 7.6.1)
 _FOR_PROXIES: Final = frozenset({"proxy-authorization", "proxy-connection", "x-forwarded-for"})
+# Most fields are of these, and need no closer look.
+_ORDINARY_NAME: Final = re.compile(rb"(?!proxy|x[-_]forwarded)" + _TOKEN.pattern, re.IGNORECASE)
+_ORDINARY_VALUE: Final = re.compile(rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])")
 
 
 def folded(name: str) -> str:
@@ -38,8 +41,11 @@ def onward(fields: Iterable[Field]) -> Iterator[Field]:
 
     X-Forwarded-For is the word of the proxy before this one, or nobody's, and tells who is behind it.
     """
-    for name, value in fields:
-        if _TOKEN.fullmatch(name) and folded(name.decode()) not in _FOR_PROXIES:
+    for field in fields:
+        name, value = field
+        if _ORDINARY_NAME.fullmatch(name) and _ORDINARY_VALUE.fullmatch(value):
+            yield field
+        elif _TOKEN.fullmatch(name) and folded(name.decode()) not in _FOR_PROXIES:
             yield name, harmless(value)
 
 

@@ -1,7 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `admission` (who asks?), `interception` (is its connection decrypted?), `requests` (what becomes of
-it?) and `responses` (what does its client get?), all under the rules that `life` holds.
+it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
+connection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx
 
 from gatepass.proxy.admission import Admission
+from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -23,7 +25,7 @@ from gatepass.proxy.seal import Verified
 if TYPE_CHECKING:
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
@@ -39,15 +41,17 @@ class Gatepass:
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
         identities: Identities = WeakKeyDictionary()
-        self._last = Last(life.record, detours, hosts)
+        answers: Answers = WeakKeyDictionary()
+        self._last = Last(life.record, detours, hosts, answers)
         self.addons = [
             life,
+            Bounds(),
             Admission(life, identities),
             Interception(life),
             Listeners(life.record),
             verified,
             Requests(life, detours, hosts, verified, identities),
-            Responses(life.record, detours),
+            Responses(life.record, detours, answers),
         ]
 
     @property

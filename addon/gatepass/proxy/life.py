@@ -10,12 +10,12 @@ import ipaddress
 import logging
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
+from gatepass import home
 from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
@@ -62,7 +62,7 @@ class Life:
         try:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
-                self._swap(locate.load(named, os.environ, Path.cwd(), partial(logger.warning, "gatepass: %s")))
+                self._swap(locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s")))
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:

@@ -140,8 +140,8 @@ def find(name: str, environ: Mapping[str, str], cwd: Path) -> Found | None:
 
 
 def _absolute(name: str, cwd: Path) -> Path:
-    # Path.expanduser raises for an unknown user, where this leaves the name alone, to be reported as missing.
-    return cwd / os.path.expanduser(name)  # noqa: PTH111
+    # of an unknown user `opened` leaves the name alone, to be reported as missing
+    return cwd / home.opened(name)
 
 
 def _content(path: Path, name: str, hint: str, opener: Callable[[str, int], int] | None = None) -> bytes | None:
