@@ -24,6 +24,7 @@ from gatepass.forge.hosts import Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.rules.access import MOST_MISSES
 from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern

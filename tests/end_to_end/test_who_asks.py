@@ -495,7 +495,7 @@ def test_a_rule_for_others_that_only_reports(doors: Doors, github: StandIn, whee
     assert own.client("anna", "anna's-password").fetch(wheel_url).status == 404
     (call,) = github.calls()
     assert "authorization" not in call.headers
-    assert re.search(r"would refuse GET .*: the rule is not for this client", own.proxy.log)
+    assert re.search(r"GET \S+: would be refused: the rule is not for this client", own.proxy.log)
     assert own.connect(github.web)[0] == 407
 
 

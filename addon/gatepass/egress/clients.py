@@ -76,6 +76,7 @@ class Clients:
         self._right: Cache[bytes, bool] = Cache(_MOST_KEPT, clock)
         self._flights: Flights[bytes] = Flights()
         self._salt = secrets.token_bytes(32)
+        # its threads end with this object: who is being asked when other rules come is answered by these still
         self._executor = ThreadPoolExecutor(_MOST_THREADS, "gatepass-passwords")
 
     @property
@@ -191,10 +192,6 @@ class Clients:
                 return identity.basis is not None and any(read_address(identity.address) in each for each in networks)
             case proof:
                 return proof is not None and proof == identity.basis
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _nobody(hashed: str) -> str:

@@ -168,7 +168,7 @@ class Admission:
         client = flow.client_conn
         if client in self._settled and flow.request.method != "CONNECT":
             identity = self._identities[client]
-            return identity if self._is_known(state, identity) else catalogue.CLIENT_GONE()
+            return identity if is_known(state, identity) else catalogue.CLIENT_GONE()
         headers = flow.request.headers
         told = headers.get_all("X-Forwarded-For")
         address = forwarded.client(_peer(client), told, state.rules.access.trusted_proxies)
@@ -185,10 +185,6 @@ class Admission:
             return Identity(None, None, None, str(address))
         return identity
 
-    @staticmethod
-    def _is_known(state: State, identity: Identity) -> bool:
-        return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
-
     def _refuse(self, flow: HTTPFlow, refusal: Unknown | Problem) -> None:
         is_proxy = not isinstance(flow.client_conn.proxy_mode, ReverseMode)
         problem = _told(refusal, is_proxy=is_proxy)
@@ -199,6 +195,11 @@ class Admission:
             flow.response.headers["Connection"] = "close"
             asyncio.get_running_loop().call_later(_LINGER_SECONDS, _close, flow.client_conn)
         self._life.record.refused(flow, problem)
+
+
+def is_known(state: State, identity: Identity) -> bool:
+    """Whether who was let in before still would be: the rules may have changed; mitmproxy's own password has no name."""
+    return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
 
 
 def _told(answer: Unknown | Problem, *, is_proxy: bool) -> Problem:

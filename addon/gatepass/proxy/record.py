@@ -47,9 +47,9 @@ class Record:
         logger.warning("gatepass: %s: %s", facts.shown(flow), problem)
 
     def would_refuse(self, flow: HTTPFlow, problem: Problem) -> None:
-        """It is let pass, for the rules only report."""
-        flow.comment = f"gatepass: would refuse: {problem}"
-        logger.warning("gatepass: would refuse %s: %s", facts.shown(flow), problem)
+        """Of what passes because the rules tell of refusals alone."""
+        flow.comment = f"gatepass: would be refused: {problem}"
+        logger.warning("gatepass: %s: would be refused: %s", facts.shown(flow), problem)
 
     def turned_away(self, address: str, problem: Problem) -> None:
         """A connection that asks for nothing yet, and gets no answer that could say why."""

@@ -74,7 +74,6 @@ class State:
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over."""
-        self.clients.close()
         if "credentials" in vars(self):
             self.credentials.close()
         if "_github" in vars(self):
