@@ -176,6 +176,21 @@ def test_a_plain_request(own: Door) -> None:
     assert b"Forwarded" not in text
 
 
+def test_each_request_of_a_connection(doors: Doors) -> None:
+    """Plain requests, and CONNECTs that led to nothing, are asked each for itself: another proxy may share one."""
+    own = doors(CLIENTS)
+    with plain_server() as (port, _), socket.create_connection(("127.0.0.1", own.port), 20) as connection:
+        for what, known, status in (
+            (f"GET http://127.0.0.1:{port}/", True, 200),
+            (f"GET http://127.0.0.1:{port}/", False, 407),
+            (f"CONNECT 127.0.0.1:{own.port}", True, 403),
+            (f"GET http://127.0.0.1:{port}/", False, 407),
+        ):
+            header = f"Proxy-Authorization: {basic('ci', CI)}\r\n" if known else ""
+            connection.sendall(f"{what} HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+            assert answer(connection).startswith(f"HTTP/1.1 {status} ".encode()), (what, known)
+
+
 def test_what_a_decrypted_request_says_of_others(own: Door, github: StandIn) -> None:
     """Inside the connection, too, X-Forwarded-For and Proxy-Authorization go to no server."""
     headers = ("-H", "X-Forwarded-For: 1.2.3.4", "-H", "Proxy-Authorization: Basic eDp5")
@@ -201,7 +216,7 @@ def plain_server() -> Iterator[tuple[int, list[bytes]]]:
                     return
                 with connection:
                     heard.append(connection.recv(65536))
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

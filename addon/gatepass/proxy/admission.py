@@ -129,6 +129,11 @@ class Admission:
     async def http_connect(self, flow: HTTPFlow) -> None:
         await self._admit(flow)
 
+    def http_connected(self, flow: HTTPFlow) -> None:
+        """From now on all that comes is of whom the connection was opened for; after a refusal it may be another's."""
+        if flow in self._identities:
+            self._settled.add(flow.client_conn)
+
     async def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.is_replay != "request":  # that is the proxy's own user's, who has no name
             await self._admit(flow)
@@ -160,8 +165,6 @@ class Admission:
         problem = problem or self._usage.request(answer.account, state.rules.access.limits)
         if problem is None:
             self._identities[flow] = self._identities[client] = answer
-            if flow.request.method == "CONNECT":
-                self._settled.add(client)
         return problem
 
     async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
@@ -198,7 +201,7 @@ class Admission:
 
 
 def is_known(state: State, identity: Identity) -> bool:
-    """Whether who was let in before still would be: the rules may have changed; mitmproxy's own password has no name."""
+    """Whether who was let in before would be now: the rules may have changed. mitmproxy's own password has no name."""
     return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
 
 
