@@ -224,7 +224,8 @@ def test_a_rule_for_others_that_only_reports() -> None:
     decision = asked("index.test", "/x", "office", "egress: {report_only: true}")
     assert isinstance(decision, Pass)
     assert decision.would_refuse is not None
-    assert decision.would_refuse.kind == "client-not-allowed"
+    assert decision.would_refuse.rule == "index"
+    assert decision.would_refuse.problem.kind == "client-not-allowed"
     assert isinstance(asked("index.test", "/x", "ci", "egress: {report_only: true}"), Inject)
 
 

@@ -56,14 +56,15 @@ class Pass:
     """
 
     ref: urls.AssetRef | None = None
-    would_refuse: Problem | None = None
+    would_refuse: Refuse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Ours, but to serve it would not be safe."""
+    """Ours, but to serve it would not be safe; or another's, by the rule of that name."""
 
     problem: Problem
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ def decide(request: Request, rules: Rules) -> Decision:
     rule = next((rule for rule in matching if rule.is_for(request.client)), None)
     if rule is None and (other := next(filter(partial(_acts_on, path), matching), None)):
         problem = catalogue.CLIENT_NOT_ALLOWED(rule=other.name, names=other.clients, client=request.client)
-        return Pass(would_refuse=problem) if rules.access.is_reporting else Refuse(problem)
+        refusal = Refuse(problem, other.name)
+        return Pass(would_refuse=refusal) if rules.access.is_reporting else refusal
     if rule is None:
         is_forge = request.method in DOWNLOADS and any(
             isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host

@@ -23,6 +23,7 @@ from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
+from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -43,13 +44,24 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 @rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
+@click.option("--audit", metavar="FILE", help="Add a line of JSON to FILE for each request and tunnel; `-` is stdout.")
+@click.option("--admin", metavar="HOST:PORT", help="Answer there how the proxy is: health, metrics, a status page.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
-def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: tuple[str, ...]) -> None:
+def serve(
+    rules: Path | None,
+    listen: str,
+    no_password: bool,
+    audit: str | None,
+    admin: str | None,
+    mitmdump_options: tuple[str, ...],
+) -> None:
     """Run the proxy until it is stopped; after `--` come options of mitmdump.
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
+    if audit == STDOUT:
+        claim_stdout()  # before anything is said there
     loaded = load_rules(rules, _say_once)
     host, port = _address(listen)
     _expect_free(host, port)
@@ -157,6 +169,10 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
+    if audit is not None:
+        arguments += ["--set", f"gatepass_audit={audit}"]
+    if admin is not None:
+        arguments += ["--set", f"gatepass_admin={admin}"]
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)

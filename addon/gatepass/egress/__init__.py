@@ -1,4 +1,4 @@
-"""Who uses the proxy, and how much of it: clients known by passwords, tokens and addresses, and the limits of each.
+"""Who may go where, and how often: clients, destinations, limits.
 
-Knows no flow, and no rule but of access.
+Knows no flow.
 """

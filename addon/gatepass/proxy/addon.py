@@ -1,8 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `admission` (who asks?), `interception` (is its connection decrypted?), `requests` (what becomes of
-it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
-connection.
+A request comes by `admission` (who asks?), `guard` (may it go there?), `interception` (is its connection decrypted?),
+`requests` (what becomes of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and
+within the `bounds` of a connection. `journal` tells what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from mitmproxy import ctx
 
 from gatepass.proxy.admission import Admission
 from gatepass.proxy.bounds import Bounds
+from gatepass.proxy.eager import Eager
+from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
+from gatepass.proxy.reporting import Reporting
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
@@ -42,16 +46,22 @@ class Gatepass:
         verified = Verified()
         identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
-        self._last = Last(life.record, detours, hosts, answers)
+        guard = Guard(life)
+        journal = Journal(life.record, answers)
+        self.record = life.record
+        self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
             life,
             Bounds(),
             Admission(life, identities),
             Interception(life),
-            Listeners(life.record),
+            guard,
+            Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified, identities),
-            Responses(life.record, detours, answers),
+            Requests(life, detours, hosts, verified, guard, identities),
+            Responses(life.record, detours, answers, guard),
+            journal,
+            Reporting(life.record.ledger),
         ]
 
     @property

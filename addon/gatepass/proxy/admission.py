@@ -24,6 +24,7 @@ from gatepass.egress.limits import Usage
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.proxy import facts, socks, wire
+from gatepass.telemetry.event import Who, text
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.layers.modes import Socks5AuthData
@@ -106,6 +107,7 @@ class Admission:
         if (problem := self._count(state, client, answer)) is None:
             self._identities[client] = answer
             self._settled.add(client)
+            self._note(client, answer)
         return problem
 
     def _count(self, state: State, client: Client, identity: Identity) -> Problem | None:
@@ -131,8 +133,9 @@ class Admission:
 
     def http_connected(self, flow: HTTPFlow) -> None:
         """From now on all that comes is of whom the connection was opened for; after a refusal it may be another's."""
-        if flow in self._identities:
+        if (identity := self._identities.get(flow)) is not None:
             self._settled.add(flow.client_conn)
+            self._note(flow.client_conn, identity)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.is_replay != "request":  # that is the proxy's own user's, who has no name
@@ -161,20 +164,32 @@ class Admission:
         answer, client = await self._asked(state, flow), flow.client_conn
         if not isinstance(answer, Identity):
             return answer
+        self._note(flow, answer, flow.metadata.get("proxyauth", (None,))[0])
         problem = self._count(state, client, answer)
         problem = problem or self._usage.request(answer.account, state.rules.access.limits)
         if problem is None:
             self._identities[flow] = self._identities[client] = answer
         return problem
 
+    def _note(self, of: HTTPFlow | Client, identity: Identity, known: str | None = None) -> None:
+        """Have it told who asks; `known` is what mitmproxy has asked for itself."""
+        user = identity.user or identity.client or known
+        named = None if user is None else text(user)
+        subject = None if identity.subject is None else text(identity.subject)
+        self._life.record.who[of] = Who(identity.client, named, subject, identity.address)
+
     async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
         client = flow.client_conn
         if client in self._settled and flow.request.method != "CONNECT":
             identity = self._identities[client]
-            return identity if is_known(state, identity) else catalogue.CLIENT_GONE()
+            if is_known(state, identity):
+                return identity
+            self._note(flow, identity)
+            return catalogue.CLIENT_GONE()
         headers = flow.request.headers
         told = headers.get_all("X-Forwarded-For")
         address = forwarded.client(_peer(client), told, state.rules.access.trusted_proxies)
+        self._note(flow, Identity(None, None, None, str(address)))
         if ctx.options.proxyauth or not state.clients.are_named:
             return self._by_address(state, address) or Unknown()
         # what was meant for this proxy goes no further, to another addon neither
