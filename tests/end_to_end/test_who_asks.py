@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
+import auditing
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Fault
 from gatepass.demo.standin.issuer import Issuer
@@ -537,6 +538,23 @@ def test_a_client_that_is_gone(doors: Doors, github: StandIn) -> None:
             connection.sendall(ask)
             assert answer(connection).startswith(b"HTTP/1.1 403 gatepass: the proxy does not know this client")
     assert len(github.calls("web")) == 1
+
+
+def test_who_asks_stands_in_the_audit(doors: Doors, github: StandIn, tmp_path: Path, wheel_url: str) -> None:
+    """By the entry's name, a user's own, and a token's `sub`; of whom nobody knows the address, as a proxy tells it."""
+    file = tmp_path / "audit.jsonl"
+    own = doors(CLIENTS + "trusted_proxies: [127.0.0.1/32]\n", f"--set=gatepass_audit={file}", rules=FOR)
+    own.connect(github.web, X_Forwarded_For="192.0.2.7")
+    for user, password in (("anna", "anna's-password"), ("job", github.issuer.token())):
+        own.client(user, password).fetch(wheel_url)
+    eventually(lambda: file.read_text().count("\n") == 3)
+    nobody, anna, job = auditing.read(file)
+    assert (nobody["source"]["ip"], nobody["event"]["action"]) == ("192.0.2.7", "refuse")
+    assert "user" not in nobody
+    assert (anna["user"], anna["rule"]) == ({"name": "anna"}, {"name": "ours"})
+    assert anna["gatepass"]["problem"].endswith("client-not-allowed")
+    assert job["user"] == {"name": "actions", "id": "repo:acme/tool:ref:refs/heads/main"}
+    assert "eyJ" not in file.read_text()
 
 
 # ------------------------------------------------------------------------- limits
