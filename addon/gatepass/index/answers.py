@@ -67,8 +67,9 @@ _STATUSES: Final = {401: 403, 404: 403, 451: 403, 429: 503, 504: 503}
 class Request:
     """A request for an index. `path` is raw, without its query; `headers` find names whatever their case.
 
-    `client` is who asks, by the name that the rules have for it. `in_place` tells that the index is a web server of its
-    own, to which its links lead back, and not a part of the proxy, by which the files' own URLs are reached.
+    `client` is who asks, by the name that the rules have for it, and `account` whom it counts for. `in_place` tells
+    that the index is a web server of its own, to which its links lead back, and not a part of the proxy, by which the
+    files' own URLs are reached.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     client: str | None = None
     in_place: bool = False
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ class PackageIndex:
         return _Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
 
     async def _by_name(self, request: Request, name: str) -> _Opened:
-        usable = [index for index in self._rules.indexes if coverage.is_for(index.clients, request.client)]
+        usable = [index for index in self._rules.indexes if index.is_for(request.client)]
         index = next((index for index in self._rules.indexes if index.name == name), None)
         if index is None:
             known = [each.name for each in usable]
@@ -456,7 +458,7 @@ class PackageIndex:
             ResolveRelease(forge, require=wanted[0].require),
             (found.credential,),
         )
-        return Asked(Resolve(rule, forge, False, rule.credentials, ref, request.client))
+        return Asked(Resolve(rule, forge, False, rule.credentials, ref, request.account))
 
     async def _metadata_answer(self, found: Found, file: File, method: str, headers: Mapping[str, str]) -> Answer:
         try:

@@ -1,8 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
-of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
-connection. `journal` tells what became of it, where `reporting` has it told.
+A request comes by `admission` (who asks?), `guard` (may it go there?), `interception` (is its connection decrypted?),
+`requests` (what becomes of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and
+within the `bounds` of a connection. `journal` tells what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.admission import Admission
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
@@ -26,6 +27,7 @@ from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
 
@@ -39,8 +41,10 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
+        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
         journal = Journal(life.record, answers)
@@ -48,16 +52,22 @@ class Gatepass:
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
             life,
-            Interception(life),
             Bounds(),
+            Admission(life, identities),
+            Interception(life),
             guard,
             Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified, guard),
+            Requests(life, detours, hosts, verified, guard, identities),
             Responses(life.record, detours, answers, guard),
             journal,
             Reporting(life.record.ledger),
         ]
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
+        return self._life.state is not None
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)

@@ -94,7 +94,8 @@ class Life:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(rules, defaults))
-        if not ctx.options.proxyauth and not modes.is_loopback(ctx.options.listen_host):
+        has_password = ctx.options.proxyauth or rules.access.clients
+        if not has_password and not modes.is_loopback(ctx.options.listen_host):
             logger.warning(
                 "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
                 "hint: `--listen-host 127.0.0.1`",

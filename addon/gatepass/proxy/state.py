@@ -6,15 +6,20 @@ Knows neither flows nor hooks.
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
+from gatepass.egress.clients import Clients
 from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
+from gatepass.forge.hosts import Host
 from gatepass.github.client import GitHub
 from gatepass.proxy import modes, upstream
+from gatepass.rules.model import Credential
+from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
@@ -22,7 +27,12 @@ if TYPE_CHECKING:
 
     from gatepass.egress.lookup import Lookup
     from gatepass.proxy.record import Record
+    from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
+    from gatepass.secret import Secret
+
+# Of no use to a source whose secret is a client's password: it is for nobody but this proxy.
+_HERE: Final = Audience(Host("gatepass.internal"))
 
 
 class State:
@@ -31,7 +41,7 @@ class State:
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
 
     Raises:
-        GatepassError: from what is made late, when a file of CAs has gone since the start.
+        GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
     def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup) -> None:
@@ -40,6 +50,13 @@ class State:
         self._options = options
         self._record = record
         self._lookup = lookup
+        self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+
+    async def _password(self, name: str, proof: Password) -> Secret:
+        return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
+
+    async def _document(self, url: str, most: int) -> bytes:
+        return await self._github.document(url, most)
 
     @property
     def is_guarded(self) -> bool:

@@ -23,15 +23,8 @@ _TRIED: Final = ("x/x", "x/x.whl", "x/x.tar.gz")
 
 def serving(rules: Rules, web: Host, path: str, client: str | None) -> Rule | None:
     """The rule by which that client gets a release asset at a raw path; None when there is none."""
-    rule = rules.match(web, path)
-    if rule is None or not isinstance(rule.action, ResolveRelease):
-        return None
-    return rule if is_for(rule.clients, client) else None
-
-
-def is_for(clients: tuple[str, ...], client: str | None) -> bool:
-    """Whether something that is for these clients, or for every one, is for that one."""
-    return not clients or client in clients
+    rule = next((rule for rule in rules.matching(web, path, "GET") if rule.is_for(client)), None)
+    return rule if rule is not None and isinstance(rule.action, ResolveRelease) else None
 
 
 def covering(rules: Rules, web: Host, repository: Repository, client: str | None) -> Rule | None:
