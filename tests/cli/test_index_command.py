@@ -29,7 +29,7 @@ indexes:
 
 
 @pytest.fixture
-def rules(github: StandIn, tmp_path: Path) -> Path:
+def index_rules(github: StandIn, tmp_path: Path) -> Path:
     path = tmp_path / "index.yaml"
     path.write_text(RULES.format(web=github.web, api=github.api))
     return path
@@ -47,10 +47,10 @@ def tool(github: StandIn) -> Repository:
 
 
 @pytest.mark.usefixtures("tool")
-def test_the_table(shell: Shell, rules: Path, github: StandIn) -> None:
+def test_the_table(shell: Shell, index_rules: Path, github: StandIn) -> None:
     """A line a version: its files, their release, whether they have a hash, since when; then what was left out."""
     for name in ("acme", f"{github.web}/acme/tool", "https://gatepass.internal/acme/simple/"):
-        done = shell.gatepass("index", name, "--rules", rules)
+        done = shell.gatepass("index", name, "--rules", index_rules)
         assert (done.returncode, done.stderr) == (0, b"")
         lines = done.stdout.decode().splitlines()
         assert lines[0].endswith(": 1 project, 3 files")
@@ -65,31 +65,31 @@ def test_the_table(shell: Shell, rules: Path, github: StandIn) -> None:
         assert DEFAULT_TOKEN not in text
 
 
-def test_a_hash_that_some_have(shell: Shell, rules: Path, tool: Repository) -> None:
+def test_a_hash_that_some_have(shell: Shell, index_rules: Path, tool: Repository) -> None:
     """Of a version some of whose files have no hash it is said which: no lock file of it can be synchronised."""
     tool.releases[0].assets[1].digest = None
-    done = shell.gatepass("index", "acme", "--rules", rules)
+    done = shell.gatepass("index", "acme", "--rules", index_rules)
     assert "acme-tool 1.0: acme_tool-1.0.tar.gz has no hash, and the others have one" in done.stdout.decode()
     assert "1 of 2" in done.stdout.decode()
 
 
 @pytest.mark.usefixtures("tool")
-def test_an_index_that_there_is_not(shell: Shell, rules: Path) -> None:
+def test_an_index_that_there_is_not(shell: Shell, index_rules: Path) -> None:
     """What cannot be shown is an error, with what to do."""
-    done = shell.gatepass("index", "acne", "--rules", rules)
+    done = shell.gatepass("index", "acne", "--rules", index_rules)
     assert done.returncode == 1
     assert done.stderr.decode().startswith("error: no such index: the rules name no index `acne`\nhint: ")
-    done = shell.gatepass("index", "gitlab.com/acme/tool", "--rules", rules, "--json")
+    done = shell.gatepass("index", "gitlab.com/acme/tool", "--rules", index_rules, "--json")
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert (told["ok"], "no rule covers" in told["error"]["message"]) == (False, True)
 
 
-def test_it_downloads_nothing(shell: Shell, rules: Path, tool: Repository, github: StandIn) -> None:
+def test_it_downloads_nothing(shell: Shell, index_rules: Path, tool: Repository, github: StandIn) -> None:
     """One call for the repositories, and one for the releases of each."""
     assert tool.releases
     github.forget()
-    shell.gatepass("index", "acme", "--rules", rules, "--json")
+    shell.gatepass("index", "acme", "--rules", index_rules, "--json")
     assert [call.path.rpartition("/")[2] for call in github.calls()] == ["repos", "releases"]
 
 
@@ -107,7 +107,7 @@ def test_explain_warns_of_an_index_that_is_not_explicit(shell: Shell, wheel_url:
     (shell.home / "pyproject.toml").write_text(text)
     done = shell.gatepass("explain", "--rules", shell.rules, "--json")
     told = json.loads(done.stdout)
-    assert (done.returncode, told["ok"]) == (0, True)
+    assert (done.returncode, told["ok"]) == (0, True), told
     (step,) = told["explanations"][0]["steps"]
     assert (step["name"], step["state"]) == ("index", "warn")
     assert len(told["explanations"]) == 2
