@@ -15,6 +15,7 @@ from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
+from gatepass.proxy.reload import Reload
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
@@ -37,6 +38,7 @@ class Gatepass:
         verified = Verified()
         self._last = Last(life.record, detours, hosts)
         self.addons = [
+            Reload(life),
             life,
             Interception(life),
             Listeners(life.record),

@@ -1,14 +1,16 @@
-"""The addon's life: its options, the rules in force, and what is said at the start.
+"""The addon's life: its options, the rules in force, and what is said of them.
 
-Holds the one value that the other addons decide by, and swaps it whole; sees no request.
+Holds the one value that the other addons decide by, and swaps it whole; sees no request, and does not know why it is
+given others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
+import time
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +37,17 @@ logger: Final = logging.getLogger("gatepass")
 _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Since when the rules are in force that are, as Unix time; how often others were to replace them, and why not."""
+
+    when: float
+    succeeded: int = 0
+    failed: int = 0
+    error: str | None = None
+    """Of the last time, where it failed: the rules of before are at work still."""
+
+
 class Life:
     """An addon that reads options and rules."""
 
@@ -44,6 +57,7 @@ class Life:
         self.record = Record()
         self.state: State | None = None
         """None until rules were read."""
+        self.loading = Loading(time.time())
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._log = ClearedLog()
@@ -62,20 +76,41 @@ class Life:
         try:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
-                self._swap(locate.load(named, os.environ, Path.cwd(), partial(logger.warning, "gatepass: %s")))
+                rules = locate.load(named, os.environ, Path.cwd(), partial(logger.warning, "gatepass: %s"))
+                self._swap(self._made(rules))
+                self.loading = replace(self.loading, when=time.time(), error=None)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:
-                    self._swap(self.state.rules)
+                    self._swap(self._made(self.state.rules))
         except GatepassError as error:
             if self._running:
                 raise exceptions.OptionsError(str(error)) from None
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400
 
-    def _swap(self, rules: Rules | None) -> None:
-        """Put these rules in force, with nothing learnt under them yet."""
-        old, self.state = self.state, None if rules is None else State(rules, ctx.options, self.record)
+    def accept(self, rules: Rules) -> None:
+        """Put these in force, in place of those that are.
+
+        Raises:
+            GatepassError: what they need cannot be had; all is as it was.
+        """
+        self._swap(self._made(rules))
+        self.loading = replace(self.loading, when=time.time(), succeeded=self.loading.succeeded + 1, error=None)
+        logger.info("gatepass: rules read again: %s", _summary(rules, {}))
+        self._warn_of_limits(rules)
+
+    def refuse(self, error: GatepassError) -> None:
+        """Go on with the rules that are in force."""
+        self.loading = replace(self.loading, failed=self.loading.failed + 1, error=str(error))
+        logger.error("gatepass: rules not replaced, those of before are at work: %s", error)
+
+    def _made(self, rules: Rules) -> State:
+        return State(rules, ctx.options, self.record)
+
+    def _swap(self, state: State | None) -> None:
+        """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""
+        old, self.state = self.state, state
         if old is not None:
             task = asyncio.get_running_loop().create_task(old.close())
             self._closing.add(task)
@@ -89,28 +124,24 @@ class Life:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(rules, defaults))
-        if not ctx.options.proxyauth and not _is_loopback(ctx.options.listen_host):
+        if exposed := modes.exposed(ctx.options):
             logger.warning(
                 "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
                 "hint: `--listen-host 127.0.0.1`",
-                ctx.options.listen_host or "every interface",
+                ", ".join(exposed),
             )
+        self._warn_of_limits(rules)
+        if ctx.options.ssl_insecure:
+            logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
+
+    def _warn_of_limits(self, rules: Rules) -> None:
         for spec in ctx.options.mode:
             for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules):
                 logger.warning("gatepass: %s", limit)
-        if ctx.options.ssl_insecure:
-            logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
 
     def done(self) -> None:
         self._swap(None)
         self._log.remove()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _summary(rules: Rules, defaults: dict[str, str]) -> str:

@@ -53,7 +53,8 @@ class Requests:
                 settled = Refused(fault)
             else:
                 request = facts.request(flow, verified=not ctx.options.ssl_insecure)
-                settled = await outcome(state, request, flow.request.headers)
+                with state.in_use():
+                    settled = await outcome(state, request, flow.request.headers)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow

@@ -5,7 +5,9 @@ Knows neither flows nor hooks.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from gatepass.proxy import upstream
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mitmproxy.options import Options
 
     from gatepass.proxy.record import Record
@@ -35,6 +39,21 @@ class State:
         self.rules = rules
         self._options = options
         self._record = record
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextmanager
+    def in_use(self) -> Iterator[State]:
+        """Whoever asks something of it does so in this block: it is let go only when all have left theirs."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
 
     @cached_property
     def _github(self) -> GitHub:
@@ -56,8 +75,11 @@ class State:
         return Resolver(self.credentials, self._github, self.rules)
 
     async def close(self) -> None:
-        """Let go of what was learnt, and of the connections that it was learnt over."""
-        if "credentials" in vars(self):
-            self.credentials.close()
-        if "_github" in vars(self):
-            await self._github.close()
+        """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""
+        try:
+            await self._unused.wait()
+        finally:
+            if "credentials" in vars(self):
+                self.credentials.close()
+            if "_github" in vars(self):
+                await self._github.close()

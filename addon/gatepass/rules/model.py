@@ -14,6 +14,8 @@ from gatepass.forge import urls
 from gatepass.sources import variables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gatepass.forge.hosts import Forge, Host
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
@@ -124,6 +126,16 @@ class Rules:
     def hosts(self) -> frozenset[Host]:
         """All hosts that a rule names, or stands for."""
         return frozenset(rule.match.host for rule in self.rules)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that they name, whose content is part of them: with one of these the rules have changed."""
+        return ()
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether they say who may use the proxy."""
+        return False
 
     def forge_of(self, host: Host) -> Forge | None:
         """The forge whose web or API host it is."""

@@ -37,6 +37,8 @@ LIFETIME: Final = datetime.timedelta(days=365)
 SOON: Final = datetime.timedelta(days=30)
 """How long before its end a CA's owner is told."""
 
+_RENEW: Final = "`gatepass ca renew` makes a new one, which clients must then trust"
+
 
 # ---------------------------------------------------------------------- make
 
@@ -106,19 +108,25 @@ class Authority:
             GatepassError: clients would refuse what it vouches for.
         """
         end = f"{self.certificate.not_valid_after_utc:%Y-%m-%d}"
-        hint = "`gatepass ca renew` makes a new one, which clients must then trust"
+        self.expect_covering(hosts)
+        if self.left(now) <= datetime.timedelta(0):
+            raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", _RENEW)
+        if self.left(now) <= SOON:
+            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {_RENEW}"
+        return None
+
+    def expect_covering(self, hosts: Iterable[Host]) -> None:
+        """
+        Raises:
+            GatepassError: it may not vouch for one of the hosts.
+        """
         if uncovered := self.uncovered(hosts):
             names = ", ".join(f"`{name}`" for name in uncovered)
             permitted = ", ".join(f"`{name}`" for name in self.permitted or ())
             raise GatepassError(
                 f"{self.folder}: expected a CA for every host that a rule names, got one for {permitted}, not {names}",
-                hint,
+                _RENEW,
             )
-        if self.left(now) <= datetime.timedelta(0):
-            raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", hint)
-        if self.left(now) <= SOON:
-            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {hint}"
-        return None
 
 
 # -------------------------------------------------------------------- folder
