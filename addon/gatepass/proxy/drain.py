@@ -83,7 +83,7 @@ class Drain:
             if not left and not any(transport.get_write_buffer_size() for transport in self._transports):
                 break
         else:
-            logger.warning("gatepass: %d connections are cut after %g s", len(connections.running()), self._most)
+            logger.warning("gatepass: connections cut after %g s: %d", self._most, len(connections.running()))
         ctx.master.shutdown()
 
     def _is_idle(self, client: Client, *, patient: bool) -> bool:
