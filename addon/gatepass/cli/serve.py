@@ -22,7 +22,7 @@ from gatepass import files, shipped
 from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option
 from gatepass.errors import GatepassError, printable
-from gatepass.shell import environment, inherited, running, tempdir, tools, undo
+from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def serve(
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
     loaded = load_rules(rules)
+    if public_url is not None:
+        elsewhere.ProxyUrl.parse(public_url, "--public-url")
     addresses = _addresses(listen)
     (host, port), *others = addresses
     settings = _settings(mitmdump_options)

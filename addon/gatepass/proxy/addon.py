@@ -19,6 +19,7 @@ from gatepass.proxy.reload import Reload
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
+from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
@@ -40,6 +41,7 @@ class Gatepass:
         self.addons = [
             Reload(life),
             life,
+            Welcome(life.record),
             Interception(life),
             Listeners(life.record),
             verified,

@@ -13,7 +13,7 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 
 from gatepass.problems import catalogue
-from gatepass.proxy import wire
+from gatepass.proxy import facts, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -37,7 +37,8 @@ class Listeners:
             await self._refuse(flow)
 
     async def http_connect(self, flow: HTTPFlow) -> None:
-        await self._refuse(flow)
+        if not facts.is_own_name(flow.request.host):  # which is answered, and to be asked of nobody
+            await self._refuse(flow)
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port
