@@ -6,13 +6,13 @@ Answers in plain http, without a password and without rules, and holds no secret
 from __future__ import annotations
 
 import html
-import logging
+import re
 from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addons.tlsconfig import TlsConfig
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.proxy.record import Record
-
-logger: Final = logging.getLogger("gatepass")
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _STYLE: Final = """
@@ -106,8 +104,8 @@ class Welcome:
         request = flow.request
         # where addresses alone are known, the client's word is good enough for a page that anybody may see
         is_transparent = isinstance(flow.client_conn.proxy_mode, modes.TRANSPARENT)
-        named = (request.host, request.host_header or "") if is_transparent else (request.host,)
-        if flow.is_replay or not any(facts.is_own_name(urlsplit(f"//{name}").hostname or "") for name in named):
+        said = re.sub(r":\d*$", "", request.host_header or "") if is_transparent else ""
+        if flow.is_replay or not (facts.is_own_name(request.host) or facts.is_own_name(said)):
             return
         # what mitmproxy's own answer may have been, such as 407, is not for this name
         request.headers.pop("Proxy-Authorization", None)
