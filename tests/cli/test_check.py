@@ -174,7 +174,7 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
         (
             "rules.yaml:7:5: rules[0].nme: "
             "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
-            "`placeholder`, `drop_response_headers`, got `nme`"
+            "`placeholder`, `drop_response_headers`, `clients`, got `nme`"
         ),
         "hint: did you mean `name`?",
     ]
@@ -399,8 +399,20 @@ rules:
     on_existing: {Authorization: placeholder, X-Kind: refuse}
     placeholder: instead
     drop_response_headers: [Set-Cookie]
-  - {match: "*.open.example.com/*", headers: {X-Kind: literal}}
+  - {match: "*.open.example.com/*", headers: {X-Kind: literal}, clients: [ci, office]}
 cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}
+clients:
+  ci: {password: [env:CI_PASSWORD, {command: [pass, show, ci]}]}
+  developers: {htpasswd: developers.htpasswd}
+  actions: {oidc: {issuer: "https://token.example.com/x", audience: gatepass, claims: {ref: "refs/heads/*"}}}
+  office: {networks: [10.20.0.0/16, "fd00:20::/32", 127.0.0.1]}
+trusted_proxies: [127.0.0.1/32]
+egress:
+  allow: [github.com, "*.githubusercontent.com", "packages.example.com:8443", "[2001:db8::1]:443"]
+  deny: ["*.paste.example"]
+  private: [10.1.2.0/24]
+  report_only: true
+limits: {connections: 256, requests: 1200, misses: 60}
 """
 
 

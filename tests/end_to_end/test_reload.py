@@ -39,7 +39,9 @@ def file(shell: Shell) -> Path:
 @contextmanager
 def serving(shell: Shell, file: Path, *options: str) -> Iterator[tuple[Running, Client]]:
     """`gatepass serve` with that file, and a client of it."""
-    command: list[str | Path] = [GATEPASS, "serve", "--rules", file, "--listen=127.0.0.1:0", *options]
+    command: list[str | Path] = [GATEPASS, "serve", "--rules", file, *options]
+    if not any(option.startswith("--listen") for option in options):
+        command.append("--listen=127.0.0.1:0")
     with background(command, shell.env, shell.home) as running:
         running.wait_for(r"export SSL_CERT_FILE=\S+\n")
         variables = dict(re.findall(r"^export (\w+)=(\S+)$", running.output, re.MULTILINE))
@@ -163,6 +165,38 @@ def test_a_host_that_the_ca_may_not_vouch_for(shell: Shell, file: Path, wheel_ur
     done = shell.gatepass("serve", "--rules", file, "--listen=127.0.0.1:0")
     assert done.returncode == 1
     assert b"expected a CA for every host that a rule names, got one for " in done.stderr
+
+
+CLIENTS = """\
+clients:
+  office: {networks: [127.0.0.0/8]}
+  developers: {htpasswd: users}
+"""
+
+
+def test_a_file_that_the_rules_name(shell: Shell, file: Path) -> None:
+    """With a file of users the rules have changed, though their own file has not."""
+    (shell.home / "users").write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+    file.write_text(file.read_text() + CLIENTS)
+    with serving(shell, file) as (running, _):
+        for number in (1, 2):
+            (shell.home / "users").write_text(f"user{number}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+            count(running, AGAIN, number)
+
+
+def test_rules_that_ask_nobody_any_more(shell: Shell, file: Path, wheel_url: str) -> None:
+    """Where other machines reach it, rules without `clients` do not take the place of rules that have them."""
+    whole = file.read_text()
+    (shell.home / "users").write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+    file.write_text(whole + CLIENTS)
+    with serving(shell, file, "--no-password", "--listen=0.0.0.0:0") as (running, client):
+        file.write_text(whole)
+        running.wait_for(REFUSED + r".*expected `clients`, as before, got none: who reaches 0\.0\.0\.0 could use all")
+        assert client.fetch(wheel_url).status == 302
+    with serving(shell, file) as (running, client):
+        file.write_text(without_releases(whole))
+        running.wait_for(AGAIN)
+        assert client.fetch(wheel_url).status == 404
 
 
 # ------------------------------------------------------------- files nobody named

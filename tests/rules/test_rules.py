@@ -157,7 +157,7 @@ def test_repository_rules_are_the_documented_defaults() -> None:
     rules = parse((Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8"))
     assert [str(rule.match) for rule in rules.rules] == [
         "github.com/*/releases/download/*",
-        "github.com/*/releases/latest/download/*",
+        "github.com/*/releases/latest*",
     ]
     assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
     assert [credential.sources for credential in rules.credentials] == [(Default(),)]
@@ -353,7 +353,7 @@ version: 1⏎ →
 1:1: version: expected `1`, got nothing
 
 forges: → forge:
-2:1: forge: expected one of `version`, `rules`, `credentials`, `forges`, `cache`, got `forge`
+2:1: forge: expected TOP_KEY, got `forge`
 hint: did you mean `forges`?
 17:5: rules[1].match: expected the host of a forge, got `ghe.example.com:8443/*/releases/download/*`
 hint: add `ghe.example.com:8443` under `forges:`: `- web: ghe.example.com:8443`
@@ -725,8 +725,10 @@ hint: `Host` belongs to the connection or to proxies
 LONG_TEXTS = {
     "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
     "or a mapping with `command` or `github-app`",
+    "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
+    "`limits`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `methods`, `on_existing`, "
-    "`placeholder`, `drop_response_headers`",
+    "`placeholder`, `drop_response_headers`, `clients`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
 }
 

@@ -64,6 +64,11 @@ def redirect(signed: SignedUrl) -> Answer:
     return _counted(302, {"Location": signed.url, "Cache-Control": "no-store"})
 
 
+def page(url: str) -> Answer:
+    """A redirect to a page of the web host, as that would give it to who may see it."""
+    return _counted(302, {"Location": url, "Cache-Control": "no-store"})
+
+
 def again(url: str) -> Answer:
     """A redirect of a request to itself: what was known of the asset was wrong, and is asked for anew the next time."""
     return _counted(307, {"Location": url, "Cache-Control": "no-store"})

@@ -7,12 +7,12 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
 
+from gatepass import home
 from gatepass.cli.options import json_option, print_json
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
@@ -21,7 +21,7 @@ from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
 from gatepass.rules import locate
-from gatepass.rules.describe import describe
+from gatepass.rules.describe import describe, warnings
 from gatepass.rules.model import InjectHeaders, ResolveRelease
 from gatepass.rules.shape import schema
 from gatepass.secret import Audience
@@ -53,8 +53,9 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
         return
     if file is not None and rules_file is not None:
         raise click.UsageError("expected either FILE or `--rules`, got both")
+    cwd = home.working()
     try:
-        rules, is_trusted = locate.examine(file or rules_file, os.environ, Path.cwd())
+        rules, is_trusted = locate.examine(file or rules_file, os.environ, cwd)
     except GatepassError as error:
         if as_json:
             print_json({"ok": False, "error": {"message": error.message, "hint": error.hint}})
@@ -63,6 +64,8 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
         sys.exit(1)
     printer = Printer(quiet=as_json)
     printer.text(describe(rules))
+    for warning in warnings(rules):
+        click.echo(f"warning: {warning}", err=True)
     if not is_trusted:
         printer.text("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
         if as_json:

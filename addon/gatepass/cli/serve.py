@@ -6,27 +6,28 @@ import argparse
 import datetime
 import gc
 import io
+import logging
 import os
 import re
 import secrets
 import shlex
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from gatepass import files, shipped
+from gatepass import files, home, shipped
 from gatepass.cli import signals
-from gatepass.cli.options import load_rules, rules_option
+from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mitmproxy.options import Options
 
@@ -85,7 +86,7 @@ def serve(
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
-    loaded = load_rules(rules)
+    loaded = load_rules(rules, _say_once)
     if public_url is not None:
         elsewhere.ProxyUrl.parse(public_url, "--public-url")
     addresses = _addresses(listen)
@@ -97,6 +98,8 @@ def serve(
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
+    if "confdir" in settings:
+        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -138,7 +141,7 @@ def serve(
             signals.terminate(draining.begin)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
-            confdir = Path(ctx.options.confdir).expanduser()
+            confdir = home.opened(ctx.options.confdir)
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             known = _user(ctx.options.proxyauth)
@@ -180,15 +183,16 @@ def serve(
             # where connections are redirected here clients know of no proxy, and could not tell it a password
             if not no_password and not by_address:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful(), Plain(shell), draining)
+            self.addons.add(Announce(), Forgetful(), draining)
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
             if upstream is not None and not self.options.has_changed("mode"):
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
+                self.addons.add(Plain(shell))
                 self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
             self.options.update(mode=modes.at(self.options.mode, others))
-            if (exposed := modes.exposed(self.options)) and not loaded.asks_who:
+            if (exposed := modes.exposed(self.options)) and not loaded.access.clients:
                 raise GatepassError(
                     "--listen: expected a password, or `clients` in the rules, where other machines reach the proxy, "
                     f"got neither for `{', '.join(exposed)}`",
@@ -207,6 +211,12 @@ def serve(
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
+
+
+def _say_once(text: str) -> None:
+    """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
+    say(text)
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
 
 
 def _ca_folder(rules: Rules) -> Path:

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
+from gatepass.explain import tunnel
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.github.client import USER_AGENT, NoCookies
@@ -93,6 +94,7 @@ class Probe:
 
     def __init__(self, proxy: httpx2.Proxy, trust: ssl.SSLContext, hooks: Hooks | None = None) -> None:
         self._proxy = proxy
+        self._trust = trust
         self._http = httpx2.AsyncClient(
             verify=trust,
             proxy=proxy,
@@ -120,8 +122,20 @@ class Probe:
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
                     raise BlockedError(Step("certificate", "fail", finding, _TRUST_HINT)) from None
+            if isinstance(error, httpx2.ProxyError) and (answer := await self._refusal(url)) is not None:
+                raise BlockedError(answer) from None
             finding = f"no answer through {place}: {_reason(error)}"
             raise BlockedError(Step("proxy", "fail", finding, _PROXY_HINT)) from None
+
+    async def _refusal(self, url: str) -> Step | None:
+        """Why the proxy opens no tunnel, in its own words."""
+        host = Host.parse(httpx2.URL(url).netloc.decode())
+        answer = await tunnel.refusal(self._proxy, self._trust, host)
+        if answer is None:
+            return None
+        step = refused("proxy", answer)
+        finding = f"{shown(self._proxy)} opens no way to {host}: {step.finding}"
+        return Step("proxy", "fail", finding, step.hint or _REFUSED_HINTS.get(answer.status, _PROXY_HINT))
 
     async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Seen:
         for _ in range(_MAX_REDIRECTS):
@@ -148,6 +162,9 @@ class Probe:
 
 
 _PROXY_HINT: Final = "see that the proxy runs, and that its address, user and password are right"
+_REFUSED_HINTS: Final = {
+    407: "put the user and the password that it asks for into its URL: `http://USER:PASSWORD@HOST:PORT`"
+}
 _TRUST_HINT: Final = (
     "let SSL_CERT_FILE name a bundle that holds the proxy's CA: `gatepass serve` prints one, `gatepass run` sets it"
 )
@@ -220,8 +237,12 @@ def part(answer: Answer) -> Step:
         case 200:
             return whole_for_part()
         case 301 | 302 | 303 | 307 | 308 as status:
-            return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+            return part_elsewhere(status)
     return refused("range", answer)
+
+
+def part_elsewhere(status: int) -> Step:
+    return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
 
 
 def whole_for_part() -> Step:

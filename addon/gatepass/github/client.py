@@ -425,12 +425,34 @@ class GitHub:
         except Unresolvable as unresolvable:
             raise UnclearError(unresolvable.problem) from unresolvable
 
+    async def public_page(self, forge: Forge, ref: AssetRef) -> str | None:
+        """Where the web host sends anybody who asks for a page of its own; None when nobody sees it without a session.
+
+        Raises:
+            UnclearError: it says neither.
+        """
+        url = f"https://{forge.web}{urls.download_path(ref)}"
+        try:
+            status, location = await self._answered(forge, url)
+        except Unresolvable as unresolvable:
+            raise UnclearError(unresolvable.problem) from unresolvable
+        page = _joined(url, location) if location and 300 <= status < 400 else ""
+        if status == 404 or urlsplit(page).path == "/login":
+            return None
+        if not page.startswith(f"https://{forge.web}/"):
+            raise UnclearError
+        return page
+
     @_asked_again
+    async def _answered(self, forge: Forge, url: str) -> tuple[int, str | None]:
+        """The status and the Location of a page of the web host."""
+        async with self._open("web", "GET", url, {}, forge.web) as response:
+            return response.status_code, response.headers.get("location")
+
     async def _public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("web", "GET", url, {}, forge.web) as response:
-                status, location = response.status_code, response.headers.get("location")
+            status, location = await self._answered(forge, url)
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:

@@ -20,6 +20,9 @@ _BREAK: Final = re.compile(rb"[\r\n\0]+[ \t]*")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # RFC 9110, section 11.7.1; the other one is no standard's (RFC 9110, section 7.6.1)
 _FOR_PROXIES: Final = frozenset({"proxy-authorization", "proxy-connection"})
+# Most fields are of these, and need no closer look.
+_ORDINARY_NAME: Final = re.compile(rb"(?!proxy|x[-_]forwarded)" + _TOKEN.pattern, re.IGNORECASE)
+_ORDINARY_VALUE: Final = re.compile(rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])")
 
 
 def folded(name: str) -> str:
@@ -39,8 +42,11 @@ def onward(fields: Iterable[Field], *, plain: bool) -> Iterator[Field]:
     On a `plain` request, which the client knows to go to a proxy, X-Forwarded-For is the proxy's word.
     """
     ours = _FOR_PROXIES | ({"x-forwarded-for"} if plain else set())
-    for name, value in fields:
-        if _TOKEN.fullmatch(name) and folded(name.decode()) not in ours:
+    for field in fields:
+        name, value = field
+        if _ORDINARY_NAME.fullmatch(name) and _ORDINARY_VALUE.fullmatch(value):
+            yield field
+        elif _TOKEN.fullmatch(name) and folded(name.decode()) not in ours:
             yield name, harmless(value)
 
 

@@ -42,6 +42,15 @@ MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
 UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
     "the request for an asset came with a body",
     "ask without one")
+TOO_MANY_RANGES: Final = Kind("too-many-ranges", 416, "too many ranges at once",
+    "the request names {more} parts of the asset, and 20 are the most that one may",
+    "ask for fewer parts at once, or for the whole")
+HEAD_TOO_LARGE: Final = Kind("head-too-large", 431, "the request's head is too large",
+    "the request has more than 256 KiB of headers, or they have no end",
+    "send fewer or shorter ones")
+CHUNK_TOO_LARGE: Final = Kind("chunk-too-large", 400, "malformed chunked body",
+    "the request's body has a chunk extension or a trailer of more than 256 KiB",
+    "send it without")
 HEADER_PRESENT: Final = Kind("header-present", 403, "the request brings a header of its own",
     "rule `{rule}` sets {names}, and refuses requests that have it already",
     "send it without, or let the rule say `on_existing: replace`")
@@ -207,6 +216,9 @@ TIMED_OUT: Final = Kind("timed-out", 504, "no answer from {host.name}",
 UPSTREAM_FAILED: Final = Kind("upstream-failed", 502, "{host.name} failed",
     "{host} answered {status}",
     "try again; see the forge's status page")
+BROKEN_ANSWER: Final = Kind("broken-answer", 502, "no whole answer from {host.name}",
+    "{host}: {error}",
+    "try again; where it goes on, see the server's log, and what stands between")
 MALFORMED_ANSWER: Final = Kind("malformed-answer", 502, "unexpected answer from {host.name}",
     "{host}: {what}",
     "check that `api:` in the rules is the base URL of a GitHub API")

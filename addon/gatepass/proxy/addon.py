@@ -1,7 +1,7 @@
-"""The addon, made of four with one behaviour each; they share the rules in force, and what is under way.
+"""The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
 A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds.
+does its client get?), all under the rules that `life` holds, and within the `bounds` of a connection.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -23,7 +24,7 @@ from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
@@ -37,16 +38,18 @@ class Gatepass:
         self.statistics = life.record.statistics
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        self._last = Last(life.record, detours, hosts)
+        answers: Answers = WeakKeyDictionary()
+        self._last = Last(life.record, detours, hosts, answers)
         self.addons = [
             Reload(life),
             life,
             Welcome(life.record),
             Interception(life),
+            Bounds(),
             Listeners(life.record),
             verified,
             Requests(life, detours, hosts, verified),
-            Responses(life.record, detours),
+            Responses(life.record, detours, answers),
         ]
 
     def running(self) -> None:

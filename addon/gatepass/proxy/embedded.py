@@ -19,6 +19,7 @@ from mitmproxy.tools.dump import DumpMaster
 
 from gatepass import shipped
 from gatepass.errors import GatepassError
+from gatepass.problems.problem import Problem
 from gatepass.proxy.addon import Gatepass
 from gatepass.proxy.plain import Plain
 
@@ -65,14 +66,27 @@ class Forgetful:
 
 
 class Causes(logging.Handler):
-    """Keeps what the proxy warned of, each warning once: a child's output should not be interrupted by it."""
+    """Keeps what the proxy warned of, each cause once: a child's output should not be interrupted by it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.texts: dict[str, None] = {}
+        self._texts: dict[object, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts[record.getMessage()] = None
+        self._texts[_cause(record)] = record.getMessage()
+
+    @property
+    def texts(self) -> list[str]:
+        """In the order of their beginning, each as it was told last."""
+        return list(self._texts.values())
+
+
+def _cause(record: logging.LogRecord) -> object:
+    """What of a warning makes it another: a client asks for a URL by HEAD, for parts, whole, and then again."""
+    match record.args:
+        case (str() as asked, Problem(kind=kind)):
+            return asked.partition(" ")[2], kind
+    return record.getMessage()
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.layer import NextLayer
 
     from gatepass.proxy.detour import Detours
-    from gatepass.proxy.layers import Hosts
+    from gatepass.proxy.layers import Answers, Hosts
     from gatepass.proxy.record import Record
 
 
@@ -24,13 +24,19 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours, hosts: Hosts) -> None:
+    def __init__(self, record: Record, detours: Detours, hosts: Hosts, answers: Answers) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
+        self._answers = answers
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        layers.extend(nextlayer, self._hosts)
+        layers.extend(nextlayer, self._hosts, self._answers)
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Ask for no body of a request that is answered, whoever answered it."""
+        if flow.response is not None:
+            flow.request.headers.pop("expect", None)
 
     def request(self, flow: HTTPFlow) -> None:
         """Send no secret on a way that another addon has chosen."""

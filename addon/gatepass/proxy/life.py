@@ -12,12 +12,12 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
+from gatepass import home
 from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
@@ -76,7 +76,7 @@ class Life:
         try:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
-                rules = locate.load(named, os.environ, Path.cwd(), partial(logger.warning, "gatepass: %s"))
+                rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
                 self._swap(self._made(rules))
                 self.loading = replace(self.loading, when=time.time(), error=None)
             if updated & upstream.OPTIONS:

@@ -51,7 +51,7 @@ class Record:
         flow.marked = _DONE
 
     def found(self, flow: HTTPFlow, decision: Resolve, source: Source) -> None:
-        asset = f"asset {source.asset.id}" if source.asset else "public asset"
+        asset = f"asset {source.asset.id}" if source.asset else "page" if source.page else "public asset"
         by = f", with `{source.credential}`" if source.credential and len(decision.credentials) > 1 else ""
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}{by}"
         flow.marked = _DONE
@@ -61,7 +61,7 @@ class Record:
             self.notice(notice)
 
     def failed(self, flow: HTTPFlow, error: str) -> None:
-        """The way of a flow ended early; mitmproxy answers for it, with a page of its own."""
+        """The way of a flow ended early: its client is gone, or has had the beginning of an answer."""
         logger.warning("gatepass: %s: %s", facts.shown(flow), error)
 
     def secret(self, name: str, secret: Secret) -> None:

@@ -6,6 +6,7 @@ What it can read and the proxy can keep is put in force; else those of before st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mitmproxy import ctx
 from mitmproxy.addons.tlsconfig import TlsConfig
 
-from gatepass import files
+from gatepass import files, home
 from gatepass.errors import GatepassError
 from gatepass.proxy import modes
 from gatepass.rules import locate
@@ -57,13 +58,15 @@ class Reload:
 
     def configure(self, updated: set[str]) -> None:
         if "gatepass_rules" in updated:
-            self._named, self._cwd = ctx.options.gatepass_rules or None, Path.cwd()
-            # before it is read: what changes meanwhile is a change
-            self._seen = look(locate.places(self._named, os.environ, self._cwd))
+            with contextlib.suppress(GatepassError):  # which whoever reads it first will tell
+                self._named, self._cwd = ctx.options.gatepass_rules or None, home.working()
+                # before it is read: what changes meanwhile is a change
+                self._seen = look(locate.places(self._named, os.environ, self._cwd))
 
     def running(self) -> None:
         if self._life.state is not None:
-            self._files = self._life.state.rules.files
+            self._files = self._life.state.rules.access.files
+            self._seen |= look(self._files)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def done(self) -> None:
@@ -81,7 +84,8 @@ class Reload:
             self._seen = await asyncio.to_thread(look, (*locate.places(*where), *self._files))
             try:
                 rules = await asyncio.to_thread(locate.load_again, *where, state.rules.source)
-                self._files = rules.files
+                self._files = rules.access.files
+                self._seen |= await asyncio.to_thread(look, self._files)
                 _expect_vouched_for(rules)
                 _expect_closed(state.rules, rules)
                 self._life.accept(rules)
@@ -122,7 +126,7 @@ def _expect_vouched_for(rules: Rules) -> None:
     tls = ctx.master.addons.get("tlsconfig")
     if isinstance(tls, TlsConfig):
         certificate = tls.certstore.default_ca.to_cryptography()
-        Authority(Path(ctx.options.confdir).expanduser(), certificate).expect_covering(rules.hosts)
+        Authority(home.opened(ctx.options.confdir), certificate).expect_covering(rules.hosts)
 
 
 def _expect_closed(old: Rules, new: Rules) -> None:
@@ -130,7 +134,7 @@ def _expect_closed(old: Rules, new: Rules) -> None:
     Raises:
         GatepassError: nothing else asks those who come from elsewhere who they are, and these rules do not any more.
     """
-    if old.asks_who and not new.asks_who and (exposed := modes.exposed(ctx.options)):
+    if old.access.clients and not new.access.clients and (exposed := modes.exposed(ctx.options)):
         raise GatepassError(
             f"{new.source}: expected `clients`, as before, got none: who reaches {', '.join(exposed)} could use all",
             "say who may use the proxy, or start it anew with a password",

@@ -59,8 +59,6 @@ class Requests:
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
-            if flow.response is not None:
-                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     def _settle(self, flow: HTTPFlow, state: State, settled: Outcome) -> None:
         """Answer the flow, or send it out."""

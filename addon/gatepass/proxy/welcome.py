@@ -10,7 +10,6 @@ import re
 from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
@@ -18,6 +17,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.net.dns import response_codes
 
+from gatepass import home
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError, printable
 from gatepass.problems import catalogue
@@ -182,7 +182,7 @@ def _proxy(flow: HTTPFlow) -> ProxyUrl:
 def _authority() -> Authority:
     tls = ctx.master.addons.get("tlsconfig")
     assert isinstance(tls, TlsConfig)
-    return Authority(Path(ctx.options.confdir).expanduser(), tls.certstore.default_ca.to_cryptography())
+    return Authority(home.opened(ctx.options.confdir), tls.certstore.default_ca.to_cryptography())
 
 
 @lru_cache(1)

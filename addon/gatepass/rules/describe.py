@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
+from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gatepass.forge.hosts import Host
+    from gatepass.rules.access import Egress, Network, Proof
     from gatepass.rules.model import Header, Rule, Rules
 
 _EXISTING: Final = {
@@ -27,11 +30,13 @@ def describe(rules: Rules) -> str:
     count = f"{len(rules.rules)} rule{'s' if len(rules.rules) > 1 else ''}"
     hosts = ", ".join(sorted(map(str, rules.hosts)))
     head = f"{rules.source}: {count}; the first that matches is applied\nintercepted: {hosts}"
-    return "\n\n".join([head, *map(_describe_rule, rules.rules)])
+    return "\n\n".join([head, *map(_describe_rule, rules.rules), *_describe_access(rules)])
 
 
 def _describe_rule(rule: Rule) -> str:
     lines = [("match", str(rule.match))]
+    if rule.clients:
+        lines.append(("clients", ", ".join(rule.clients)))
     if rule.methods != DOWNLOADS:
         lines.append(("methods", ", ".join(sorted(rule.methods))))
     match rule.action:
@@ -51,7 +56,91 @@ def _describe_rule(rule: Rule) -> str:
     if rule.credentials:
         lines.append(("sent to", f"{receiver}, and nowhere else"))
     lines += [("bound to", ", ".join(sorted(map(str, credential.hosts)))) for credential in rule.credentials]
-    return "\n".join([rule.name, *(f"  {label:<12}{text}" for label, text in lines)])
+    return _block(rule.name, lines)
+
+
+def _describe_access(rules: Rules) -> Iterable[str]:
+    """What each client may do, and where all of them may go."""
+    access = rules.access
+    for client in access.clients:
+        own = [rule.name for rule in rules.rules if not rule.clients or client.name in rule.clients]
+        yield _block(f"client {client.name}", [("known by", _proof(client.proof)), ("rules", ", ".join(own) or "none")])
+    if access.trusted_proxies:
+        yield _block("trusted proxies", [("tell", f"clients' addresses: {_listed(access.trusted_proxies)}")])
+    if (egress := access.egress) is not None:
+        allowed = "every host" if egress.allow is None else _listed(egress.allow) or "no host"
+        lines = [("reaches", allowed)]
+        if egress.deny:
+            lines.append(("but not", _listed(egress.deny)))
+        if egress.report_only:
+            lines.append(("only told", "what would be refused passes, without a credential"))
+        yield _block("egress", lines)
+    if access.is_guarded:
+        private = () if access.egress is None else access.egress.private
+        yield _block(
+            "addresses", [("reached", ", and ".join(["public ones", "hosts that the rules name", *map(str, private)]))]
+        )
+    limits = [
+        ("at once", access.limits.connections, "connections"),
+        ("a minute", access.limits.requests, "requests"),
+        ("a minute", access.limits.misses, "misses"),
+    ]
+    if access.is_guarded:
+        yield _block("limits of each", [(label, f"{most} {what}") for label, most, what in limits if most is not None])
+
+
+def _proof(proof: Proof) -> str:
+    match proof:
+        case Password(sources):
+            return f"its password: {', then '.join(map(str, sources))}"
+        case Htpasswd(path):
+            return f"the users of {path}"
+        case Oidc(issuer, audience, claims):
+            told = "".join(f", with `{name}` {pattern}" for name, pattern in claims)
+            return f"tokens of {issuer} for `{audience}`{told}"
+        case Networks(networks):
+            return f"its address: {_listed(networks)}"
+    assert_never(proof)
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
+
+
+def _block(head: str, lines: Iterable[tuple[str, str]]) -> str:
+    return "\n".join([head, *(f"  {label:<12}{text}" for label, text in lines)])
+
+
+def warnings(rules: Rules) -> Iterable[str]:
+    """What cannot work, though nothing of it is wrong by itself: a sentence each."""
+    access = rules.access
+    before: list[tuple[str, Network]] = []
+    for client in access.clients:
+        networks = client.proof.networks if isinstance(client.proof, Networks) else ()
+        for network in networks:
+            for name, other in before:
+                if name != client.name and network.version == other.version and network.overlaps(other):
+                    both = max(network, other, key=_length)
+                    yield f"clients `{name}` and `{client.name}` both have {both}: the first wins"
+        before += [(client.name, network) for network in networks]
+    for rule in rules.rules:
+        if (why := unreachable(access.egress, rule.match.host)) is not None:
+            yield f"rule `{rule.name}` is reached by no client: {why}"
+
+
+def unreachable(egress: Egress | None, host: Host) -> str | None:
+    """Why no client gets to that host, which may stand for several; None where one may."""
+    if egress is None or egress.report_only or host.is_pattern:
+        return None
+    if denied := next((each for each in egress.deny if each.covers(host.name, host.port)), None):
+        return f"`egress.deny` has `{denied}`"
+    if egress.allow is not None and not any(each.covers(host.name, host.port) for each in egress.allow):
+        return f"`egress.allow` has no `{host}`"
+    return None
+
+
+def _length(network: Network) -> int:
+    return network.prefixlen
 
 
 def _by_word(headers: Iterable[Header]) -> dict[str, str]:

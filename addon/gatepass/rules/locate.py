@@ -55,9 +55,10 @@ def load(
     """
     if named := explicit or environ.get(_VARIABLE):
         hint = "correct the name, or leave it out" if explicit else f"`${_VARIABLE}` names it: correct or unset it"
-        if (content := _content(_absolute(named, cwd), named, hint)) is None:
+        path = _absolute(named, cwd)
+        if (content := _content(path, named, hint)) is None:
             raise GatepassError(f"{named}: expected a rules file, got no such file", hint)
-        return parse(_text(content, named), named)
+        return parse(_text(content, named), named, path.parent)
     try:
         found = find(FILE, environ, cwd)
     except GatepassError as error:
@@ -93,7 +94,7 @@ def load_again(explicit: str | None, environ: Mapping[str, str], cwd: Path, sour
             return found.rules()
     elif source != _BUILT_IN:
         if (content := _content(Path(source), source, _NAME_ANOTHER)) is not None:
-            return parse(_text(content, source), source)
+            return parse(_text(content, source), source, Path(source).parent)
     else:
         return load(explicit, environ, cwd)
     raise GatepassError(f"{source}: expected a rules file, got no such file", "put it back, or start anew without it")
@@ -128,7 +129,7 @@ def _elsewhere() -> Rules:
     if (place := home.config()) is not None:
         users = place / FILE
         if (content := _content(users, str(users), _NAME_ANOTHER)) is not None:
-            return parse(_text(content, str(users)), str(users))
+            return parse(_text(content, str(users)), str(users), place)
     return parse(shipped.rules().read_text(encoding="utf-8"), _BUILT_IN)
 
 
@@ -154,7 +155,7 @@ class Found:
             GatepassError: it is wrong. What a link leads to may be anything, and is not shown before it is allowed.
         """
         try:
-            return parse(_text(self.content, self.name), self.name)
+            return parse(_text(self.content, self.name), self.name, self.path.parent)
         except GatepassError:
             if self.is_allowed or not self.is_link:
                 raise
@@ -177,8 +178,8 @@ def find(name: str, environ: Mapping[str, str], cwd: Path) -> Found | None:
 
 
 def _absolute(name: str, cwd: Path) -> Path:
-    # Path.expanduser raises for an unknown user, where this leaves the name alone, to be reported as missing.
-    return cwd / os.path.expanduser(name)  # noqa: PTH111
+    # of an unknown user `opened` leaves the name alone, to be reported as missing
+    return cwd / home.opened(name)
 
 
 def _content(path: Path, name: str, hint: str, opener: Callable[[str, int], int] | None = None) -> bytes | None:

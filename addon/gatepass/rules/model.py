@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import urls
+from gatepass.rules.access import OPEN
 from gatepass.sources import variables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.rules.access import Access
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
     from gatepass.sources import Source
@@ -91,7 +91,7 @@ class Rule:
     """What is done, with which credentials, to the requests that match.
 
     Of several credentials the first is used that may see the repository. Headers have one, or none when all are
-    literal.
+    literal. It is for the `clients` of these names, and for every one where there are none.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Rule:
     action: Action
     credentials: tuple[Credential, ...]
     methods: frozenset[str] = DOWNLOADS
+    clients: tuple[str, ...] = ()
 
     def matches(self, host: Host, path: str, method: str) -> bool:
         """Whether a request falls under it; `path` is raw, as it was sent, without its query.
@@ -121,21 +122,12 @@ class Rules:
     credentials: tuple[Credential, ...]
     rules: tuple[Rule, ...]
     cache: CacheEntry
+    access: Access = OPEN
 
     @property
     def hosts(self) -> frozenset[Host]:
         """All hosts that a rule names, or stands for."""
         return frozenset(rule.match.host for rule in self.rules)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that they name, whose content is part of them: with one of these the rules have changed."""
-        return ()
-
-    @property
-    def asks_who(self) -> bool:
-        """Whether they say who may use the proxy."""
-        return False
 
     def forge_of(self, host: Host) -> Forge | None:
         """The forge whose web or API host it is."""

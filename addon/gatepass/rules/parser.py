@@ -6,6 +6,7 @@ Pure: text goes in, frozen values come out. Which file is read is for `gatepass.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path as PathOfFile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import UNSET
 
 from gatepass.forge import hosts
 from gatepass.forge.hosts import GITHUB, Forge, Host
-from gatepass.rules import values
+from gatepass.rules import access_parser, values
 from gatepass.rules.model import (
     DOWNLOADS,
     Action,
@@ -25,93 +26,93 @@ from gatepass.rules.model import (
     Rule,
     Rules,
 )
-from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry, faults
-from gatepass.rules.values import Pattern, Template, UnfitError
-from gatepass.rules.yaml_source import Data, Path, RulesError, nearest, read
+from gatepass.rules.reader import Reader, value_of, values_of
+from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry
+from gatepass.rules.values import Pattern, Template
+from gatepass.rules.yaml_source import Data, Path, RulesError, nearest
 from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, Git, GitHubApp, Netrc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from gatepass.rules.model import OnExisting
     from gatepass.sources import Source
 
 
-def parse(text: str, source: str = "rules.yaml") -> Rules:
-    """Read the text of a rules file; `source` is its name in errors.
+def parse(text: str, source: str = "rules.yaml", folder: PathOfFile = PathOfFile()) -> Rules:
+    """Read the text of a rules file; `source` is its name in errors, `folder` where the files are that it names.
 
     Raises:
         RulesError: with all that is wrong; but what is no YAML, or uses more of YAML than is allowed, is said first.
     """
-    return _Parser(text, source).rules()
+    return _Parser(text, source, folder).rules()
 
 
-class _Parser:
+class _Parser(Reader):
     """Reads entry by entry; what is wrong is noted and becomes None, so that the rest is read too."""
 
-    def __init__(self, text: str, source: str) -> None:
-        self._source = source
-        self._document = read(text, source)
-        data = self._document.data
-        self._data = data if isinstance(data, dict) else {}
-        found = list(faults(self._document))
-        self._misshapen = [fault.path for fault in found if fault.is_of_shape]
-        self._problems = [fault.problem for fault in found]
+    def __init__(self, text: str, source: str, folder: PathOfFile) -> None:
+        super().__init__(text, source)
+        self._folder = folder
         self._forges = {GITHUB.web: GITHUB}
         self._forges_complete = True
         self._credentials: dict[str, Credential | None] = {}
+        self._clients: list[str] = []
 
     def rules(self) -> Rules:
         self._read_forges()
         # only now is it known which hosts belong to forges
-        for path, value in self._entries("credentials"):
+        for path, value in self.entries("credentials"):
             self._credentials[str(path[-1])] = self._credential(path, value)
-        rules = [self._rule(path, value) for path, value in self._entries("rules")]
-        if self._problems:
-            raise RulesError(self._source, self._problems)
+        access = access_parser.access(self, self._folder, self._any_source)
+        self._clients = [str(path[-1]) for path, _ in self.entries("clients")]
+        rules = [self._rule(path, value) for path, value in self.entries("rules")]
+        if self.problems:
+            raise RulesError(self.source, self.problems)
         return Rules(
-            source=self._source,
+            source=self.source,
             forges=tuple(self._forges.values()),
             credentials=tuple(credential for credential in self._credentials.values() if credential),
             rules=tuple(rule for rule in rules if rule),
-            cache=msgspec.convert(self._data.get("cache", {}), CacheEntry, strict=True),
+            cache=msgspec.convert(self.data.get("cache", {}), CacheEntry, strict=True),
+            access=access,
         )
 
     # ---------------------------------------------------------------- forges
 
     def _read_forges(self) -> None:
         declared: set[Host] = set()
-        for path, value in self._entries("forges"):
+        for path, value in self.entries("forges"):
             forge = self._forge(path, value)
             if forge is None:
                 self._forges_complete = False
                 continue
             if forge.web in declared:
-                self._wrong((*path, "web"), "each forge once", str(forge.web))
+                self.wrong((*path, "web"), "each forge once", str(forge.web))
             declared.add(forge.web)
             self._forges[forge.web] = forge
 
     def _forge(self, path: Path, value: Data) -> Forge | None:
-        if (entry := self._decode(ForgeEntry, path, value)) is None:
+        if (entry := self.decode(ForgeEntry, path, value)) is None:
             return None
-        web, assets = _value(values.read_host, entry.web), _values(values.read_host, entry.assets)
-        api = None if entry.api is UNSET else _value(values.read_api, entry.api)
+        web, assets = value_of(values.read_host, entry.web), values_of(values.read_host, entry.assets)
+        api = None if entry.api is UNSET else value_of(values.read_api, entry.api)
         if web is None or assets is None or (api is None and entry.api is not UNSET):
             return None
         known = hosts.known(web)
         if known is None and hosts.is_githubs_own(web):
             hint = "github.com and SUBDOMAIN.ghe.com are known by themselves; gh takes any name below for the same"
-            self._wrong((*path, "web"), "a GitHub of your own", entry.web, hint)
+            self.wrong((*path, "web"), "a GitHub of your own", entry.web, hint)
             return None
         if known is not None and entry.api is not UNSET:
             hint = f"the API of `{web}` is known: leave `api` out, and the entry too unless it names `assets`"
-            self._wrong((*path, "api"), "no `api` of a built-in forge", entry.api, hint)
+            self.wrong((*path, "api"), "no `api` of a built-in forge", entry.api, hint)
             return None
         forge = known or (Forge(web, api) if api else hosts.enterprise_server(web))
         if taken := [index for index, asset in enumerate(assets) if asset in (forge.web, forge.api_host)]:
             for index in taken:
                 hint = "an asset host gets no credential, and this one does"
-                self._wrong((*path, "assets", index), "another host than web and API", entry.assets[index], hint)
+                self.wrong((*path, "assets", index), "another host than web and API", entry.assets[index], hint)
             return None
         return replace(forge, assets=tuple(dict.fromkeys((*forge.assets, *assets))))
 
@@ -128,14 +129,14 @@ class _Parser:
     def _check_no_asset_host(self, path: Path, host: Host, text: str) -> None:
         if any(host.covers(asset) for forge in self._forges.values() for asset in forge.assets):
             hint = "signed URLs need no credential, and refuse one"
-            self._wrong(path, "a host that is no asset host", text, hint)
+            self.wrong(path, "a host that is no asset host", text, hint)
 
     # ----------------------------------------------------------- credentials
 
     def _credential(self, path: Path, value: Data) -> Credential | None:
-        if (entry := self._decode(CredentialEntry, path, value)) is None:
+        if (entry := self.decode(CredentialEntry, path, value)) is None:
             return None
-        name, hosts = _value(values.read_credential_name, str(path[-1])), _values(values.read_hosts, entry.hosts)
+        name, hosts = value_of(values.read_credential_name, str(path[-1])), values_of(values.read_hosts, entry.hosts)
         found = [self._any_source((*path, "from", index), source) for index, source in enumerate(entry.sources)]
         for index, host in enumerate(hosts or ()):
             self._check_no_asset_host((*path, "hosts", index), host, entry.hosts[index])
@@ -146,34 +147,34 @@ class _Parser:
                 self._check_forges((*path, "from", index), source, hosts)
             if isinstance(source, Git | Netrc) and (several := [str(host) for host in hosts if host.is_pattern]):
                 hint = "it has a secret for each host: name them, for a client could ask it for any"
-                self._report((*path, "from", index), f"hosts without `*` beside `{source}`", f"`{several[0]}`", hint)
+                self.report((*path, "from", index), f"hosts without `*` beside `{source}`", f"`{several[0]}`", hint)
         sources = tuple(source for source in found if source)
         return Credential(name, sources, frozenset(hosts)) if name and len(sources) == len(found) else None
 
     def _any_source(self, path: Path, entry: str | SourceEntry) -> Source | None:
         if isinstance(entry, str):
-            return _value(values.read_source, entry)
+            return value_of(values.read_source, entry)
         if (entry.command is UNSET) == (entry.github_app is UNSET):
-            self._report(path, "either `command` or `github-app`", "neither" if entry.command is UNSET else "both")
+            self.report(path, "either `command` or `github-app`", "neither" if entry.command is UNSET else "both")
             return None
         if entry.command is not UNSET:
             first = entry.command[0]
             if not first:
-                self._wrong((*path, "command", 0), "the name of a program", first)
+                self.wrong((*path, "command", 0), "the name of a program", first)
             elif " " in first and len(entry.command) == 1 and not first.startswith(("/", "~")):
                 hint = "one word an entry, as no shell takes them apart: `[op, read, …]`"
-                self._wrong((*path, "command", 0), "the name of a program", first, hint)
+                self.wrong((*path, "command", 0), "the name of a program", first, hint)
             return Command(tuple(entry.command), DEFAULT_TTL if entry.ttl is UNSET else entry.ttl)
         if entry.ttl is not UNSET:
             hint = "the App's tokens say themselves when they end"
-            self._wrong((*path, "ttl"), "`ttl` beside `command` alone", entry.ttl, hint)
+            self.wrong((*path, "ttl"), "`ttl` beside `command` alone", entry.ttl, hint)
         assert entry.github_app is not UNSET
         app = entry.github_app
         if app.owner is not UNSET and app.installation is not UNSET:
             place = (*path, "github-app", "owner")
-            self._wrong(place, "either `installation` or `owner`", app.owner, "the number says it all")
-        identity, key = _value(values.read_app_id, str(app.id)), _value(values.read_key_source, app.key)
-        owner = None if app.owner is UNSET else _value(values.read_owner, app.owner)
+            self.wrong(place, "either `installation` or `owner`", app.owner, "the number says it all")
+        identity, key = value_of(values.read_app_id, str(app.id)), value_of(values.read_key_source, app.key)
+        owner = None if app.owner is UNSET else value_of(values.read_owner, app.owner)
         if not (identity and key):
             return None
         return GitHubApp(identity, key, None if app.installation is UNSET else app.installation, owner)
@@ -184,42 +185,48 @@ class _Parser:
         strangers = [str(host) for host, forge in found.items() if forge is None]
         if strangers:
             hint = "make a credential of its own for the other, or name it under `forges:`"
-            self._report(path, f"hosts of forges alone beside `{source}`", f"`{strangers[0]}`", hint)
+            self.report(path, f"hosts of forges alone beside `{source}`", f"`{strangers[0]}`", hint)
         elif isinstance(source, GitHubApp) and len({forge.web for forge in found.values() if forge}) > 1:
             hint = "an App belongs to one forge: make a credential of its own for the other"
-            self._report(path, f"one forge beside `{source}`", "several", hint)
+            self.report(path, f"one forge beside `{source}`", "several", hint)
 
     # ----------------------------------------------------------------- rules
 
     def _rule(self, path: Path, value: Data) -> Rule | None:
-        if (entry := self._decode(RuleEntry, path, value)) is None:
+        if (entry := self.decode(RuleEntry, path, value)) is None:
             return None
-        pattern = _value(Pattern.parse, entry.match)
+        pattern = value_of(Pattern.parse, entry.match)
         if pattern:
             self._check_no_asset_host((*path, "match"), pattern.host, entry.match)
         action = self._action(path, entry, pattern)
         credentials = self._chosen((*path, "credential"), entry, pattern)
-        methods = DOWNLOADS if entry.methods is UNSET else frozenset(_values(values.read_method, entry.methods) or ())
+        methods = DOWNLOADS if entry.methods is UNSET else frozenset(values_of(values.read_method, entry.methods) or ())
+        clients = () if entry.clients is UNSET else tuple(dict.fromkeys(entry.clients))
+        for index, client in enumerate(() if entry.clients is UNSET else entry.clients):
+            if client not in self._clients:
+                hint = nearest(client, self._clients) or "describe it under `clients:`"
+                self.wrong((*path, "clients", index), "the name of a client", client, hint)
         if not (pattern and action and credentials is not None):
             return None
-        return Rule(str(pattern) if entry.name is UNSET else entry.name, pattern, action, credentials, methods)
+        name = str(pattern) if entry.name is UNSET else entry.name
+        return Rule(name, pattern, action, credentials, methods, clients)
 
     def _chosen(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> tuple[Credential, ...] | None:
         """The credentials that the rule names; None when one of them is not to be had."""
         if entry.credential is UNSET:
             if entry.headers is UNSET:
-                self._report(path, "the name of a credential", "nothing")
+                self.report(path, "the name of a credential", "nothing")
             return ()
         names = entry.credential
         places = [(path, names)] if isinstance(names, str) else [((*path, at), name) for at, name in enumerate(names)]
         if entry.headers is not UNSET and len(places) > 1:
             hint = "no answer tells which of them a header should have: list the sources under one credential"
-            self._report(path, "one credential beside `headers`", "several", hint)
+            self.report(path, "one credential beside `headers`", "several", hint)
         chosen: list[Credential] = []
         for place, name in places:
             credential = self._named(place, name, pattern)
             if credential in chosen:
-                self._wrong(place, "each credential once", name)
+                self.wrong(place, "each credential once", name)
             elif credential:
                 chosen.append(credential)
         return tuple(chosen) if len(chosen) == len(places) else None
@@ -227,32 +234,32 @@ class _Parser:
     def _named(self, path: Path, name: str, pattern: Pattern | None) -> Credential | None:
         if name not in self._credentials:
             hint = nearest(name, self._credentials) or "describe it under `credentials:`"
-            self._wrong(path, "the name of a credential", name, hint)
+            self.wrong(path, "the name of a credential", name, hint)
         credential = self._credentials.get(name)
         if pattern and credential and not any(host.covers(pattern.host) for host in credential.hosts):
             expected = f"a credential whose hosts include `{pattern.host}`"
             hint = f"credential `{credential.name}` may not be sent to `{pattern.host}` unless its `hosts:` name it"
-            self._wrong(path, expected, name, hint)
+            self.wrong(path, expected, name, hint)
         return credential
 
     def _action(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> Action | None:
         if (entry.headers is UNSET) == (entry.resolve is UNSET):
-            self._report(path, "either `resolve` or `headers`", "neither" if entry.resolve is UNSET else "both")
+            self.report(path, "either `resolve` or `headers`", "neither" if entry.resolve is UNSET else "both")
             return None
         if entry.headers is not UNSET:
             if entry.when is not UNSET:
-                self._wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, "headers are always injected")
+                self.wrong((*path, "when"), "`when` beside `resolve` alone", entry.when, "headers are always injected")
             return self._headers(path, entry, entry.headers, pattern)
         for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
             if getattr(entry, key) is not UNSET:
                 hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
-                self._report((*path, key), f"`{key}` beside `headers` alone", "`resolve`", hint)
+                self.report((*path, key), f"`{key}` beside `headers` alone", "`resolve`", hint)
         forge = self._forge_at(pattern.host) if pattern else None
         if pattern and not forge and self._forges_complete:
             hint = f"add `{pattern.host}` under `forges:`: `- web: {pattern.host}`"
             if pattern.host.is_pattern:
                 hint = "write one rule for each forge: each has an API of its own"
-            self._wrong((*path, "match"), "the host of a forge", entry.match, hint)
+            self.wrong((*path, "match"), "the host of a forge", entry.match, hint)
         # a pattern that leaves the owner open meets more public repositories than private ones
         anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]
         if entry.when is not UNSET:
@@ -267,27 +274,27 @@ class _Parser:
         seen: set[str] = set()
         for key, text in headers.items():
             place = (*path, "headers", key)
-            name, template = _value(values.read_header_name, key), _value(Template.parse, text)
+            name, template = value_of(values.read_header_name, key), value_of(Template.parse, text)
             if key.lower() in seen:
-                self._wrong(place, "each header once", key, "case makes no difference in a header's name")
+                self.wrong(place, "each header once", key, "case makes no difference in a header's name")
             seen.add(key.lower())
             if template and template.needs_secret and entry.credential is UNSET:
                 hint = "name the credential whose secret it is: `credential: NAME`"
-                self._wrong(place, "a rule with a `credential` for its placeholder", text, hint)
+                self.wrong(place, "a rule with a `credential` for its placeholder", text, hint)
             if template and not template.needs_secret and isinstance(on_existing.get(key), Placeholder):
                 hint = "give it another `on_existing` by its name: `on_existing: {NAME: replace, …}`"
-                self._wrong(place, "a header that holds the credential, for `on_existing: placeholder`", text, hint)
+                self.wrong(place, "a header that holds the credential, for `on_existing: placeholder`", text, hint)
             if name and template:
                 found.append(Header(name, template, on_existing.get(key, "replace")))
         if len(found) < len(headers):
             return None
         if entry.credential is not UNSET and not any(header.template.needs_secret for header in found):
             hint = "write `{credential}` or `{basic:USER}` where the secret goes, or leave the credential out"
-            self._report((*path, "credential"), "a header that holds the credential", "none", hint)
+            self.report((*path, "credential"), "a header that holds the credential", "none", hint)
         dropped = () if entry.drop_response_headers is UNSET else entry.drop_response_headers
         return InjectHeaders(
             tuple(found),
-            frozenset(name.lower() for name in _values(values.read_dropped_header, dropped) or ()),
+            frozenset(name.lower() for name in values_of(values.read_dropped_header, dropped) or ()),
             self._forge_of(pattern.host) if pattern else None,
         )
 
@@ -299,56 +306,17 @@ class _Parser:
         written, named = {header.lower(): header for header in headers}, set[str]()
         for name in said:
             if name.lower() not in written:
-                self._report((*place, name), "a header that the rule sets", f"`{name}`", nearest(name, headers))
+                self.report((*place, name), "a header that the rule sets", f"`{name}`", nearest(name, headers))
             elif name.lower() in named:
-                self._report((*place, name), "each header once", f"`{name}`")
+                self.report((*place, name), "each header once", f"`{name}`")
             named.add(name.lower())
         if entry.placeholder is UNSET and "placeholder" in said.values():
             hint = "name what clients send in the secret's place: `placeholder: TEXT`"
-            self._report(place, "`placeholder` beside `on_existing: placeholder`", "none", hint)
+            self.report(place, "`placeholder` beside `on_existing: placeholder`", "none", hint)
         if entry.placeholder is not UNSET and "placeholder" not in said.values():
-            self._report((*path, "placeholder"), "`on_existing: placeholder` beside `placeholder`", "none")
+            self.report((*path, "placeholder"), "`on_existing: placeholder` beside `placeholder`", "none")
         text = "" if entry.placeholder is UNSET else entry.placeholder
         return {
             written.get(name.lower(), name): Placeholder(text) if word == "placeholder" else word
             for name, word in said.items()
         }
-
-    # --------------------------------------------------------------- reading
-
-    def _entries(self, key: str) -> list[tuple[Path, Data]]:
-        match self._data.get(key):
-            case list() as items:
-                return [((key, index), item) for index, item in enumerate(items)]
-            case dict() as entries:
-                return [((key, name), entry) for name, entry in entries.items()]
-            case _:
-                return []
-
-    def _decode[T](self, kind: type[T], path: Path, value: Data) -> T | None:
-        """An entry in its type, unless something is wrong with the shape of it, or of what it lies in."""
-        if any(path[: len(fault)] == fault[: len(path)] for fault in self._misshapen):
-            return None
-        return msgspec.convert(value, kind, strict=True)
-
-    def _wrong(self, path: Path, expected: str, value: Data, hint: str | None = None) -> None:
-        self._problems.append(self._document.wrong(path, expected, value, hint))
-
-    def _report(self, path: Path, expected: str, got: str, hint: str | None = None) -> None:
-        """`_wrong`, where what was got is no value of the file."""
-        self._problems.append(self._document.problem(path, expected, got, hint))
-
-
-def _value[T](reader: Callable[[str], T], text: str) -> T | None:
-    """What a text says; None when it is not fit, which `faults` has told of."""
-    try:
-        return reader(text)
-    except UnfitError:
-        return None
-
-
-def _values[T](reader: Callable[[str], T], texts: Iterable[str]) -> list[T] | None:
-    """The same for all of them, or for none."""
-    found = [_value(reader, text) for text in texts]
-    fit = [value for value in found if value is not None]
-    return fit if len(fit) == len(found) else None

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, inspect
 
 from gatepass.rules import values
+from gatepass.rules.access import MOST_MISSES
 from gatepass.rules.values import Pattern, Template, UnfitError
 from gatepass.rules.yaml_source import nearest
 
@@ -172,6 +173,77 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _Some[Annotated[str, _told(None, values.read_dropped_header)]] | UnsetType,
         _told("With headers: response headers to take away"),
     ] = UNSET
+    clients: Annotated[
+        _Some[Annotated[str, _told("The name of a client")]] | UnsetType,
+        _told("The clients that it is for; left out, every one"),
+    ] = UNSET
+
+
+class OidcEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose tokens are taken, and which."""
+
+    issuer: Annotated[
+        str,
+        _told(
+            "Its URL, as the tokens have it in `iss`",
+            values.read_issuer,
+            examples=["https://token.actions.githubusercontent.com"],
+        ),
+    ]
+    audience: Annotated[str, _told("Whom the tokens must be for", values.read_audience, examples=["gatepass"])]
+    claims: Annotated[
+        dict[Annotated[str, _told(None, values.read_claim)], str],
+        _told("What they must say; * is any run of characters", examples=[{"repository_owner": "acme"}]),
+    ] = {}
+
+
+_Network = Annotated[
+    str, _told("An address or a network", values.read_network, examples=["10.20.0.0/16", "fd00:20::/32"])
+]
+_Destination = Annotated[
+    str,
+    _told(
+        "HOST, for ports 443 and 80, or HOST:PORT; *.DOMAIN for all below it",
+        values.read_destination,
+        examples=["github.com", "*.githubusercontent.com", "packages.example.com:8443"],
+    ),
+]
+
+
+class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client is known by: one of these."""
+
+    password: Annotated[
+        _Some[_Source | SourceEntry] | UnsetType,
+        _told("Sources of its password; the user is the entry's name", examples=[["env:CI_PROXY_PASSWORD"]]),
+    ] = UNSET
+    htpasswd: Annotated[
+        str | UnsetType,
+        _told("A file of users by Apache's htpasswd; beside this file, or absolute", values.read_htpasswd),
+    ] = UNSET
+    oidc: Annotated[OidcEntry | UnsetType, _told("The password is a JWT, such as CI systems give to a job")] = UNSET
+    networks: Annotated[_Some[_Network] | UnsetType, _told("Addresses that need no password")] = UNSET
+
+
+class EgressEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where clients may go."""
+
+    allow: Annotated[list[_Destination] | UnsetType, _told("The hosts that may be reached; left out, all")] = UNSET
+    deny: Annotated[list[_Destination], _told("Hosts that may not be reached, whatever `allow` says")] = []
+    private: Annotated[list[_Network], _told("Addresses that are not public, and may be reached all the same")] = []
+    report_only: Annotated[bool, _told("Tell what would be refused, and let it pass without a credential")] = False
+
+
+class LimitsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much each client may have; each address, where it has no name."""
+
+    connections: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType, _told("Connections at once; left out, any number")
+    ] = UNSET
+    requests: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType, _told("Requests a minute; left out, any number")
+    ] = UNSET
+    misses: Annotated[int, _told("Questions a minute that led to nothing", ge=1, le=1_000_000)] = MOST_MISSES
 
 
 class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,6 +257,14 @@ class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = msgspec.field(default_factory=dict)
     forges: Annotated[list[ForgeEntry], _told("GitHubs besides github.com and ghe.com")] = []
     cache: Annotated[CacheEntry, _told("How much is remembered, and for how long")] = CacheEntry()
+    clients: Annotated[
+        Annotated[dict[Annotated[str, _told(None, values.read_client_name)], ClientEntry], Meta(min_length=1)]
+        | UnsetType,
+        _told("Who may use the proxy; left out, who has its own password"),
+    ] = UNSET
+    trusted_proxies: Annotated[list[_Network], _told("Proxies whose X-Forwarded-For tells the client's address")] = []
+    egress: Annotated[EgressEntry | UnsetType, _told("Where clients may go")] = UNSET
+    limits: Annotated[LimitsEntry, _told("How much each client may have")] = LimitsEntry()
 
 
 def schema() -> dict[str, Any]:
@@ -198,6 +278,7 @@ def schema() -> dict[str, Any]:
 _SHAPES: Final[dict[type[inspect.Type], type]] = {
     inspect.StrType: str,
     inspect.IntType: int,
+    inspect.BoolType: bool,
     inspect.ListType: list,
     inspect.StructType: dict,
     inspect.DictType: dict,
@@ -239,7 +320,7 @@ def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Pat
         case inspect.UnionType(types), _:
             # the member that the value is a try at: a mapping is a bad struct, and no bad text
             fitting = next((one for one in types if isinstance(value, _SHAPES[type(_plain(one))])), None)
-            if fitting is None or isinstance(value, bool):
+            if fitting is None or (isinstance(value, bool) and not isinstance(_plain(fitting), inspect.BoolType)):
                 yield Fault(path, document.wrong(path, _expected(kind), value))
             else:
                 yield from _faults(document, fitting, value, path)
@@ -261,6 +342,8 @@ def _shape_faults(document: Document, kind: inspect.Type, value: Data, path: Pat
         case inspect.IntType(), int() if not isinstance(value, bool):
             if not (value if kind.ge is None else kind.ge) <= value <= (value if kind.le is None else kind.le):
                 yield Fault(path, document.wrong(path, _expected(kind), value))
+        case inspect.BoolType(), bool():
+            pass
         case inspect.LiteralType(), _:
             # Types are compared too: `true` equals 1 to Python, and not to a reader of the file.
             if not any(value == known and type(value) is type(known) for known in kind.values):
@@ -324,6 +407,8 @@ def _expected(kind: inspect.Type) -> str:
         case inspect.IntType(ge=least, le=most):
             bounds = f" from {least} to {most}" if most is not None else "" if least is None else f" from {least}"
             return f"a whole number{bounds}"
+        case inspect.BoolType():
+            return "`true` or `false`"
         case inspect.ListType():
             return "a list"
         case _:

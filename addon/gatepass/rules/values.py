@@ -6,19 +6,23 @@ Knows nothing about the file around a value; what reads one says what it expecte
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gatepass.forge.hosts import Host
+from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.rules.access import Destination
 from gatepass.rules.settings import setting
 from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from gatepass.rules.access import Network
 
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
@@ -98,7 +102,7 @@ class Pattern:
 
         Letter case counts, but in the first `caseless` characters of the path.
         """
-        return self.host.covers(host) and _glob(self.path, path, caseless)
+        return self.host.covers(host) and glob(self.path, path, caseless)
 
     def __str__(self) -> str:
         return f"{self.host}{self.path}"
@@ -173,6 +177,63 @@ def read_hosts(text: str) -> Host:
     if "." not in host.name:
         raise UnfitError("`*.` before a domain", "name a domain of your own, as in `*.example.com`")
     return Host(f"*.{host.name}", host.port)
+
+
+def read_destination(text: str) -> Destination:
+    """Read HOST or HOST:PORT, where HOST may be an address, or begin with `*.`.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    address = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", text, re.ASCII)
+    if address is not None:
+        try:
+            name = str(ipaddress.IPv6Address(address[1]))
+        except ValueError:
+            raise UnfitError("an IPv6 address in the brackets") from None
+        port = None if address[2] is None else int(address[2])
+        if port is not None and not 1 <= port <= 65535:
+            raise UnfitError("a port from 1 to 65535 after the colon")
+    elif text == "*":
+        raise UnfitError("a host", "without `allow` every host is allowed")
+    else:
+        host = read_hosts(text.removesuffix("."))
+        name, port = host.name, host.port if ":" in text else None
+    return Destination(name, frozenset({80, HTTPS_PORT} if port is None else {port}), text)
+
+
+def read_network(text: str) -> Network:
+    """Read an address, or a network in CIDR notation.
+
+    Raises:
+        UnfitError: it is neither, or has bits set behind its prefix.
+    """
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise UnfitError("a network, as in `10.20.0.0/16` or `fd00:20::/32`") from None
+    raise UnfitError("a network without bits behind its prefix", f"did you mean `{network}`?")
+
+
+def read_issuer(text: str) -> str:
+    """Read an issuer's URL (OpenID Connect Discovery 1.0, section 3: https, without query and fragment).
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    unfit = UnfitError("an https URL without query and fragment", "it is what the tokens have as `iss`, to the letter")
+    try:
+        parts = urlsplit(text)
+        Host.parse(parts.netloc)
+    except ValueError:
+        raise unfit from None
+    if parts.scheme != "https" or not _VISIBLE.fullmatch(text) or "?" in text or "#" in text:
+        raise unfit
+    return text
 
 
 def read_api(text: str) -> str:
@@ -275,6 +336,10 @@ def _reader(
     return read
 
 
+read_client_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
+read_htpasswd = _reader(r".{1,1024}", "the path of a file that `htpasswd` made")
+read_audience = _reader(r"[!-~]{1,256}", "a text in visible ASCII", "it is what the tokens have as `aud`")
+read_claim = _reader(r"[!-~]{1,128}", "the name of a claim", "as in `repository_owner`")
 read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
 read_app_id = _reader(
     r"(?!-)[A-Za-z0-9_.-]{1,64}",
@@ -308,7 +373,7 @@ read_dropped_header = _reader(
 )
 
 
-def _glob(pattern: str, path: str, caseless: int) -> bool:
+def glob(pattern: str, path: str, caseless: int = 0) -> bool:
     """Match `*` without backtracking: what lies between two stars may be taken at its first find."""
 
     def stands(part: str, at: int) -> bool:

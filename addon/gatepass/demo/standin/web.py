@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from .exchange import Answer, Recorded
 from .model import Zeros
@@ -53,6 +53,13 @@ def _repository(world: World, request: Recorded, repository: Repository, rest: s
         case ["releases", "expanded_assets", *tag]:
             if release := repository.release(unquote("/".join(tag))):
                 return _expanded_assets(repository, release)
+        case ["releases", "latest"]:
+            # Observed: to the page of the release, or to the list of none.
+            latest = repository.latest()
+            where = f"/tag/{quote(latest.tag)}" if latest else ""
+            return Answer(302, {"location": f"{world.web_base(request)}/{repository.full_name}/releases{where}"})
+        case ["releases", "tag", *tag] if repository.release(unquote("/".join(tag))):
+            return Answer.page(200, html.escape(unquote(rest)))
         case ["releases", "latest", "download", *file] if file:
             if latest := repository.latest():
                 path = download_path(repository.full_name, latest.tag, unquote("/".join(file)))
