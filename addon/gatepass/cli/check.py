@@ -21,7 +21,7 @@ from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
 from gatepass.rules import locate
-from gatepass.rules.describe import describe, warnings
+from gatepass.rules.describe import RESOLVED_UPSTREAM, describe, warnings
 from gatepass.rules.model import InjectHeaders, ResolveRelease
 from gatepass.rules.shape import schema
 from gatepass.secret import Audience
@@ -66,6 +66,8 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
     printer.text(describe(rules))
     for warning in warnings(rules):
         click.echo(f"warning: {warning}", err=True)
+    if rules.access.is_guarded and (upstream := inherited.upstream(os.environ)) is not None:
+        _note(f"${upstream.variable} is set: {RESOLVED_UPSTREAM}")
     if not is_trusted:
         printer.text("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
         if as_json:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from weakref import WeakValueDictionary
 
@@ -31,13 +31,14 @@ from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import refusals
+from gatepass.github.dialling import DialledTransport
 from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.redaction import REMOVED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
@@ -207,20 +208,43 @@ class _Lanes:
         return lane
 
 
+class Way(Protocol):
+    """Which hosts may be connected to, and by which addresses. Both raise `Unresolvable` for those that may not."""
+
+    async def dial(self, name: str, port: int) -> Sequence[str]:
+        """The addresses, at least one, the best first."""
+
+    def expect_literal(self, name: str, port: int) -> None:
+        """Judge a host that an upstream proxy resolves."""
+
+
+def _past(trust: ssl.SSLContext, way: Way | None) -> httpx2.AsyncHTTPTransport:
+    """What connects directly."""
+    if way is None:
+        return httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
+    return DialledTransport(trust, _LIMITS, way.dial)
+
+
 class _Either(httpx2.AsyncBaseTransport):
     """Through the upstream proxy, or past it to the hosts that it is not for."""
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool]) -> None:
+    def __init__(
+        self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool], way: Way | None
+    ) -> None:
         self._direct = direct
-        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
+        self._way = way
+        self._past = _past(trust, way)
         self._through = httpx2.AsyncHTTPTransport(
             verify=trust, http2=True, trust_env=False, limits=_LIMITS, proxy=proxy
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = Host(request.url.host, request.url.port or HTTPS_PORT)
-        transport = self._past if self._direct(host) else self._through
-        return await transport.handle_async_request(request)
+        if self._direct(host):
+            return await self._past.handle_async_request(request)
+        if self._way is not None:
+            self._way.expect_literal(host.name, host.port)
+        return await self._through.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._past.aclose()
@@ -242,12 +266,14 @@ class GitHub:
         direct: Callable[[Host], bool] = lambda _: False,
         statistics: Statistics | None = None,
         hooks: Hooks | None = None,
+        way: Way | None = None,
     ) -> None:
         """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
 
-        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. The environment is not
-        asked.
+        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. `way` says which
+        addresses are dialled; without one any is. The environment is not asked.
         """
+        self._guarded_way = way
         self._statistics = statistics or Statistics()
         self._trust = trust_name
         self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
@@ -260,7 +286,7 @@ class GitHub:
         self._pools: dict[_Purpose, httpx2.AsyncClient] = {
             purpose: httpx2.AsyncClient(
                 verify=trust,
-                transport=None if proxy is None else _Either(trust, proxy, direct),
+                transport=_past(trust, way) if proxy is None else _Either(trust, proxy, direct, way),
                 http2=True,
                 trust_env=False,
                 event_hooks=hooks,
@@ -546,10 +572,10 @@ class GitHub:
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
         try:
             async with asyncio.timeout(_ISSUER_SECONDS):
-                _, writer = await asyncio.open_connection(
-                    host.name, host.port, ssl=unverified, server_hostname=host.name
-                )
-        except (OSError, TimeoutError):
+                way = self._guarded_way
+                address = host.name if way is None else (await way.dial(host.name, host.port))[0]
+                _, writer = await asyncio.open_connection(address, host.port, ssl=unverified, server_hostname=host.name)
+        except (OSError, TimeoutError, Unresolvable):
             return None
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.transport.abort()

@@ -37,8 +37,10 @@ MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
     "[{what}|it cannot be read]",
     "send a request as RFC 9112 has it, with other characters percent-encoded")
 MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
-    "the request is for `{name}`, and this reverse proxy is for {host} alone",
-    "ask for {host}, or for the proxy by its address")
+    "the request is for `{name}`, and this {what} is for {host} alone",
+    "{remedy}",
+    {"connection": "ask for {host}, or open a connection for the other",
+     "": "ask for {host}, or for the proxy by its address"})
 UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
     "the request for an asset came with a body",
     "ask without one")
@@ -57,6 +59,17 @@ HEADER_PRESENT: Final = Kind("header-present", 403, "the request brings a header
 NOT_IN_RULES: Final = Kind("not-in-rules", 404, "not found, and no rule covers it",
     "no credential was used for {ref.repository}: the rules name {names}",
     "if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`")
+
+# -------------------------------------------------------------------- egress
+
+HOST_NOT_ALLOWED: Final = Kind("host-not-allowed", 403, "[egress.deny has {rule}|not in egress.allow]: {host.name}",
+    ("`egress.deny` of the proxy's rules has `{rule}`, which covers {host.name}:{host.port}",
+     "`egress.allow` of the proxy's rules names no host that covers {host.name}:{host.port}"),
+    ("if it is to be reached, have `{rule}` taken out of `egress.deny`",
+     "if it is to be reached, have it added to `egress.allow`, with its port unless that is 443 or 80"))
+ADDRESS_NOT_PUBLIC: Final = Kind("address-not-public", 403, "{place} is not public, nor in egress.private",
+    "{host.name} leads to {place}, which is {what}: this proxy takes its clients to public addresses alone",
+    "if they are to get there, have the address added to `egress.private`, or the host named by a rule")
 
 # ---------------------------------------------------------------- credential
 

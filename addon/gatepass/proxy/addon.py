@@ -1,7 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds, and within the `bounds` of a connection.
+A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
+of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
+connection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx
 
 from gatepass.proxy.bounds import Bounds
+from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
@@ -20,6 +22,7 @@ from gatepass.proxy.reload import Reload
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
+from gatepass.proxy.tunnels import Tunnels
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -39,17 +42,19 @@ class Gatepass:
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
         answers: Answers = WeakKeyDictionary()
-        self._last = Last(life.record, detours, hosts, answers)
+        guard = Guard(life)
+        self._last = Last(life.record, detours, hosts, answers, guard, Tunnels(life, guard))
         self.addons = [
             Reload(life),
             life,
             Welcome(life.record),
             Interception(life),
             Bounds(),
-            Listeners(life.record),
+            guard,
+            Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified),
-            Responses(life.record, detours, answers),
+            Requests(life, detours, hosts, verified, guard),
+            Responses(life.record, detours, answers, guard),
         ]
 
     def running(self) -> None:

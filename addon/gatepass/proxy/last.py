@@ -13,10 +13,13 @@ from gatepass.proxy import layers, wire
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.layer import NextLayer
+    from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Answers, Hosts
     from gatepass.proxy.record import Record
+    from gatepass.proxy.tunnels import Tunnels
 
 
 class Last:
@@ -24,14 +27,22 @@ class Last:
 
     name = "gatepass_last"
 
-    def __init__(self, record: Record, detours: Detours, hosts: Hosts, answers: Answers) -> None:
+    def __init__(
+        self, record: Record, detours: Detours, hosts: Hosts, answers: Answers, guard: Guard, tunnels: Tunnels
+    ) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
         self._answers = answers
+        self._guard = guard
+        self._tunnels = tunnels
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        layers.extend(nextlayer, self._hosts, self._answers)
+        layers.extend(nextlayer, self._hosts, self._answers, self._tunnels)
+
+    async def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Another addon may have chosen another address: that one is judged, too."""
+        await self._guard.server_connect(data)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Ask for no body of a request that is answered, whoever answered it."""

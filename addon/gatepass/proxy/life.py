@@ -18,6 +18,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
 from gatepass import home
+from gatepass.egress.lookup import Lookup
 from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
@@ -55,6 +56,7 @@ class Life:
 
     def __init__(self) -> None:
         self.record = Record()
+        self.lookup = Lookup()
         self.state: State | None = None
         """None until rules were read."""
         self.loading = Loading(time.time())
@@ -95,10 +97,11 @@ class Life:
         Raises:
             GatepassError: what they need cannot be had; all is as it was.
         """
-        self._swap(self._made(rules))
+        state = self._made(rules)
+        self._swap(state)
         self.loading = replace(self.loading, when=time.time(), succeeded=self.loading.succeeded + 1, error=None)
         logger.info("gatepass: rules read again: %s", _summary(rules, {}))
-        self._warn_of_limits(rules)
+        self._warn_of_limits(state)
 
     def refuse(self, error: GatepassError) -> None:
         """Go on with the rules that are in force."""
@@ -106,7 +109,7 @@ class Life:
         logger.error("gatepass: rules not replaced, those of before are at work: %s", error)
 
     def _made(self, rules: Rules) -> State:
-        return State(rules, ctx.options, self.record)
+        return State(rules, ctx.options, self.record, self.lookup)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""
@@ -130,13 +133,13 @@ class Life:
                 "hint: `--listen-host 127.0.0.1`",
                 ", ".join(exposed),
             )
-        self._warn_of_limits(rules)
+        self._warn_of_limits(self.state)
         if ctx.options.ssl_insecure:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
 
-    def _warn_of_limits(self, rules: Rules) -> None:
+    def _warn_of_limits(self, state: State) -> None:
         for spec in ctx.options.mode:
-            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules):
+            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), state.rules, is_guarded=state.is_guarded):
                 logger.warning("gatepass: %s", limit)
 
     def done(self) -> None:

@@ -13,12 +13,15 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 
 from gatepass.problems import catalogue
-from gatepass.proxy import facts, wire
+from gatepass.proxy import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.record import Record
 
 _RESOLVE_SECONDS: Final = 5.0
@@ -29,20 +32,21 @@ class Listeners:
 
     name = "gatepass_listeners"
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, guard: Guard) -> None:
         self._record = record
+        self._guard = guard
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.request.scheme == "http" and flow.response is None:
             await self._refuse(flow)
 
     async def http_connect(self, flow: HTTPFlow) -> None:
-        if not facts.is_own_name(flow.request.host):  # which is answered, and to be asked of nobody
+        if flow.response is None:
             await self._refuse(flow)
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port
-        if await is_own(host, port):
+        if await is_own(host, port, self._guard.known(flow.client_conn, (host, port))):
             problem = catalogue.PROXY_ITSELF(name=f"{host}:{port}")
             self._record.refused(flow, problem)
             flow.response = wire.refusal(flow, problem)
@@ -53,11 +57,17 @@ class Listeners:
             data.server.error = "this is the proxy itself"
 
 
-async def is_own(host: str, port: int) -> bool:
-    """Whether one of this proxy's listeners has that address, by any of the machine's names and addresses."""
+async def is_own(host: str, port: int, known: Iterable[str] = ()) -> bool:
+    """Whether one of this proxy's listeners has that address, by any of the machine's names and addresses.
+
+    The host is not asked for again where its addresses are `known`.
+    """
     server = ctx.master.addons.get("proxyserver")
     if not isinstance(server, Proxyserver) or port not in {address[1] for address in server.listen_addrs()}:
         return False
+    if known:
+        families = ((socket.AF_INET6 if ":" in each else socket.AF_INET, (each, port)) for each in known)
+        return any(_is_local(family, address) for family, address in families)
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
             # spellings such as `127.1` or `2130706433` are names to us, and addresses to the resolver

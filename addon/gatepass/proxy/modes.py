@@ -9,14 +9,15 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from gatepass.forge.hosts import Host
+from gatepass.rules.describe import RESOLVED_UPSTREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mitmproxy.options import Options
-    from mitmproxy.proxy.mode_specs import ProxyMode
 
     from gatepass.rules.model import Rules
 
@@ -38,7 +39,7 @@ _OF_THEIR_OWN: Final = (mode_specs.WireGuardMode, mode_specs.LocalMode, mode_spe
 def at(specs: Sequence[str], addresses: Iterable[tuple[str, int]]) -> list[str]:
     """These modes, and the first of them at the addresses, too."""
     first = specs[0] if specs else "regular"
-    if mode_specs.ProxyMode.parse(first).custom_listen_port is not None:
+    if ProxyMode.parse(first).custom_listen_port is not None:
         first = first.rpartition("@")[0]
     return [*specs, *(f"{first}@{host}:{port}" for host, port in addresses)]
 
@@ -47,21 +48,30 @@ def exposed(options: Options) -> list[str]:
     """Where it listens for other machines without asking for a password, for people; nothing where all is well."""
     if options.proxyauth:
         return []
-    modes = [mode_specs.ProxyMode.parse(spec) for spec in options.mode]
+    modes = [ProxyMode.parse(spec) for spec in options.mode]
     hosts = [mode.listen_host(options.listen_host) for mode in modes if not isinstance(mode, _OF_THEIR_OWN)]
     return list(dict.fromkeys(host or "every interface" for host in hosts if not is_loopback(host)))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens there is reached from this machine alone."""
+    """Whether who listens there listens to this machine alone; mitmproxy's empty host is every interface."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def limits(mode: ProxyMode, rules: Rules) -> Iterator[str]:
-    """What cannot be done in a mode, as sentences for its user; none where all can."""
+def is_open(options: Options) -> bool:
+    """Whether a listener beyond loopback was asked for: what mitmproxy does unasked, a developer's shell does, too."""
+    asked = [ProxyMode.parse(spec).custom_listen_host or options.listen_host for spec in options.mode]
+    return any(host and not is_loopback(host) for host in asked)
+
+
+def limits(mode: ProxyMode, rules: Rules, *, is_guarded: bool = False) -> Iterator[str]:
+    """What cannot be done in a mode, as sentences for its user; none where all can.
+
+    `is_guarded` tells whether clients may get to public addresses alone.
+    """
     match mode:
         case mode_specs.ReverseMode():
             host = Host(mode.address[0].lower(), mode.address[1])
@@ -70,6 +80,8 @@ def limits(mode: ProxyMode, rules: Rules) -> Iterator[str]:
             elif not rules.names(host):
                 named = ", ".join(map(str, sorted(rules.hosts)))
                 yield f"mode `{mode.full_spec}`: nothing is done there: no rule names {host}, but {named}"
+        case mode_specs.UpstreamMode() if is_guarded:
+            yield f"mode `{mode.full_spec}`: {RESOLVED_UPSTREAM}"
         case mode_specs.DnsMode():
             yield f"mode `{mode.full_spec}`: nothing is done there: it carries no HTTP"
         case _ if isinstance(mode, TRANSPARENT):

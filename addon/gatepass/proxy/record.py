@@ -15,6 +15,7 @@ from gatepass.github.statistics import Statistics
 from gatepass.proxy import facts
 
 if TYPE_CHECKING:
+    from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
 
     from gatepass.assets.resolver import Source
@@ -45,6 +46,15 @@ class Record:
         flow.marked = _REFUSED
         self.statistics.refused += flow.request.method == "GET"
         logger.warning("gatepass: %s: %s", facts.shown(flow), problem)
+
+    def would_refuse(self, flow: HTTPFlow, problem: Problem) -> None:
+        """Of what passes because the rules tell of refusals alone."""
+        flow.comment = f"gatepass: would be refused: {problem}"
+        logger.warning("gatepass: %s: would be refused: %s", facts.shown(flow), problem)
+
+    def would_refuse_connection(self, client: Client, problem: Problem) -> None:
+        """The same of a tunnel that no request asked for."""
+        logger.warning("gatepass: %s: would be refused: %s", client.peername[0], problem)
 
     def injected(self, flow: HTTPFlow, rule: Rule) -> None:
         flow.comment = f"gatepass: {rule.name}"

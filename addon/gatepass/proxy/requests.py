@@ -14,6 +14,7 @@ from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import detour, facts, form, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Hosts
     from gatepass.proxy.life import Life
     from gatepass.proxy.outcome import Outcome
@@ -37,11 +39,12 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified) -> None:
+    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified, guard: Guard) -> None:
         self._life = life
         self._detours = detours
         self._hosts = hosts
         self._verified = verified
+        self._guard = guard
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
@@ -49,16 +52,28 @@ class Requests:
             return
         settled: Outcome | None = None
         try:
-            if fault := form.fault(flow, self._hosts.get(flow.request, "")):
+            host = self._hosts.get(flow.request, "")
+            if fault := form.fault(flow, host, is_guarded=state.is_guarded):
                 settled = Refused(fault)
+            elif self._guard.is_reported(flow):
+                settled = Passed()
             else:
                 request = facts.request(flow, verified=not ctx.options.ssl_insecure)
                 with state.in_use():
-                    settled = await outcome(state, request, flow.request.headers)
+                    settled = await self._guarded(flow, await outcome(state, request, flow.request.headers))
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
+
+    async def _guarded(self, flow: HTTPFlow, settled: Outcome) -> Outcome:
+        """The outcome, unless it leads where no connection may be made: an API's `Location` may say anything."""
+        if isinstance(settled, Found) and isinstance(settled.plan, Serve | Rewrite):
+            try:
+                await self._guard.expect(flow, settled.plan.host)
+            except Unresolvable as unresolvable:
+                return Refused(unresolvable.problem.about(**settled.decision.ref.members))
+        return settled
 
     def _settle(self, flow: HTTPFlow, state: State, settled: Outcome) -> None:
         """Answer the flow, or send it out."""

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
+from gatepass.egress.destinations import Reach
+from gatepass.egress.guard import Way
 from gatepass.github.client import GitHub
-from gatepass.proxy import upstream
+from gatepass.proxy import modes, upstream
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from mitmproxy.options import Options
 
+    from gatepass.egress.lookup import Lookup
     from gatepass.proxy.record import Record
     from gatepass.rules.model import Rules
 
@@ -29,16 +32,18 @@ if TYPE_CHECKING:
 class State:
     """What a request is decided by, and asked with. Clients of the network are made when they are first needed.
 
-    `options` are mitmproxy's; `record` is told what is done, and what users should know.
+    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
 
     Raises:
         GatepassError: from what is made late, when a file of CAs has gone since the start.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record) -> None:
+    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup) -> None:
         self.rules = rules
+        self.reach = Reach.of(rules)
         self._options = options
         self._record = record
+        self._lookup = lookup
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -55,6 +60,11 @@ class State:
             if not self._users:
                 self._unused.set()
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether clients may get to public addresses alone, and where the rules say."""
+        return self.rules.access.is_guarded or modes.is_open(self._options)
+
     @cached_property
     def _github(self) -> GitHub:
         return GitHub(
@@ -64,6 +74,7 @@ class State:
             # as any client of the upstream proxy would, the addon's own calls heed NO_PROXY
             lambda host: inherited.exempting(os.environ, host) is not None,
             self._record.statistics,
+            way=Way(self.reach, self._lookup, lambda: self.is_guarded),
         )
 
     @cached_property

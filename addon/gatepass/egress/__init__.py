@@ -1,0 +1,4 @@
+"""Who may go where: clients, destinations, limits.
+
+Knows no flow.
+"""
