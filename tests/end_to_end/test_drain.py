@@ -210,7 +210,7 @@ def drain_under_load(shell: Shell, url: str, *, clients: int, seconds: float) ->
     served = [reply for reply in replies if reply == (0, "302")]
     # 7: curl could not connect, for nobody listens any more
     others = [reply for reply in replies if reply != (0, "302") and reply[0] != 7]
-    assert others == []
+    assert others == [], running.output[-6000:]
     assert len(served) > clients
 
 

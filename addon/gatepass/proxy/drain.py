@@ -71,17 +71,19 @@ class Drain:
         logger.info("gatepass: ends, and lets finish what has begun, for %g s; another signal ends it", self._most)
         await asyncio.sleep(self._delay)
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # whoever stands at the door is let in
-        ctx.options.update(server=False)
+        await connections.refuse_new()
         begun = loop.time()
+        was_quiet = False
         while loop.time() < begun + self._most:
             await asyncio.sleep(_LOOK_SECONDS)  # first of all what has arrived meanwhile is read
             left = connections.running()
             for handler in left:
                 if self._is_idle(handler.client, patient=loop.time() < begun + _FIRST_SECONDS):
                     connections.end(handler)
-            if not left and not any(transport.get_write_buffer_size() for transport in self._transports):
+            is_quiet = not left and not any(transport.get_write_buffer_size() for transport in self._transports)
+            if is_quiet and was_quiet:  # who has just been let in may not be counted yet
                 break
+            was_quiet = is_quiet
         else:
             logger.warning("gatepass: connections cut after %g s: %d", self._most, len(connections.running()))
         ctx.master.shutdown()
@@ -93,5 +95,6 @@ class Drain:
             return not patient
         if not isinstance(layer, HttpLayer) or layer.streams:
             return False
-        # of HTTP/1, each of whose requests has a number
-        return not patient or getattr(layer.connections.get(client), "stream_id", None) != 1
+        # none as long as TLS is being set up; and in HTTP/1 each request has a number
+        asked = layer.connections.get(client)
+        return not patient or (asked is not None and getattr(asked, "stream_id", None) != 1)
