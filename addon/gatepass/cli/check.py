@@ -20,13 +20,13 @@ from gatepass.errors import GatepassError, printable, printable_lines
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
-from gatepass.rules import locate
+from gatepass.rules import locate, shape
 from gatepass.rules.describe import RESOLVED_UPSTREAM, describe, warnings
 from gatepass.rules.model import InjectHeaders, ResolveRelease
-from gatepass.rules.shape import schema
 from gatepass.secret import Audience
 from gatepass.shell import inherited
 from gatepass.sources import GitHubApp
+from gatepass.telemetry import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,21 +35,31 @@ if TYPE_CHECKING:
     from gatepass.rules.model import Credential, Rule, Rules
 
 
+_SCHEMAS = {"rules": shape.schema, "audit": lines.schema}
+
+
 @click.command("check")
 @click.argument("file", required=False)
 @click.option("--rules", "rules_file", metavar="FILE", help="The same as FILE, as other commands have it.")
 @click.option("--offline", is_flag=True, help="Leave the network alone: ask no forge, and no source that may need one.")
 @json_option
-@click.option("--schema", "wants_schema", is_flag=True, help="Print the JSON Schema of rules files, and nothing else.")
-def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool, wants_schema: bool) -> None:
+@click.option(
+    "--schema",
+    "which_schema",
+    is_flag=False,
+    flag_value="rules",
+    type=click.Choice(list(_SCHEMAS)),
+    help="Print the JSON Schema of rules files, or of audit lines, and nothing else.",
+)
+def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool, which_schema: str | None) -> None:
     """Validate rules, say what each of them does, and whether its credentials work.
 
     Without FILE, the rules are those that every other command would use, or ./rules.yaml if it is not allowed yet: of
     that no source is asked. No secret is shown. The exit code is 1 when something is wrong with the file, or a rule has
     no credential that works.
     """
-    if wants_schema:
-        click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
+    if which_schema is not None:
+        click.echo(msgspec.json.format(msgspec.json.encode(_SCHEMAS[which_schema]()), indent=2))
         return
     if file is not None and rules_file is not None:
         raise click.UsageError("expected either FILE or `--rules`, got both")

@@ -23,6 +23,7 @@ from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
+from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
     metavar="SECONDS",
     help="How long connections are taken on after SIGTERM, for a load balancer to notice.",
 )
+@click.option("--audit", metavar="FILE", help="Add a line of JSON to FILE for each request and tunnel; `-` is stdout.")
+@click.option("--admin", metavar="HOST:PORT", help="Answer there how the proxy is: health, metrics, a status page.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
 def serve(
     rules: Path | None,
@@ -77,6 +80,8 @@ def serve(
     public_url: str | None,
     drain: float,
     drain_delay: float,
+    audit: str | None,
+    admin: str | None,
     mitmdump_options: tuple[str, ...],
 ) -> None:
     """Run the proxy until it is stopped; after `--` come options of mitmdump.
@@ -86,6 +91,8 @@ def serve(
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
+    if audit == STDOUT:
+        claim_stdout()  # before anything is said there
     loaded = load_rules(rules, _say_once)
     if public_url is not None:
         elsewhere.ProxyUrl.parse(public_url, "--public-url")
@@ -115,6 +122,7 @@ def serve(
     from mitmproxy.tools import cmdline, dump, main
 
     from gatepass.proxy import modes
+    from gatepass.proxy.addon import Gatepass
     from gatepass.proxy.drain import Drain
     from gatepass.proxy.embedded import Forgetful, listening_port
     from gatepass.proxy.plain import Plain
@@ -126,10 +134,18 @@ def serve(
         sys.stdout.reconfigure(line_buffering=True)  # into a file or a journal, too, each line of the log comes at once
     draining = Drain(drain_delay, drain)
 
-    async def reload() -> None:
-        # looked for when it is wanted: mitmproxy may have loaded the script again
+    # addons are looked for when they are wanted: mitmproxy may have loaded the script again
+
+    async def hung_up() -> None:
+        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+            addon.record.ledger.reopen()
         if isinstance(addon := ctx.master.addons.get(Reload.name), Reload):
             await addon.again()
+
+    def terminated() -> None:
+        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+            addon.record.ledger.drain()
+        draining.begin()
 
     class Announce:
         """Tells what a client needs, once the proxy listens: on the screen, and to `gatepass env`."""
@@ -137,8 +153,8 @@ def serve(
         told: Path | None = None
 
         def running(self) -> None:
-            signals.Hangup(reload, ctx.master.shutdown).heed()
-            signals.terminate(draining.begin)
+            signals.Hangup(hung_up, ctx.master.shutdown).heed()
+            signals.terminate(terminated)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
             confdir = home.opened(ctx.options.confdir)
@@ -208,6 +224,10 @@ def serve(
         arguments += ["--set", f"confdir={own_confdir}"]
     if public_url is not None:
         arguments += ["--set", f"gatepass_public_url={public_url}"]
+    if audit is not None:
+        arguments += ["--set", f"gatepass_audit={audit}"]
+    if admin is not None:
+        arguments += ["--set", f"gatepass_admin={admin}"]
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)

@@ -342,7 +342,7 @@ class GitHub:
         """
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("api", "GET", api_url, headers, forge.api_host) as response:
+            async with self._open("api", "GET", api_url, headers, forge.api_host, forge=forge) as response:
                 if response.status_code in (200, 206) and self._is_own(forge, response):
                     return None
                 if response.status_code == 404 and self._is_own(forge, response):
@@ -365,7 +365,7 @@ class GitHub:
     ) -> Excerpt:
         """`excerpt` of an asset endpoint that streams."""
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
-        excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most)
+        excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most, forge)
         return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
     @_asked_again
@@ -373,7 +373,7 @@ class GitHub:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("api", "GET", url, sent, forge.api_host) as response:
+            async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
                 limit = number(response.headers, "x-ratelimit-limit")
                 if limit is not None:
                     self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
@@ -392,7 +392,8 @@ class GitHub:
         """
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
-        async with self._open("api", "POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
+        content = msgspec.json.encode(body)
+        async with self._open("api", "POST", url, sent, forge.api_host, content, forge) as response:
             return self._own(forge, await _reply(response, url, secret))
 
     @staticmethod
@@ -505,8 +506,16 @@ class GitHub:
         return await self._excerpt("asset", signed.url, headers, signed.host, most)
 
     @_asked_again
-    async def _excerpt(self, purpose: _Purpose, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
-        async with self._open(purpose, "GET", url, headers, host) as response:
+    async def _excerpt(
+        self,
+        purpose: _Purpose,
+        url: str,
+        headers: Mapping[str, str],
+        host: Host,
+        most: int,
+        forge: Forge | None = None,
+    ) -> Excerpt:
+        async with self._open(purpose, "GET", url, headers, host, forge=forge) as response:
             if refusals.foreign_asset(host, response.status_code, response.headers):
                 start = await anext(response.aiter_raw(64 * 1024), b"")
                 problem = refusals.foreign_asset(host, response.status_code, response.headers, start)
@@ -529,6 +538,7 @@ class GitHub:
         headers: Mapping[str, str],
         host: Host,
         content: bytes | None = None,
+        forge: Forge | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         is_fresh = False
 
@@ -543,8 +553,8 @@ class GitHub:
                     method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
                 ) as response,
             ):
-                if "Authorization" in headers:
-                    self._statistics.called(response.headers)
+                if forge is not None:
+                    self._statistics.called(response.headers, str(forge.web), response.status_code)
                 yield response
                 if not response.is_stream_consumed and _is_short(response):
                     # so that the connection can serve again; as it came, for what it decodes to is not bounded

@@ -27,6 +27,10 @@ UNVERIFIED_UPSTREAM: Final = Kind("unverified-upstream", 502, "upstream certific
 LED_ELSEWHERE: Final = Kind("led-elsewhere", 502, "the request was led elsewhere",
     "it was settled for {host}; another addon, an edit or a replay leads it to another place, where no secret goes",
     "see what changes requests: `map_remote`, other scripts, edits")
+AUDIT_UNAVAILABLE: Final = Kind("audit-unavailable", 503, "no audit line can be written",
+    "credentials are not used while the proxy cannot write down what is done with them: {error}; "
+      "it is tried again within {retry_after:span}",
+    "where the proxy runs: make room for the audit file, or let the proxy's user write it; `/readyz` tells why not")
 PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
     "{name} is where this proxy listens: a request to it would come back for ever",
     "ask for another server, or ask this one past the proxy (NO_PROXY)")

@@ -2,7 +2,7 @@
 
 A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
 of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
-connection.
+connection. `journal` tells what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx
 
 from gatepass.proxy.bounds import Bounds
+from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
 from gatepass.proxy.reload import Reload
+from gatepass.proxy.reporting import Reporting
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
-from gatepass.proxy.tunnels import Tunnels
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ class Gatepass:
         verified = Verified()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
-        self._last = Last(life.record, detours, hosts, answers, guard, Tunnels(life, guard))
+        journal = Journal(life.record, answers)
+        self.record = life.record
+        self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
             Reload(life),
             life,
@@ -55,6 +59,8 @@ class Gatepass:
             verified,
             Requests(life, detours, hosts, verified, guard),
             Responses(life.record, detours, answers, guard),
+            journal,
+            Reporting(life.record.ledger),
         ]
 
     def running(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.problems import catalogue
-from gatepass.proxy import layers, wire
+from gatepass.proxy import layers, tunnels, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.eager import Eager
     from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Answers, Hosts
     from gatepass.proxy.record import Record
-    from gatepass.proxy.tunnels import Tunnels
+    from gatepass.proxy.tunnels import Watcher
 
 
 class Last:
@@ -28,17 +29,26 @@ class Last:
     name = "gatepass_last"
 
     def __init__(
-        self, record: Record, detours: Detours, hosts: Hosts, answers: Answers, guard: Guard, tunnels: Tunnels
+        self,
+        record: Record,
+        detours: Detours,
+        hosts: Hosts,
+        answers: Answers,
+        guard: Guard,
+        eager: Eager,
+        watcher: Watcher,
     ) -> None:
         self._record = record
         self._detours = detours
         self._hosts = hosts
         self._answers = answers
         self._guard = guard
-        self._tunnels = tunnels
+        self._eager = eager
+        self._watcher = watcher
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        layers.extend(nextlayer, self._hosts, self._answers, self._tunnels)
+        layers.extend(nextlayer, self._hosts, self._answers, self._eager)
+        tunnels.extend(nextlayer, self._watcher)
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """Another addon may have chosen another address: that one is judged, too."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -38,17 +36,6 @@ logger: Final = logging.getLogger("gatepass")
 _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """Since when the rules are in force that are, as Unix time; how often others were to replace them, and why not."""
-
-    when: float
-    succeeded: int = 0
-    failed: int = 0
-    error: str | None = None
-    """Of the last time, where it failed: the rules of before are at work still."""
-
-
 class Life:
     """An addon that reads options and rules."""
 
@@ -59,10 +46,10 @@ class Life:
         self.lookup = Lookup()
         self.state: State | None = None
         """None until rules were read."""
-        self.loading = Loading(time.time())
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._log = ClearedLog()
+        self.record.ledger.checks["rules"] = lambda: None if self.state else "no rules are at work"
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -79,14 +66,14 @@ class Life:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
                 rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
-                self._swap(self._made(rules))
-                self.loading = replace(self.loading, when=time.time(), error=None)
+                self._put_in_force(rules)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:
                     self._swap(self._made(self.state.rules))
         except GatepassError as error:
             if self._running:
+                self.record.ledger.counts.failed(str(error))
                 raise exceptions.OptionsError(str(error)) from None
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400
@@ -97,16 +84,20 @@ class Life:
         Raises:
             GatepassError: what they need cannot be had; all is as it was.
         """
-        state = self._made(rules)
-        self._swap(state)
-        self.loading = replace(self.loading, when=time.time(), succeeded=self.loading.succeeded + 1, error=None)
+        state = self._put_in_force(rules)
         logger.info("gatepass: rules read again: %s", _summary(rules, {}))
         self._warn_of_limits(state)
 
     def refuse(self, error: GatepassError) -> None:
         """Go on with the rules that are in force."""
-        self.loading = replace(self.loading, failed=self.loading.failed + 1, error=str(error))
+        self.record.ledger.counts.failed(str(error))
         logger.error("gatepass: rules not replaced, those of before are at work: %s", error)
+
+    def _put_in_force(self, rules: Rules) -> State:
+        state = self._made(rules)
+        self._swap(state)
+        self.record.ledger.counts.loaded(rules.source)
+        return state
 
     def _made(self, rules: Rules) -> State:
         return State(rules, ctx.options, self.record, self.lookup)

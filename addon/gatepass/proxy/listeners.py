@@ -16,7 +16,7 @@ from gatepass.problems import catalogue
 from gatepass.proxy import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -46,24 +46,28 @@ class Listeners:
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port
-        if await is_own(host, port, self._guard.known(flow.client_conn, (host, port))):
+        known = self._guard.known(flow.client_conn, (host, port))
+        if await is_own(host, port, self._record.ledger.own_ports, known):
             problem = catalogue.PROXY_ITSELF(name=f"{host}:{port}")
             self._record.refused(flow, problem)
             flow.response = wire.refusal(flow, problem)
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """The last word, for those who ask in another way (SOCKS), or by a name that has another address now."""
-        if data.server.error is None and data.server.address and await is_own(*data.server.address[:2]):
+        ports = self._record.ledger.own_ports
+        if data.server.error is None and data.server.address and await is_own(*data.server.address[:2], ports):
             data.server.error = "this is the proxy itself"
 
 
-async def is_own(host: str, port: int, known: Iterable[str] = ()) -> bool:
+async def is_own(host: str, port: int, ports: Collection[int] = (), known: Iterable[str] = ()) -> bool:
     """Whether one of this proxy's listeners has that address, by any of the machine's names and addresses.
 
-    The host is not asked for again where its addresses are `known`.
+    `ports` are those of listeners that mitmproxy knows nothing of. The host is not asked for again where its addresses
+    are `known`.
     """
     server = ctx.master.addons.get("proxyserver")
-    if not isinstance(server, Proxyserver) or port not in {address[1] for address in server.listen_addrs()}:
+    own = {address[1] for address in server.listen_addrs()} if isinstance(server, Proxyserver) else set()
+    if port not in own and port not in ports:
         return False
     if known:
         families = ((socket.AF_INET6 if ":" in each else socket.AF_INET, (each, port)) for each in known)

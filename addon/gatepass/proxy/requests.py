@@ -13,6 +13,7 @@ from mitmproxy import ctx
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
+from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import detour, facts, form, wire
@@ -60,10 +61,13 @@ class Requests:
             else:
                 request = facts.request(flow, verified=not ctx.options.ssl_insecure)
                 with state.in_use():
-                    settled = await self._guarded(flow, await outcome(state, request, flow.request.headers))
+                    with asking() as self._life.record.note(flow).asked:
+                        settled = await outcome(state, request, flow.request.headers)
+                    settled = await self._guarded(flow, settled)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
+                self._life.record.refused(flow, catalogue.INTERNAL())
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
 
     async def _guarded(self, flow: HTTPFlow, settled: Outcome) -> Outcome:
@@ -82,12 +86,12 @@ class Requests:
         match settled:
             case Passed():
                 detour.pass_on(flow)
-            case Refused(problem):
-                self._life.record.refused(flow, problem)
+            case Refused(problem, rule, credential):
+                self._life.record.refused(flow, problem, rule, credential)
                 flow.response = wire.refusal(flow, problem)
                 return
             case Injected(decision, secret):
-                self._life.record.injected(flow, decision.rule)
+                self._life.record.injected(flow, decision)
                 sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
                 seal = Seal(flow, decision.host, self._verified)
                 original = detour.inject(flow, decision.host, sealed, seal)

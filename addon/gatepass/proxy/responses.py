@@ -53,13 +53,16 @@ class Responses:
             return
         upstream, response = flow.response, None
         detour.restore(flow)
+        match detour.outcome:
+            case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
+                self._record.called(flow, source, upstream.headers, upstream.status_code)
         try:
             response = _finished(detour, upstream, facts.url(flow))
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `Requests.requestheaders`
-                response = wire.refusal(flow, catalogue.INTERNAL())
+                response = self._refusal(flow, catalogue.INTERNAL())
             if response is upstream or response.stream:
                 flow.response = response
             else:

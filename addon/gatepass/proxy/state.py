@@ -79,11 +79,17 @@ class State:
 
     @cached_property
     def credentials(self) -> Credentials:
-        return Credentials(os.environ, self._github, notice=self._record.notice, seen=self._record.secret)
+        return Credentials(
+            os.environ,
+            self._github,
+            notice=self._record.notice,
+            seen=self._record.secret,
+            withheld=self._record.withheld,
+        )
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.credentials, self._github, self.rules)
+        return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""

@@ -1,68 +1,89 @@
-"""Tunnels that are opened at CONNECT: a dead destination is told there, and a server that speaks first is heard.
+"""Tunnels counted: the layer through which their bytes pass untouched tells how many they are, and when it is over.
 
-Knows what `guard` judged, and no layer of mitmproxy's.
+Knows mitmproxy's layers, and neither rules nor who is told. It must cost nothing: all that is not decrypted comes here.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Protocol
 
-from mitmproxy.connection import Server
-
-from gatepass.forge.hosts import Host
-from gatepass.github.client import CONNECT_SECONDS
-from gatepass.problems import catalogue
-from gatepass.proxy import facts, wire
+from mitmproxy.proxy.commands import SendData
+from mitmproxy.proxy.events import DataReceived
+from mitmproxy.proxy.layers import ClientTLSLayer, TCPLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mitmproxy.http import HTTPFlow, Response
-
-    from gatepass.proxy.guard import Guard
-    from gatepass.proxy.life import Life
-
-_MOST_ATTEMPTS: Final = 4
+    from mitmproxy.proxy.events import Event
+    from mitmproxy.proxy.layer import CommandGenerator, Layer, NextLayer
 
 
-class Tunnels:
-    """Which tunnels are opened so, and how."""
+class Watcher(Protocol):
+    """Hears of tunnels."""
 
-    def __init__(self, life: Life, guard: Guard) -> None:
-        self._life = life
-        self._guard = guard
+    def opened(self, tunnel: Tunnel) -> None: ...
 
-    def opens(self, flow: HTTPFlow) -> bool:
-        """Whether the server is connected to at once: where destinations are guarded, and nothing is decrypted.
+    def ended(self, tunnel: Tunnel) -> None:
+        """May hear of the same one twice."""
 
-        What is decrypted may never need its own server: an asset comes from another.
-        """
-        state = self._life.state
-        if state is None or not state.is_guarded:
-            return False
-        return not state.rules.names(facts.destination(flow.client_conn, (flow.request.host, flow.request.port)))
 
-    def attempts(self, flow: HTTPFlow) -> Iterator[Server]:
-        """The connections to try, one after the other, while there are addresses, time, and the client."""
-        end = time.monotonic() + CONNECT_SECONDS
-        address = flow.request.host, flow.request.port
-        left = min(_MOST_ATTEMPTS, max(1, len(self._guard.known(flow.client_conn, address))))
-        server = flow.server_conn
-        while True:
-            self._guard.give(server, (end - time.monotonic()) / left)
-            yield server
-            left -= 1
-            # of a client that has gone nobody would close the next one
-            if not left or time.monotonic() > end or flow.client_conn.timestamp_end is not None:
+class Tunnel(TCPLayer):
+    """The layer of a connection that is none of ours; `sent` are the client's bytes, `received` the server's."""
+
+    watcher: Watcher
+    began: float
+    sent: int
+    received: int
+
+    def start(self, event: Event) -> CommandGenerator[None]:
+        self.began, self.sent, self.received = time.time(), 0, 0
+        self.watcher.opened(self)
+        yield from super().start(event)
+        if self._handle_event == self.done:
+            self.watcher.ended(self)
+
+    _handle_event = start
+
+    def relay_messages(self, event: Event) -> CommandGenerator[None]:
+        # what mitmproxy's own does, without what only a tunnel that is shown needs
+        if type(event) is DataReceived:
+            if event.connection is self.context.server:
+                self.received += len(event.data)
+                yield SendData(self.context.client, event.data)
                 return
-            server = Server(address=address)
+            if event.connection is self.context.client:
+                self.sent += len(event.data)
+                yield SendData(self.context.server, event.data)
+                return
+        yield from super().relay_messages(event)
+        if self._handle_event == self.done:
+            self.watcher.ended(self)
 
-    def refusal(self, flow: HTTPFlow) -> Response:
-        """What the client is told when none came about."""
-        host = Host(flow.request.host.lower(), flow.request.port)
-        problem = self._guard.fault(flow) or catalogue.UNREACHABLE(
-            host=host, error=flow.server_conn.error or "no connection"
-        )
-        self._life.record.refused(flow, problem)
-        return wire.refusal(flow, problem)
+
+class _ClientTLS(ClientTLSLayer):
+    """Has what it tunnels counted: where it decrypts nothing it makes a layer of its own, and asks nobody about it."""
+
+    watcher: Watcher
+
+    def event_to_child(self, event: Event) -> CommandGenerator[None]:
+        if count(self.child_layer, self.watcher):
+            self.__class__ = ClientTLSLayer  # type: ignore[assignment]  # its work is done
+        return ClientTLSLayer.event_to_child(self, event)
+
+
+def count(layer: Layer | None, watcher: Watcher) -> bool:
+    """Have a layer that has not begun count, if it is a tunnel's; whether it is."""
+    if type(layer) is not TCPLayer or layer.flow is not None:
+        return False
+    # made anew it would stand beside this one in the connection's list
+    layer.__class__ = Tunnel
+    layer.watcher = watcher  # type: ignore[attr-defined]  # of its new class
+    return True
+
+
+def extend(nextlayer: NextLayer, watcher: Watcher) -> None:
+    """Have the layers that were chosen tell of tunnels."""
+    count(nextlayer.layer, watcher)
+    for layer in nextlayer.context.layers:
+        if type(layer) is ClientTLSLayer:
+            layer.__class__ = _ClientTLS
+            layer.watcher = watcher  # type: ignore[attr-defined]  # of its new class
