@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
+import socket
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -184,19 +187,41 @@ def test_a_file_that_the_rules_name(shell: Shell, file: Path) -> None:
             count(running, AGAIN, number)
 
 
+def test_tunnels_of_a_client_that_is_gone(shell: Shell, file: Path, github: StandIn) -> None:
+    """Within ten seconds the tunnels of a user end who is in the file no more; those of another go on."""
+    users = shell.home / "users"
+    users.write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nyou:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")  # `password`
+    file.write_text(file.read_text() + "clients:\n  developers: {htpasswd: users}\n")
+    with serving(shell, file, "--no-password") as (running, client):
+        port = urlsplit(client.variables["HTTPS_PROXY"]).port
+        api = urlsplit(github.api).netloc
+        tunnels = {}
+        for user in ("me", "you"):
+            login = base64.b64encode(f"{user}:password".encode()).decode()
+            tunnels[user] = socket.create_connection(("127.0.0.1", port), 10)
+            tunnels[user].sendall(f"CONNECT {api} HTTP/1.1\r\nProxy-Authorization: Basic {login}\r\n\r\n".encode())
+            assert tunnels[user].recv(1000).startswith(b"HTTP/1.1 200")
+            tunnels[user].sendall(b"\x16\x03\x01\x01\x00")  # the begin of a TLS record, whose rest is waited for
+        users.write_text(users.read_text().splitlines()[1] + "\n")
+        running.wait_for(AGAIN)
+        assert tunnels["me"].recv(1000) == b""
+        tunnels["you"].settimeout(3)
+        with pytest.raises(TimeoutError):
+            tunnels["you"].recv(1000)
+        for tunnel in tunnels.values():
+            tunnel.close()
+
+
 def test_rules_that_ask_nobody_any_more(shell: Shell, file: Path, wheel_url: str) -> None:
-    """Where other machines reach it, rules without `clients` do not take the place of rules that have them."""
+    """Rules without `clients` do not take the place of rules that have them: nobody would be asked for a password."""
     whole = file.read_text()
     (shell.home / "users").write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
     file.write_text(whole + CLIENTS)
     with serving(shell, file, "--no-password", "--listen=0.0.0.0:0") as (running, client):
         file.write_text(whole)
-        running.wait_for(REFUSED + r".*expected `clients`, as before, got none: who reaches 0\.0\.0\.0 could use all")
-        assert client.fetch(wheel_url).status == 302
-    with serving(shell, file) as (running, client):
-        file.write_text(without_releases(whole))
-        running.wait_for(AGAIN)
-        assert client.fetch(wheel_url).status == 404
+        running.wait_for(REFUSED + r".*expected `clients`, as before, got none: whoever reaches the proxy could use")
+        port = urlsplit(client.variables["HTTPS_PROXY"]).port
+        assert client.fetch(wheel_url, "-x", f"http://127.0.0.1:{port}").status == 302
 
 
 # ------------------------------------------------------------- files nobody named

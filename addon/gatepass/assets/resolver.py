@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from gatepass.assets.budget import MOST_A_MINUTE, Misses, SpentError
+from gatepass.assets.budget import Misses, SpentError
 from gatepass.cache import Cache, Flights, Uses
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import diagnosis
@@ -191,7 +191,7 @@ class Resolver:
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
-        self._misses = Misses(clock)
+        self._misses = Misses(clock, rules.access.limits.misses)
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
 
@@ -211,7 +211,7 @@ class Resolver:
 
     async def _on_a_tab(self, request: Resolve) -> Source:
         """With the API, on the account of who asks: what is asked in vain is limited."""
-        with self._misses.tab(request.client) as tab:
+        with self._misses.tab(request.account) as tab:
             try:
                 return await self._with_any(request, tab)
             except Unresolvable as unresolvable:
@@ -450,7 +450,9 @@ class Resolver:
                     forge=query.forge, secret=query.secret, retry_after=spent.seconds
                 )
             else:
-                problem = catalogue.TOO_MANY_MISSES(client=spent.client, more=MOST_A_MINUTE, retry_after=spent.seconds)
+                problem = catalogue.TOO_MANY_MISSES(
+                    client=spent.client, more=self._misses.most, retry_after=spent.seconds
+                )
             raise Unresolvable(problem) from None
 
     async def _ask(self, query: _Query) -> Source:

@@ -16,6 +16,7 @@ from gatepass import home
 from gatepass.cli.options import json_option, print_json
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
+from gatepass.egress import htpasswd
 from gatepass.errors import GatepassError, printable, printable_lines
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import as_proxy, upstream_trust
@@ -66,6 +67,7 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
     cwd = home.working()
     try:
         rules, is_trusted = locate.examine(file or rules_file, os.environ, cwd)
+        of_users = list(htpasswd.warnings(rules.access))
     except GatepassError as error:
         if as_json:
             print_json({"ok": False, "error": {"message": error.message, "hint": error.hint}})
@@ -74,7 +76,7 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
         sys.exit(1)
     printer = Printer(quiet=as_json)
     printer.text(describe(rules))
-    for warning in warnings(rules):
+    for warning in (*warnings(rules), *of_users):
         click.echo(f"warning: {warning}", err=True)
     if rules.access.is_guarded and (upstream := inherited.upstream(os.environ)) is not None:
         _note(f"${upstream.variable} is set: {RESOLVED_UPSTREAM}")

@@ -22,6 +22,7 @@ from gatepass import files, home, shipped
 from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
+from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from mitmproxy.options import Options
 
+    from gatepass.rules.access import Client
     from gatepass.rules.model import Rules
 
 
@@ -169,7 +171,10 @@ def serve(
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
                 click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
-            if not ctx.options.proxyauth:
+            own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
+            if own:
+                click.echo(f"gatepass: the rules name who may use it: {'; '.join(own)}")
+            elif not ctx.options.proxyauth:
                 click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
             elif not known:
                 click.echo(
@@ -178,7 +183,13 @@ def serve(
                     err=True,
                 )
             click.echo("gatepass: listening; in a client's shell:")
-            if self.told is not None:
+            if own:
+                click.echo(
+                    "put a user and a password of these into HTTPS_PROXY, or neither for an address that needs none"
+                )
+                address = f"http://USER:PASSWORD@{_reachable(host)}:{listening_port()}"
+                variables = environment.for_client(address, bundle, certificate, os.environ)
+            elif self.told is not None:
                 click.echo('eval "$(gatepass env)"')
                 click.echo("or, where that cannot be run, for uv and whoever heeds these two:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
@@ -196,8 +207,9 @@ def serve(
             if own_confdir is not None:
                 # else names of the upstream certificate, which this CA may not vouch for, would come along
                 options.update(upstream_cert=False)
-            # where connections are redirected here clients know of no proxy, and could not tell it a password
-            if not no_password and not by_address:
+            # where connections are redirected here clients know of no proxy, and could not tell it a password;
+            # and where the rules name clients, these have their own
+            if not no_password and not by_address and not loaded.access.clients:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
             self.addons.add(Announce(), Forgetful(), draining)
 
@@ -260,6 +272,19 @@ def _settings(arguments: Sequence[str]) -> dict[str, str]:
     parsed = parser.parse_known_args(arguments)[0]
     settings = {name: value for name, _, value in (spec.partition("=") for spec in parsed.set)}
     return settings | ({"mode": parsed.mode} if parsed.mode else {})
+
+
+def _told(client: Client) -> str:
+    """What a client has to show, without anything that is secret."""
+    match client.proof:
+        case Password():
+            return f"user {client.name} with its password"
+        case Htpasswd(path):
+            return f"users of {path} with theirs"
+        case Oidc():
+            return f"any user with one of the {client.proof} as the password"
+        case Networks(networks):
+            return f"whoever comes from {', '.join(map(str, networks))}"
 
 
 def _user(proxyauth: str | None) -> str:

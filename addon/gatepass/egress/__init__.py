@@ -1,4 +1,4 @@
-"""Who may go where: clients, destinations, limits.
+"""Who may go where, and how often: clients, destinations, limits.
 
 Knows no flow.
 """

@@ -70,10 +70,11 @@ _MOST_BUDGETS: Final = 1024
 _BUDGET_SECONDS: Final = 86_400.0
 
 _LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
+_JSON: Final = {"Accept": "application/json"}
 # Calls at once for the same repository, or the same asset.
 _MOST_ALIKE: Final = 20
 
-type _Purpose = Literal["api", "web", "asset"]
+type _Purpose = Literal["api", "web", "asset", "issuer"]
 
 
 class AssetGoneError(Exception):
@@ -295,7 +296,7 @@ class GitHub:
                 cookies=NoCookies(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             )
-            for purpose in ("api", "web", "asset")
+            for purpose in ("api", "web", "asset", "issuer")
         }
 
     async def close(self) -> None:
@@ -497,6 +498,16 @@ class GitHub:
             if urlsplit(url).path == "/login":
                 return None  # a GHES in private mode sends everybody to its sign-in page
         raise UnclearError
+
+    @_asked_again
+    async def document(self, url: str, most: int) -> bytes:
+        """What anybody may read at a URL, of at most so many bytes; no redirect is followed, and no forge is meant."""
+        parts = urlsplit(url)
+        host = Host(parts.hostname or "", parts.port or HTTPS_PORT)
+        async with asyncio.timeout(CONNECT_SECONDS), self._open("issuer", "GET", url, _JSON, host) as response:
+            if response.status_code != 200:
+                raise Unresolvable(catalogue.UPSTREAM_FAILED(host=host, status=response.status_code))
+            return await _bounded(response.aiter_bytes(), most, host, f"more than {most} bytes")
 
     async def excerpt(self, signed: SignedUrl, headers: Mapping[str, str], most: int) -> Excerpt:
         """GET a signed URL with these headers, which ask for a part of at most `most` bytes.

@@ -64,6 +64,38 @@ NOT_IN_RULES: Final = Kind("not-in-rules", 404, "not found, and no rule covers i
     "no credential was used for {ref.repository}: the rules name {names}",
     "if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`")
 
+# ------------------------------------------------------------------- clients
+
+PROXY_AUTHENTICATION_REQUIRED: Final = Kind("proxy-authentication-required", 407, "the proxy wants to know who asks",
+    ("{what}", "the request brings no user and no password"),
+    "put both into the proxy's URL, as in `http://USER:PASSWORD@proxy.example.com:3128`; "
+      "a CI job's token is a password for any user")
+AUTHENTICATION_REQUIRED: Final = Kind("authentication-required", 401, "the proxy wants to know who asks",
+    ("{what}", "the request brings no user and no password"),
+    "put both into the URL, or into what the tool keeps for this host; a CI job's token is a password for any user")
+CLIENT_GONE: Final = Kind("client-gone", 403, "the proxy does not know this client any more",
+    "the rules changed since the connection was opened, and do not name who opened it",
+    "connect anew, as a user whom the rules name; who keeps the rules knows")
+CLIENT_UNCHECKED: Final = Kind("client-unchecked", 503, "who asks cannot be checked now",
+    "{message}",
+    "try again; the proxy's log says more")
+TOO_MANY_WRONG_PASSWORDS: Final = Kind("too-many-wrong-passwords", 429, "too many wrong passwords",
+    "from {client} came ten within a minute; no password from there is looked at for {retry_after:span}",
+    "stop what sends the wrong one, then ask again")
+ISSUER_UNREACHABLE: Final = Kind("issuer-unreachable", 503, "the token's issuer cannot be asked",
+    "{url} verifies the token, and gives no keys: {message}; it is asked again in {retry_after:span}",
+    "see that the proxy reaches it, and that `issuer` in the rules is the URL that tokens have as `iss`")
+CLIENT_NOT_ALLOWED: Final = Kind("client-not-allowed", 403, "the rule is not for this client",
+    "rule `{rule}` is for {names}, [not for `{client}`|and who asks has no name]; no credential was asked for",
+    "ask as one of these, or have the client added to the `clients` of the rule")
+TOO_MANY_CONNECTIONS: Final = Kind("too-many-connections", 429, "too many connections at once",
+    "{client} has {more} open, which is the limit (`limits.connections`)",
+    "close some, or let the tool open fewer at once; it may ask again in {retry_after:span}")
+TOO_MANY_REQUESTS: Final = Kind("too-many-requests", 429, "too many requests",
+    "{client} sent {more} within a minute, which is the limit (`limits.requests`); "
+      "it is heard again in {retry_after:span}",
+    "wait, and ask for less at once")
+
 # -------------------------------------------------------------------- egress
 
 HOST_NOT_ALLOWED: Final = Kind("host-not-allowed", 403, "[egress.deny has {rule}|not in egress.allow]: {host.name}",

@@ -1,8 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `guard` (may it go there?), `interception` (is its connection decrypted?), `requests` (what becomes
-of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and within the `bounds` of a
-connection. `journal` tells what became of it, where `reporting` has it told.
+A request comes by `admission` (who asks?), `guard` (may it go there?), `interception` (is its connection decrypted?),
+`requests` (what becomes of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and
+within the `bounds` of a connection. `journal` tells what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.admission import Admission
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
+from gatepass.proxy.leaving import Leaving
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
 from gatepass.proxy.reload import Reload
@@ -28,6 +30,7 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
 
@@ -41,8 +44,10 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
+        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
         journal = Journal(life.record, answers)
@@ -52,16 +57,23 @@ class Gatepass:
             Reload(life),
             life,
             Welcome(life.record),
-            Interception(life),
             Bounds(),
+            Admission(life, identities),
+            Interception(life),
+            Leaving(life, identities),
             guard,
             Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified, guard),
+            Requests(life, detours, hosts, verified, guard, identities),
             Responses(life.record, detours, answers, guard),
             journal,
             Reporting(life.record.ledger),
         ]
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
+        return self._life.state is not None
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -16,12 +17,32 @@ if TYPE_CHECKING:
     import socket
     from asyncio import Transport
     from collections.abc import Iterator
+    from weakref import ReferenceType
 
     from mitmproxy.connection import Client
+    from mitmproxy.proxy.context import Context
+    from mitmproxy.proxy.layer import Layer, NextLayer
     from mitmproxy.proxy.mode_servers import ServerInstance
     from mitmproxy.proxy.server import ConnectionHandler
 
     type Door = tuple[ServerInstance[Any], socket.socket]
+
+
+class Innermost:
+    """What the connections of clients carry in the end: the layer in which there is no other."""
+
+    def __init__(self) -> None:
+        # by reference: contexts know their client
+        self._contexts: WeakKeyDictionary[Client, ReferenceType[Context]] = WeakKeyDictionary()
+
+    def note(self, nextlayer: NextLayer) -> None:
+        """To be called whenever a layer is chosen."""
+        self._contexts[nextlayer.context.client] = ref(nextlayer.context)
+
+    def of(self, client: Client) -> Layer | None:
+        """None as long as the client has sent nothing."""
+        context = self._contexts.get(client, lambda: None)()
+        return context.layers[-1] if context is not None and context.layers else None
 
 
 def running() -> list[ConnectionHandler]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakSet
 
 from mitmproxy import ctx
 from mitmproxy.proxy.layers import HttpLayer
@@ -17,11 +17,10 @@ from gatepass.proxy import connections
 
 if TYPE_CHECKING:
     from asyncio import Transport
-    from weakref import ReferenceType
 
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
-    from mitmproxy.proxy.layer import Layer, NextLayer
+    from mitmproxy.proxy.layer import NextLayer
 
 logger: Final = logging.getLogger("gatepass")
 
@@ -43,7 +42,7 @@ class Drain:
         self._delay = delay
         self._most = most
         self._task: asyncio.Task[None] | None = None
-        self._layers: WeakKeyDictionary[Client, ReferenceType[Layer]] = WeakKeyDictionary()
+        self._innermost = connections.Innermost()
         self._transports: WeakSet[Transport] = WeakSet()
 
     def begin(self) -> None:
@@ -59,8 +58,7 @@ class Drain:
             self._transports.add(transport)
 
     def next_layer(self, nextlayer: NextLayer) -> None:
-        # by reference: layers know their client
-        self._layers[nextlayer.context.client] = ref(nextlayer.context.layers[-1])
+        self._innermost.note(nextlayer)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Let clients take their next request elsewhere."""
@@ -90,7 +88,7 @@ class Drain:
 
     def _is_idle(self, client: Client, *, patient: bool) -> bool:
         """Whether nothing goes on between a client and its servers: it has had its answers, or never asked."""
-        layer = self._layers.get(client, lambda: None)()
+        layer = self._innermost.of(client)
         if layer is None:
             return not patient
         if not isinstance(layer, HttpLayer) or layer.streams:

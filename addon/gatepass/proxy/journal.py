@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
+
 from gatepass.proxy import facts
 from gatepass.telemetry import event
 from gatepass.telemetry.event import NOBODY, Event, Who
@@ -201,7 +203,7 @@ class Journal:
             return
         note = self._record.note_of(client)
         host, port = (None, None) if server is None else (facts.destination(client, server).name, server[1])
-        by_connect = client in self._record.who
+        by_connect = isinstance(client.proxy_mode, RegularMode | UpstreamMode)
         self._add(
             client,
             self._record.who.get(client, NOBODY),

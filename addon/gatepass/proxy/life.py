@@ -118,7 +118,7 @@ class Life:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(rules, defaults))
-        if exposed := modes.exposed(ctx.options):
+        if not rules.access.clients and (exposed := modes.exposed(ctx.options)):
             logger.warning(
                 "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
                 "hint: `--listen-host 127.0.0.1`",

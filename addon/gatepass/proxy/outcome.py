@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained."""
+    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained.
+
+    `would_refuse` is why it would not if the rules did not only report.
+    """
 
     ref: AssetRef | None = None
+    would_refuse: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,10 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
     """
     decision = decide(request, state.rules)
     match decision:
-        case Pass(ref):
-            return Passed(ref)
-        case Refuse(problem):
-            return Refused(problem)
+        case Pass(ref, would_refuse):
+            return Passed(ref, None if would_refuse is None else Refused(would_refuse.problem, would_refuse.rule))
+        case Refuse(problem, rule):
+            return Refused(problem, rule)
         case Inject(host=host, credential=credential, forge=forge):
             if credential is None:
                 return Injected(decision, None)

@@ -103,6 +103,10 @@ class Record:
         note.reason, note.rule = f"{problem.title}: {problem.detail}", rule
         logger.warning("gatepass: %s: would be refused: %s", shown, problem)
 
+    def turned_away(self, address: str, problem: Problem) -> None:
+        """A connection that asks for nothing yet, and gets no answer that could say why."""
+        logger.warning("gatepass: %s: %s", address, problem)
+
     def withheld(self) -> Problem | None:
         """Why no credential may be used: what is done with it could not be written down."""
         audit = self.ledger.audit

@@ -18,7 +18,6 @@ from mitmproxy.addons.tlsconfig import TlsConfig
 
 from gatepass import files, home
 from gatepass.errors import GatepassError
-from gatepass.proxy import modes
 from gatepass.rules import locate
 from gatepass.trust.authority import Authority
 
@@ -132,10 +131,10 @@ def _expect_vouched_for(rules: Rules) -> None:
 def _expect_closed(old: Rules, new: Rules) -> None:
     """
     Raises:
-        GatepassError: nothing else asks those who come from elsewhere who they are, and these rules do not any more.
+        GatepassError: nothing else asks clients who they are, and these rules do not any more.
     """
-    if old.access.clients and not new.access.clients and (exposed := modes.exposed(ctx.options)):
+    if old.access.clients and not new.access.clients and not ctx.options.proxyauth:
         raise GatepassError(
-            f"{new.source}: expected `clients`, as before, got none: who reaches {', '.join(exposed)} could use all",
-            "say who may use the proxy, or start it anew with a password",
+            f"{new.source}: expected `clients`, as before, got none: whoever reaches the proxy could use all",
+            "say who may use the proxy, or start it anew, with a password",
         )

@@ -24,6 +24,7 @@ from gatepass.proxy.seal import Seal
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Hosts
@@ -40,12 +41,21 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified, guard: Guard) -> None:
+    def __init__(
+        self,
+        life: Life,
+        detours: Detours,
+        hosts: Hosts,
+        verified: Verified,
+        guard: Guard,
+        identities: Identities,
+    ) -> None:
         self._life = life
         self._detours = detours
         self._hosts = hosts
         self._verified = verified
         self._guard = guard
+        self._identities = identities
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
@@ -59,7 +69,10 @@ class Requests:
             elif self._guard.is_reported(flow):
                 settled = Passed()
             else:
-                request = facts.request(flow, verified=not ctx.options.ssl_insecure)
+                identity = self._identities.get(flow)
+                if identity is None and flow.is_replay != "request":
+                    raise AssertionError("nobody has looked at who asks")
+                request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
                 with state.in_use():
                     with asking() as self._life.record.note(flow).asked:
                         settled = await outcome(state, request, flow.request.headers)
@@ -84,6 +97,9 @@ class Requests:
         original: Request | None = None
         seal: Seal | None = None
         match settled:
+            case Passed(would_refuse=Refused(problem, rule)):
+                self._life.record.would_refuse(flow, problem, rule)
+                detour.pass_on(flow)
             case Passed():
                 detour.pass_on(flow)
             case Refused(problem, rule, credential):

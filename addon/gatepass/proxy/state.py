@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
+from gatepass.egress.clients import Clients
 from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
+from gatepass.forge.hosts import Host
 from gatepass.github.client import GitHub
 from gatepass.proxy import modes, upstream
+from gatepass.rules.model import Credential
+from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
@@ -26,7 +31,12 @@ if TYPE_CHECKING:
 
     from gatepass.egress.lookup import Lookup
     from gatepass.proxy.record import Record
+    from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
+    from gatepass.secret import Secret
+
+# Of no use to a source whose secret is a client's password: it is for nobody but this proxy.
+_HERE: Final = Audience(Host("gatepass.internal"))
 
 
 class State:
@@ -35,7 +45,7 @@ class State:
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
 
     Raises:
-        GatepassError: from what is made late, when a file of CAs has gone since the start.
+        GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
     def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup) -> None:
@@ -47,6 +57,13 @@ class State:
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
+        self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+
+    async def _password(self, name: str, proof: Password) -> Secret:
+        return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
+
+    async def _document(self, url: str, most: int) -> bytes:
+        return await self._github.document(url, most)
 
     @contextmanager
     def in_use(self) -> Iterator[State]:
