@@ -110,7 +110,7 @@ def test_ca_create_and_renew(shell: Shell) -> None:
     renewed = shell.ca("renew", "--rules", "other.yaml")
     assert renewed.code == 0
     assert "clients must trust the new one" in renewed.output
-    assert re.search(r"permits +b\.test\n", shell.ca().output)
+    assert re.search(r"permits +b\.test, gatepass\.internal\n", shell.ca().output)
     assert old not in bundle.read_text()
     assert (shell.folder / authority.CERTIFICATE_FILE).read_text() in bundle.read_text()
 

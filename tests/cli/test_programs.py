@@ -109,7 +109,7 @@ def test_ca(shell: Shell) -> None:
     assert told == document(mine, "ca", "show")
     shown = mine.gatepass("ca").stdout.decode()
     assert all(told[name] in shown for name in ("subject", "sha256"))
-    assert (told["permits"], told["not_permitted"], told["days_left"]) == (["localhost"], [], 364)
+    assert (told["permits"], told["not_permitted"], told["days_left"]) == (["localhost", "gatepass.internal"], [], 364)
     assert told["certificate"].endswith(".pem")
     assert told.keys() == documented("ca") - {"name", "state", "finding", "hint"}
     done = mine.gatepass("ca", "--json", "export")

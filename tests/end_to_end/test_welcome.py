@@ -104,8 +104,11 @@ def test_what_is_not_there(shell: Shell, away: Client) -> None:
 
 
 def test_the_name_does_not_leave(shell: Shell, away: Client, github: StandIn) -> None:
-    """However it is written, on whatever port, by CONNECT and in every mode: the name never leaves the proxy."""
+    """However it is written, on whatever port, by CONNECT and in every mode: the name never leaves the proxy. What is
+    behind TLS on its port is for who has a password, and an index; anything else is refused to everybody.
+    """
     names = ("GatePass.Internal", "gatepass.internal.", "gatepass.internal:8080", "GATEPASS.INTERNAL.:1")
+    with_tls = names[:2]
     options = ("--set", "proxyauth=me:secret")
     seen: list[bytes] = []
     with _recording(seen) as other:
@@ -113,14 +116,18 @@ def test_the_name_does_not_leave(shell: Shell, away: Client, github: StandIn) ->
             with mitmdump(shell.home, shell.rules, github.ca_file, "--mode", mode, *options) as proxy:
                 for name in names:
                     assert b"This is a Gatepass proxy" in away.fetch(f"http://{name}/", "-x", proxy.url).body
-                    for arguments in (("-p", f"http://{name}/"), ("-k", f"https://{name}/")):
-                        told = away.curl("-v", "-x", proxy.url, *arguments).output
-                        assert " 501 gatepass: that name is the proxy's own" in told
+                    own = " 501 gatepass: that name is the proxy's own"
+                    assert own in away.curl("-v", "-x", proxy.url, "-p", f"http://{name}/").output
+                    told = away.curl("-v", "-x", proxy.url, "-k", f"https://{name}/").output
+                    assert ("CONNECT tunnel failed, response 407" if name in with_tls else own) in told
+                for name in with_tls:
+                    known = proxy.url.replace("//", "//me:secret@")
+                    assert b"no index at that address" in away.fetch(f"https://{name}/", "-k", "-x", known).body
         with mitmdump(shell.home, shell.rules, github.ca_file, "--mode", "socks5") as proxy:
             socks = proxy.url.replace("http:", "socks5h:")
             for name in names:
                 assert b"This is a Gatepass proxy" in away.fetch(f"http://{name}/", "-x", socks).body
-            assert away.curl("-k", "-x", socks, "https://gatepass.internal/").code != 0
+                assert (away.curl("-k", "-x", socks, f"https://{name}/").code == 0) == (name in with_tls)
             assert "that is the proxy's own name" in proxy.log
             assert "getaddrinfo" not in proxy.log
     assert seen == []

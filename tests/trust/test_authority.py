@@ -77,7 +77,9 @@ def test_clients_obey_the_name_constraints(client: str, permitted: bool, tmp_pat
 
 
 def test_a_ca_that_can_do_nothing_else() -> None:
-    """The CA may vouch for the hosts of the rules alone, and clients that do not know the constraint refuse it."""
+    """The CA may vouch for the hosts of the rules and the proxy's own name alone, and clients that do not know the
+    constraint refuse it.
+    """
     pem = authority.make([Host("github.com"), Host("localhost", 8443), Host("127.0.0.1")], DAY)
     certificate = x509.load_pem_x509_certificate(bundles.combine(pem).encode())
     constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
@@ -86,6 +88,7 @@ def test_a_ca_that_can_do_nothing_else() -> None:
         "github.com",
         "localhost",
         "127.0.0.1/32",
+        "gatepass.internal",
     ]
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= DAY + datetime.timedelta(hours=1)
 
@@ -95,6 +98,8 @@ def test_a_ca_that_can_do_nothing_else() -> None:
     [
         ("github.com", "github.com", True),
         ("github.com", "gist.github.com", True),
+        ("github.com", "gatepass.internal", True),
+        ("github.com", "internal", False),
         ("github.com", "notgithub.com", False),
         ("github.com", "com", False),
         ("github.com", "127.0.0.1", False),
@@ -224,7 +229,7 @@ def test_there_is_one_ca(folder: Path) -> None:
     with pytest.raises(GatepassError, match="expected no CA yet, got one"):
         authority.create(folder, hosts("github.com"))
     second = authority.renew(folder, hosts("a.test"))
-    assert second.permitted == ("a.test",)
+    assert second.permitted == ("a.test", "gatepass.internal")
     assert second.certificate.public_key() != first.certificate.public_key()
     assert (folder / authority.CERTIFICATE_FILE).read_text() == second.pem
 
@@ -277,6 +282,6 @@ def test_new_hosts_need_a_new_ca(folder: Path) -> None:
         made.judge(hosts("github.com", "ghe.test", "127.0.0.2"), NOW)
     assert caught.value.message == (
         f"{folder}: expected a CA for every host that a rule names, "
-        "got one for `github.com`, `127.0.0.1`, not `127.0.0.2`, `ghe.test`"
+        "got one for `github.com`, `127.0.0.1`, `gatepass.internal`, not `127.0.0.2`, `ghe.test`"
     )
     assert "`gatepass ca renew`" in str(caught.value)

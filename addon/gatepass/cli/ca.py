@@ -14,6 +14,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import json_option, load_rules, print_json, rules_option
 from gatepass.errors import GatepassError, printable, why
+from gatepass.forge.hosts import OWN
 from gatepass.shell import tools
 from gatepass.trust import authority, bundles, stores
 
@@ -45,7 +46,7 @@ def show(rules: Path | None = None, as_json: bool = False) -> None:
     begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
     days = found.left(now).days
     remaining = f"{days} days left" if days >= 0 else "expired"
-    uncovered = found.uncovered(loaded.hosts)
+    uncovered = found.uncovered(loaded.hosts | {OWN})
     missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
     for label, text in {
         "subject": found.name,
@@ -152,7 +153,7 @@ def _document(found: Authority, rules: Rules, now: datetime.datetime) -> dict[st
         "sha256": found.fingerprint,
         "certificate": str(found.folder / authority.CERTIFICATE_FILE),
         "rules": rules.source,
-        "not_permitted": found.uncovered(rules.hosts),
+        "not_permitted": found.uncovered(rules.hosts | {OWN}),
     }
 
 

@@ -55,7 +55,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     loaded = load_rules(rules)
     upstream = inherited.upstream(os.environ)
     tokens = () if keep_token else tuple(name for name in sorted(loaded.variables) if name in os.environ)
-    for host in sorted(loaded.hosts):
+    for host in sorted(loaded.vouched):
         if entry := inherited.exempting(os.environ, host):
             click.echo(
                 f"gatepass: NO_PROXY has `{printable(entry)}`: what the command asks of {host} will not come here",

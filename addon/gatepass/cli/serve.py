@@ -22,6 +22,7 @@ from gatepass import files, home, shipped
 from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
+from gatepass.forge.hosts import OWN
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
@@ -258,9 +259,17 @@ def _ca_folder(rules: Rules) -> Path:
         GatepassError: clients would refuse it, or it is not this user's alone.
     """
     folder = authority.default_folder()
-    warning = authority.obtain(folder, sorted(rules.hosts)).judge(rules.hosts, datetime.datetime.now(datetime.UTC))
+    found = authority.obtain(folder, sorted(rules.hosts))
+    warning = found.judge(rules.vouched, datetime.datetime.now(datetime.UTC))
     if warning:
         click.echo(f"warning: {printable(str(warning))}", err=True)
+    if not found.vouches_for_indexes and not all(host.is_address for host in rules.hosts):
+        click.echo(
+            f"warning: {printable(str(folder))}: the CA was made before there were package indexes, and may not vouch "
+            f"for {OWN}: they are not to be had through this proxy\n"
+            "hint: `gatepass ca renew` makes a new one, which clients must then trust",
+            err=True,
+        )
     return folder
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gatepass.errors import GatepassError
 from gatepass.explain.explanation import Step
 from gatepass.explain.lockfiles import toml
-from gatepass.index.answers import NAME
+from gatepass.forge.hosts import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,6 @@ def loose(folder: Path) -> Iterator[Step]:
 
 def _leads_here(url: object) -> bool:
     try:
-        return isinstance(url, str) and urlsplit(url).hostname == NAME
+        return isinstance(url, str) and urlsplit(url).hostname == OWN.name
     except ValueError:
         return False

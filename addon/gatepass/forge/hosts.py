@@ -98,6 +98,9 @@ class Forge:
         return not self.assets and not host.is_address
 
 
+OWN: Final = Host("gatepass.internal")
+"""The proxy itself, which has package indexes there: a name that never leaves it, and that no forge has."""
+
 GITHUB: Final = Forge(
     Host("github.com"),
     "https://api.github.com",

@@ -19,7 +19,7 @@ from gatepass.assets.answers import Answer
 from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
-from gatepass.forge.hosts import Host
+from gatepass.forge.hosts import OWN, Host
 from gatepass.http.conditions import is_unmodified
 from gatepass.index import names, negotiation, pages
 from gatepass.index.contents import Place, settled
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Index, Requirement, Rules
 
-NAME: Final = "gatepass.internal"
-"""The proxy's own name, below which its indexes are; ICANN keeps `.internal` for private use."""
 SECONDS: Final = 20.0
 """All that an answer waits for must be over by then."""
 
@@ -198,7 +196,7 @@ class PackageIndex:
         Raises:
             Unresolvable: it cannot be had.
         """
-        bare = name.removeprefix(f"https://{NAME}").removeprefix("https://").strip("/")
+        bare = name.removeprefix(f"https://{OWN}").removeprefix("https://").strip("/")
         path = f"/{bare.removesuffix('/simple')}/simple/"
         opened = await self._opened_for_any(path)
         found = await self._found(opened, wait=True)

@@ -35,8 +35,11 @@ PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
     "{name} is where this proxy listens: a request to it would come back for ever",
     "ask for another server, or ask this one past the proxy (NO_PROXY)")
 OWN_NAME: Final = Kind("own-name", 501, "that name is the proxy's own",
-    "{name} leads nowhere: the proxy itself answers to that name, and to plain http alone",
-    "ask for http://gatepass.internal/ through the proxy")
+    "{name} leads nowhere: the proxy itself answers to that name, in plain http, and by https on port 443",
+    "ask for http://gatepass.internal/ through the proxy, or for a package index below https://gatepass.internal/")
+NOT_VOUCHED_FOR: Final = Kind("not-vouched-for", 501, "the proxy's CA may not vouch for its own name",
+    "package indexes are at {name}, and the CA was made for {names} alone: clients would refuse its certificate",
+    "`gatepass ca renew` where the proxy runs, start it anew, and have its clients trust the new CA")
 MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
     "[{what}|it cannot be read]",
     "send a request as RFC 9112 has it, with other characters percent-encoded")
@@ -44,6 +47,8 @@ MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
     "the request is for `{name}`, and this {what} is for {host} alone",
     "{remedy}",
     {"connection": "ask for {host}, or open a connection for the other",
+     "index": "ask for it by its address, or as localhost; behind another server let `trusted_proxies` name that, or "
+       "clients show a password (`clients`)",
      "": "ask for {host}, or for the proxy by its address"})
 UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
     "the request for an asset came with a body",

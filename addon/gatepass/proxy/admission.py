@@ -24,6 +24,7 @@ from gatepass.egress.limits import Usage
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.proxy import facts, socks, wire
+from gatepass.rules.access import Networks
 from gatepass.telemetry.event import Who, text
 
 if TYPE_CHECKING:
@@ -220,6 +221,19 @@ class Admission:
 def is_known(state: State, identity: Identity) -> bool:
     """Whether who was let in before would be now: the rules may have changed. mitmproxy's own password has no name."""
     return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
+
+
+def is_no_page(state: State, client: Client, identity: Identity | None) -> bool:
+    """Whether a request cannot come of a page that has lured a browser here, by a name that leads here (DNS rebinding).
+
+    Who asks has shown a password or a token, or is a proxy that the rules trust.
+    """
+    if ctx.options.proxyauth or any(_peer(client) in network for network in state.rules.access.trusted_proxies):
+        return True
+    if identity is None or identity.client is None:
+        return False
+    shown = (each.proof for each in state.rules.access.clients if each.name == identity.client)
+    return not any(isinstance(proof, Networks) for proof in shown)
 
 
 def _told(answer: Unknown | Problem, *, is_proxy: bool) -> Problem:

@@ -39,7 +39,7 @@ class Eager:
         What is decrypted may never need its own server: an asset comes from another.
         """
         state = self._life.state
-        if state is None or not state.is_guarded:
+        if state is None or not state.is_guarded or facts.is_own_name(flow.request.host):
             return False
         return not state.rules.names(facts.destination(flow.client_conn, (flow.request.host, flow.request.port)))
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from gatepass.decision import Request
 from gatepass.errors import printable
-from gatepass.forge.hosts import Host
+from gatepass.forge.hosts import HTTPS_PORT, OWN, Host
 from gatepass.proxy import modes
-from gatepass.shell import elsewhere
 
 if TYPE_CHECKING:
     from mitmproxy import http
@@ -39,13 +38,26 @@ def is_own_name(name: str) -> bool:
             name = name.encode("idna").decode()
         except UnicodeError:
             return False
-    return name.lower().removesuffix(".") == elsewhere.HOST
+    return name.lower().removesuffix(".") == OWN.name
+
+
+def is_index(address: tuple[str, int]) -> bool:
+    """Whether that is where the package indexes are: the proxy's own name, behind TLS, where nothing is dialled."""
+    return address[1] == HTTPS_PORT and is_own_name(address[0])
+
+
+def is_for_index(flow: http.HTTPFlow) -> bool:
+    """Whether a request is for the package indexes."""
+    return flow.request.scheme == "https" and is_index((flow.request.host, flow.request.port))
 
 
 def is_fronted(client: Client, name: str) -> bool:
     """Whether the client asked the proxy for one server, and asks another by its SNI."""
-    explicit = isinstance(client.proxy_mode, modes.EXPLICIT)
-    return explicit and client.sni is not None and client.sni.lower() != name.lower()
+    if client.sni is None or not isinstance(client.proxy_mode, modes.EXPLICIT):
+        return False
+    if is_own_name(name):  # of which clients leave a dot at the end out of the SNI
+        return not is_own_name(client.sni)
+    return client.sni.lower() != name.lower()
 
 
 def server(flow: http.HTTPFlow) -> Host:

@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 _CONTROL: Final = re.compile(rb"[\x00-\x20\x7f]")
 
 
-def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False) -> Problem | None:
+def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool = False) -> Problem | None:
     """What is wrong, if anything; `host` is the Host header as the client sent it.
 
-    `is_guarded` tells whether it matters where a request gets to behind the server that it is sent to.
+    `is_guarded` tells whether it matters where a request gets to behind the server that it is sent to, `any_name` that
+    a reverse proxy may be asked by whatever name.
     """
     data = flow.request.data
     if _CONTROL.search(data.path) or _CONTROL.search(data.method):
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
     mode = flow.client_conn.proxy_mode
-    if isinstance(mode, ReverseMode) and not flow.is_replay and not _is_ours(host, mode.address[0]):
+    if isinstance(mode, ReverseMode) and not (flow.is_replay or any_name) and not _is_ours(host, mode.address[0]):
         ours = Host(mode.address[0].lower(), mode.address[1])
-        return _misdirected(host, ours, "reverse proxy")
+        return _misdirected(host, ours, "index" if facts.is_for_index(flow) else "reverse proxy")
     if is_guarded and flow.request.scheme == "https" and not isinstance(mode, ReverseMode) and not flow.is_replay:
         server = facts.server(flow)
         for asked in (host, flow.request.authority):

@@ -22,7 +22,7 @@ from gatepass.forge.hosts import Host
 from gatepass.github.client import CONNECT_SECONDS
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import modes, wire
+from gatepass.proxy import facts, modes, wire
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Client, Server
@@ -79,6 +79,8 @@ class Guard:
         state = self._life.state
         if state is None or not state.is_guarded or flow.response is not None or flow.error is not None:
             return
+        if facts.is_index((flow.request.host, flow.request.port)):
+            return  # answered here: nothing is dialled, and nobody asked for the name
         problem: Problem | None = catalogue.INTERNAL()
         try:
             problem = await self._problem(state, flow, guard.place_of(*address))

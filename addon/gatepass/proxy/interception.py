@@ -1,4 +1,4 @@
-"""What is decrypted: connections to hosts that a rule names, and no others; and how those speak.
+"""What is decrypted: connections to hosts that a rule names and to the indexes, and no others; and how those speak.
 
 Knows connections, and no request.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Interception:
-    """An addon that tunnels what no rule names, and has the rest speak HTTP/1.1."""
+    """An addon that tunnels what no rule names and is not for the indexes, and has the rest speak HTTP/1.1."""
 
     name = "gatepass_interception"
 
@@ -36,15 +36,17 @@ class Interception:
         address = context.server.address
         if address is None or not isinstance(context.client.proxy_mode, modes.EXPLICIT):
             return
-        # what asks in plain text for the proxy itself is read, and answered
+        # what asks for the proxy itself is read, and answered
         if not self._is_named(context.client, address) and not facts.is_own_name(address[0]):
             nextlayer.layer = TCPLayer(context, ignore=True)
 
     def tls_clienthello(self, data: ClientHelloData) -> None:
-        """Decrypt what a rule names; tunnel everything else."""
+        """Decrypt what a rule names, and what is for the indexes; tunnel everything else."""
         client, address = data.context.client, data.context.server.address
         data.ignore_connection = (
-            address is None or facts.is_fronted(client, address[0]) or not self._is_named(client, address)
+            address is None
+            or facts.is_fronted(client, address[0])
+            or not (facts.is_index(address) or self._is_named(client, address))
         )
 
     def _is_named(self, client: Client, address: tuple[str, int]) -> bool:

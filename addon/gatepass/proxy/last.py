@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.problems import catalogue
-from gatepass.proxy import layers, tunnels, wire
+from gatepass.proxy import facts, layers, tunnels, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.layer import NextLayer
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+    from mitmproxy.tls import ClientHelloData
 
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.eager import Eager
@@ -49,6 +50,12 @@ class Last:
     def next_layer(self, nextlayer: NextLayer) -> None:
         layers.extend(nextlayer, self._hosts, self._answers, self._eager)
         tunnels.extend(nextlayer, self._watcher)
+
+    def tls_clienthello(self, data: ClientHelloData) -> None:
+        """What is answered here needs no server: mitmproxy's own addon has had its say of eager connections."""
+        address = data.context.server.address
+        if address is not None and facts.is_own_name(address[0]):
+            data.establish_server_tls_first = False
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """Another addon may have chosen another address: that one is judged, too."""

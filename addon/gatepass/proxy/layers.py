@@ -30,7 +30,7 @@ from wsproto.events import CloseConnection
 
 from gatepass.assets import answers
 from gatepass.problems import catalogue
-from gatepass.proxy import wire
+from gatepass.proxy import facts, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request, Response
@@ -143,8 +143,13 @@ class _Stream(HttpStream):
 
         mitmproxy does so for all connections or for none (`connection_strategy`).
         """
+        if facts.is_own_name(self.flow.request.host):
+            # answered here, and dialled with no strategy
+            self.child_layer = NextLayer(self.context)
+            yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]  # mitmproxy's has no types
+            return
         if self.flow.response is not None or not self._eager.opens(self.flow):
-            yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]  # mitmproxy's has no types
+            yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]  # the same
             return
         for server in self._eager.attempts(self.flow):
             self.context.server = self.flow.server_conn = server

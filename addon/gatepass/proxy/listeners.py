@@ -13,7 +13,7 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 
 from gatepass.problems import catalogue
-from gatepass.proxy import wire
+from gatepass.proxy import facts, wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -46,6 +46,8 @@ class Listeners:
 
     async def _refuse(self, flow: HTTPFlow) -> None:
         host, port = flow.request.host, flow.request.port
+        if facts.is_own_name(host):
+            return  # a name of its own, which nobody is asked for
         known = self._guard.known(flow.client_conn, (host, port))
         if await is_own(host, port, self._record.ledger.own_ports, known):
             problem = catalogue.PROXY_ITSELF(name=f"{host}:{port}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from gatepass.forge.hosts import Host
+from gatepass.forge.hosts import OWN, Host
 from gatepass.rules.describe import RESOLVED_UPSTREAM
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def limits(mode: ProxyMode, rules: Rules, *, is_guarded: bool = False) -> Iterat
     match mode:
         case mode_specs.ReverseMode():
             host = Host(mode.address[0].lower(), mode.address[1])
+            if host == OWN:  # which is a web server of package indexes
+                return
             if mode.scheme != "https":
                 yield f"mode `{mode.full_spec}`: no credential goes there: expected `reverse:https://…`"
             elif not rules.names(host):
@@ -85,4 +87,7 @@ def limits(mode: ProxyMode, rules: Rules, *, is_guarded: bool = False) -> Iterat
         case mode_specs.DnsMode():
             yield f"mode `{mode.full_spec}`: nothing is done there: it carries no HTTP"
         case _ if isinstance(mode, TRANSPARENT):
-            yield f"mode `{mode.full_spec}`: a client that sends no SNI is tunnelled: nothing else tells its server"
+            yield (
+                f"mode `{mode.full_spec}`: a client that sends no SNI is tunnelled: nothing else tells its server; and "
+                f"there are no package indexes: clients ask DNS for {OWN.name}, which does not know it"
+            )

@@ -14,6 +14,7 @@ from gatepass.decision import Inject, Pass, Refuse, Resolve, decide
 from gatepass.errors import GatepassError
 from gatepass.github.client import TOTAL_SECONDS
 from gatepass.github.statistics import spending
+from gatepass.index import answers as index
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
@@ -21,6 +22,7 @@ from gatepass.secret import Audience
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gatepass.assets.answers import Answer
     from gatepass.assets.delivery import Plan
     from gatepass.assets.resolver import Source
     from gatepass.decision import Request
@@ -67,7 +69,17 @@ class Found:
     plan: Plan
 
 
-type Outcome = Passed | Refused | Injected | Found
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The package index answers it; `problem` is why that is no page, and `notices` are what users should know."""
+
+    answer: Answer
+    problem: Problem | None = None
+    notices: tuple[str, ...] = ()
+    rule: str | None = None
+
+
+type Outcome = Passed | Refused | Injected | Found | Listed
 
 
 async def outcome(state: State, request: Request, headers: Mapping[str, str]) -> Outcome:
@@ -89,20 +101,48 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
                     return Injected(decision, await state.credentials.secret(credential, Audience(host, forge)))
             except (Unresolvable, GatepassError) as error:
                 return Refused(_problem(error), decision.rule.name, credential.name)
-        case Resolve(forge=forge, ref=ref):
-            try:
-                async with asyncio.timeout(TOTAL_SECONDS):
-                    source = await state.resolver.resolve(decision)
-                    if source is None:
-                        return Passed()
-                    return Found(decision, source, await delivery.plan(state.resolver, source, request.method, headers))
-            except (Unresolvable, GatepassError) as error:
-                problem = _problem(error)
-            except TimeoutError:
-                problem = catalogue.TIMED_OUT(host=forge.api_host, seconds=TOTAL_SECONDS)
-            names = [each.name for each in decision.credentials]
-            used = problem.members.get("credential", names[0] if len(names) == 1 else "")
-            return Refused(problem.about(**ref.members), decision.rule.name, str(used) or None)
+        case Resolve():
+            return await _resolved(state, decision, request.method, headers)
+
+
+async def indexed(state: State, request: Request, headers: Mapping[str, str], *, in_place: bool) -> Outcome:
+    """What becomes of a request for the package indexes; `in_place` where these are a web server of their own."""
+    path = request.path.partition("?")[0]
+    asked = index.Request(request.method, path, headers, request.client, in_place, request.account)
+    try:
+        found = await state.index.answer(asked)
+    except GatepassError as error:
+        return Refused(_problem(error))
+    match found:
+        case index.Told(answer, problem, notices):
+            return Listed(answer, problem, notices)
+        case index.Asked(decision) if not request.verified:
+            return Refused(catalogue.UNVERIFIED_UPSTREAM(host=decision.forge.web), decision.rule.name)
+        case index.Asked(decision) if request.has_body:
+            return Refused(catalogue.UNEXPECTED_BODY(), decision.rule.name)
+        case index.Asked(decision):
+            return await _resolved(state, decision, request.method, headers, is_listed=True)
+
+
+async def _resolved(
+    state: State, decision: Resolve, method: str, headers: Mapping[str, str], *, is_listed: bool = False
+) -> Outcome:
+    """The asset, and how the client gets it; `is_listed` where an index has looked what there is for that URL."""
+    try:
+        async with asyncio.timeout(TOTAL_SECONDS):
+            if not is_listed and (answer := await state.index.metadata(decision, method, headers)) is not None:
+                return Listed(answer, rule=decision.rule.name)
+            source = await state.resolver.resolve(decision)
+            if source is None:
+                return Passed()
+            return Found(decision, source, await delivery.plan(state.resolver, source, method, headers))
+    except (Unresolvable, GatepassError) as error:
+        problem = _problem(error)
+    except TimeoutError:
+        problem = catalogue.TIMED_OUT(host=decision.forge.api_host, seconds=TOTAL_SECONDS)
+    names = [each.name for each in decision.credentials]
+    used = problem.members.get("credential", names[0] if len(names) == 1 else "")
+    return Refused(problem.about(**decision.ref.members), decision.rule.name, str(used) or None)
 
 
 def _problem(error: Unresolvable | GatepassError) -> Problem:

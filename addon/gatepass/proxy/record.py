@@ -20,7 +20,7 @@ from gatepass.telemetry.audit import RETRY_SECONDS
 from gatepass.telemetry.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
@@ -134,6 +134,19 @@ class Record:
         logger.debug("gatepass: %s: %s%s", facts.shown(flow), asset, by)
         for notice in source.notices:
             self.notice(notice)
+
+    def listed(self, flow: HTTPFlow, problem: Problem | None, notices: Iterable[str], rule: str | None) -> None:
+        """An index has answered; with a problem, where there is no page."""
+        for notice in notices:
+            self.notice(notice)
+        if problem is not None:
+            self.refused(flow, problem, rule)
+            return
+        note = self.note(flow)
+        note.action, note.rule, note.reason = "resolve", rule, "package index"
+        flow.comment = "gatepass: package index"
+        flow.marked = _DONE
+        logger.debug("gatepass: %s: package index", facts.shown(flow))
 
     def called(self, flow: HTTPFlow, source: Source, headers: Mapping[str, str], status: int) -> None:
         """The flow itself was a call to the API."""

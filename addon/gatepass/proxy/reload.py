@@ -125,7 +125,7 @@ def _expect_vouched_for(rules: Rules) -> None:
     tls = ctx.master.addons.get("tlsconfig")
     if isinstance(tls, TlsConfig):
         certificate = tls.certstore.default_ca.to_cryptography()
-        Authority(home.opened(ctx.options.confdir), certificate).expect_covering(rules.hosts)
+        Authority(home.opened(ctx.options.confdir), certificate).expect_covering(rules.vouched)
 
 
 def _expect_closed(old: Rules, new: Rules) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from mitmproxy import ctx
+from mitmproxy.proxy.mode_specs import ReverseMode
 
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
@@ -16,9 +17,9 @@ from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import detour, facts, form, wire
+from gatepass.proxy import admission, detour, facts, form, wire
 from gatepass.proxy.detour import Detour
-from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
+from gatepass.proxy.outcome import Found, Injected, Listed, Passed, Refused, indexed, outcome
 from gatepass.proxy.seal import Seal
 
 if TYPE_CHECKING:
@@ -64,18 +65,24 @@ class Requests:
         settled: Outcome | None = None
         try:
             host = self._hosts.get(flow.request, "")
-            if fault := form.fault(flow, host, is_guarded=state.is_guarded):
+            identity = self._identities.get(flow)
+            # behind a company's TLS an index has a name of the company's
+            any_name = facts.is_for_index(flow) and admission.is_no_page(state, flow.client_conn, identity)
+            if fault := form.fault(flow, host, is_guarded=state.is_guarded, any_name=any_name):
                 settled = Refused(fault)
             elif self._guard.is_reported(flow):
                 settled = Passed()
             else:
-                identity = self._identities.get(flow)
                 if identity is None and flow.is_replay != "request":
                     raise AssertionError("nobody has looked at who asks")
                 request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
                 with state.in_use():
                     with asking() as self._life.record.note(flow).asked:
-                        settled = await outcome(state, request, flow.request.headers)
+                        if facts.is_for_index(flow):
+                            in_place = isinstance(flow.client_conn.proxy_mode, ReverseMode)
+                            settled = await indexed(state, request, flow.request.headers, in_place=in_place)
+                        else:
+                            settled = await outcome(state, request, flow.request.headers)
                     settled = await self._guarded(flow, settled)
             self._settle(flow, state, settled)
         finally:
@@ -105,6 +112,10 @@ class Requests:
             case Refused(problem, rule, credential):
                 self._life.record.refused(flow, problem, rule, credential)
                 flow.response = wire.refusal(flow, problem)
+                return
+            case Listed(answer, problem, notices, rule):
+                self._life.record.listed(flow, problem, notices, rule)
+                flow.response = wire.written(answer)
                 return
             case Injected(decision, secret):
                 self._life.record.injected(flow, decision)

@@ -12,12 +12,14 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import modes
 
+from gatepass.proxy import undialled
+
 if TYPE_CHECKING:
     from mitmproxy.connection import Client
     from mitmproxy.proxy.layer import CommandGenerator
 
 
-class _Socks5(modes.Socks5Proxy):
+class _Socks5(undialled.Socks5):
     """Asks for a password whoever can give one, and whoever has to (RFC 1928, section 3)."""
 
     needs_password: bool
@@ -51,6 +53,6 @@ def ask(client: Client, *, needs_password: bool) -> None:
     server = ctx.master.addons.get("proxyserver")
     assert isinstance(server, Proxyserver)
     layer = server.connections[client.id].layer
-    assert type(layer) is modes.Socks5Proxy
+    assert type(layer) is undialled.Socks5
     layer.__class__ = _Socks5
     layer.needs_password = needs_password  # type: ignore[attr-defined]  # of its new class

@@ -17,8 +17,9 @@ from gatepass.credentials.store import Credentials
 from gatepass.egress.clients import Clients
 from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
-from gatepass.forge.hosts import Host
+from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
+from gatepass.index.answers import PackageIndex
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from gatepass.secret import Secret
 
 # Of no use to a source whose secret is a client's password: it is for nobody but this proxy.
-_HERE: Final = Audience(Host("gatepass.internal"))
+_HERE: Final = Audience(OWN)
 
 
 class State:
@@ -108,11 +109,17 @@ class State:
     def resolver(self) -> Resolver:
         return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
 
+    @cached_property
+    def index(self) -> PackageIndex:
+        return PackageIndex(self.credentials, self._github, self.rules)
+
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""
         try:
             await self._unused.wait()
         finally:
+            if "index" in vars(self):
+                await self.index.close()
             if "credentials" in vars(self):
                 self.credentials.close()
             if "_github" in vars(self):

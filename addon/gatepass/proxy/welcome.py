@@ -1,6 +1,7 @@
 """http://gatepass.internal/: what people behind the proxy need, told by the proxy itself, before they trust it.
 
-Answers in plain http, without a password and without rules, and holds no secret; and keeps the name from leaving.
+Answers in plain http, without a password and without rules, and holds no secret; and keeps the name from leaving. What
+comes by https is for the package indexes, and for those who are let in: it goes on.
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ from mitmproxy.net.dns import response_codes
 from gatepass import home
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError, printable
+from gatepass.forge.hosts import OWN
 from gatepass.problems import catalogue
-from gatepass.proxy import facts, modes, wire
-from gatepass.shell import elsewhere, joining, syntax
+from gatepass.proxy import facts, modes, undialled, wire
+from gatepass.shell import joining, syntax
 from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import bundles
 from gatepass.trust.authority import Authority
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
+    from mitmproxy.connection import Client
     from mitmproxy.dns import DNSFlow
     from mitmproxy.http import HTTPFlow
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+    from gatepass.problems.problem import Problem
     from gatepass.proxy.record import Record
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -95,10 +99,17 @@ class Welcome:
             except GatepassError as error:
                 raise exceptions.OptionsError(str(error)) from None
 
+    def client_connected(self, client: Client) -> None:
+        undialled.mind(client)
+
     def http_connect(self, flow: HTTPFlow) -> None:
-        """Nothing but plain http is answered: there is no index yet."""
-        if facts.is_own_name(flow.request.host):
-            self._refuse(flow)
+        """The package indexes are to be had so, and nothing else, by whom the CA can show that it is this proxy."""
+        if not facts.is_own_name(flow.request.host):
+            return
+        if not facts.is_index((flow.request.host, flow.request.port)):
+            self._refuse(flow, catalogue.OWN_NAME(name=f"{flow.request.host}:{flow.request.port}"))
+        elif flow.response is None and not (ca := _authority()).vouches_for_indexes:
+            self._refuse(flow, catalogue.NOT_VOUCHED_FOR(name=OWN.name, names=ca.permitted or ()))
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         request = flow.request
@@ -107,13 +118,16 @@ class Welcome:
         said = re.sub(r":\d*$", "", request.host_header or "") if is_transparent else ""
         if flow.is_replay or not (facts.is_own_name(request.host) or facts.is_own_name(said)):
             return
+        if facts.is_for_index(flow):  # which is for those alone who are let in
+            request.headers.pop("expect", None)
+            return
         # what mitmproxy's own answer may have been, such as 407, is not for this name
         request.headers.pop("Proxy-Authorization", None)
         request.headers.pop("expect", None)
         if request.scheme == "http":
             flow.response = wire.written(self._answer(flow))
         else:
-            self._refuse(flow)
+            self._refuse(flow, catalogue.OWN_NAME(name=f"{request.host}:{request.port}"))
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """The last word, for those who ask in another way (SOCKS)."""
@@ -124,8 +138,7 @@ class Welcome:
         if any(facts.is_own_name(question.name) for question in flow.request.questions):
             flow.response = flow.request.fail(response_codes.NXDOMAIN)
 
-    def _refuse(self, flow: HTTPFlow) -> None:
-        problem = catalogue.OWN_NAME(name=f"{flow.request.host}:{flow.request.port}")
+    def _refuse(self, flow: HTTPFlow, problem: Problem) -> None:
         self._record.refused(flow, problem)
         flow.response = wire.refusal(flow, problem)
 
@@ -152,6 +165,8 @@ class Welcome:
                 return _written(200, _TEXT, joining.script(shell, proxy, _public(), ca.pem))
             names = ", ".join(joining.NAMES)
             return _written(400, _TEXT, f"shell: expected one of {names}, got {printable(asked[:40])}\n")
+        if "/simple" in path:  # 404 would have uv go on to another index
+            return _written(403, _TEXT, f"package indexes are at https://{OWN}/, with https\n")
         return _written(404, _TEXT, "there are /, /ca.pem and /env?shell=bash\n")
 
 
@@ -161,7 +176,7 @@ def _home(proxy: ProxyUrl, ca: Authority) -> str:
     return _PAGE.format(
         style=_STYLE,
         proxy=html.escape(str(proxy)),
-        host=elsewhere.HOST,
+        host=OWN,
         fingerprint=ca.fingerprint,
         name=html.escape(ca.name),
         end=ca.certificate.not_valid_after_utc,

@@ -37,7 +37,8 @@ def written(answer: Answer) -> Response:
 
 def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | None = None) -> Response:
     """The problem as the client of that flow gets it; `challenge` asks who asks."""
-    return written(answers.refusal(problem, flow.request.method, challenge))
+    is_index = facts.is_for_index(flow)
+    return written(answers.refusal(problem, flow.request.method, challenge, is_index=is_index))
 
 
 def streamed(response: Response) -> Response:

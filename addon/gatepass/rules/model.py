@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import urls
+from gatepass.forge.hosts import OWN
 from gatepass.rules.access import OPEN, Password
 from gatepass.sources import GitHubApp, variables
 
@@ -169,6 +170,13 @@ class Rules:
     def hosts(self) -> frozenset[Host]:
         """All hosts that a rule names, or stands for."""
         return frozenset(rule.match.host for rule in self.rules)
+
+    @property
+    def vouched(self) -> frozenset[Host]:
+        """All that the proxy's CA has to vouch for: these hosts, and where indexes are named the proxy itself."""
+        hosts = self.hosts
+        # with addresses alone it cannot vouch for a name, too
+        return hosts | {OWN} if self.indexes and not all(host.is_address for host in hosts) else hosts
 
     def forge_of(self, host: Host) -> Forge | None:
         """The forge whose web or API host it is."""

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from gatepass.errors import GatepassError, printable, why
+from gatepass.forge.hosts import OWN
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-
-HOST: Final = "gatepass.internal"
-"""The proxy's own name, which never leaves it."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NO_NAME: Final = re.compile(r"[^\w.:%-]", re.ASCII)
@@ -98,7 +96,7 @@ def fetch_ca(proxy: ProxyUrl, trust: ssl.SSLContext) -> bytes:
     Raises:
         GatepassError: it gives none.
     """
-    url = f"http://{HOST}/ca.pem"
+    url = f"http://{OWN}/ca.pem"
     connection = (
         http.client.HTTPSConnection(proxy.host, proxy.port, timeout=_SECONDS, context=trust)
         if proxy.scheme == "https"
@@ -106,7 +104,7 @@ def fetch_ca(proxy: ProxyUrl, trust: ssl.SSLContext) -> bytes:
     )
     try:
         # no password: the page asks for none, and it would go there in clear
-        connection.request("GET", url, headers={"Host": HOST, "Accept": "*/*"})
+        connection.request("GET", url, headers={"Host": OWN.name, "Accept": "*/*"})
         answer = connection.getresponse()
         content = answer.read(_MOST + 1)
     except (OSError, http.client.HTTPException) as error:

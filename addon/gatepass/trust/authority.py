@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from gatepass import files, home
 from gatepass.errors import GatepassError, printable, why
+from gatepass.forge.hosts import OWN
 from gatepass.trust import certificates
 
 if TYPE_CHECKING:
@@ -45,12 +46,18 @@ _RENEW: Final = "`gatepass ca renew` makes a new one, which clients must then tr
 
 
 def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
-    """A CA that can vouch for these hosts and for nothing else: private key and certificate, PEM."""
+    """A CA that can vouch for these hosts, for the proxy's own name, and for nothing else: private key and certificate,
+    PEM.
+    """
     now = datetime.datetime.now(datetime.UTC)
     name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
     # a name stands for those below it, too
-    names = (host.name.removeprefix("*.") for host in hosts)
+    hosts = list(hosts)
+    names = [host.name.removeprefix("*.") for host in hosts]
+    if not all(host.is_address for host in hosts):
+        # beside addresses alone a name would have OpenSSL refuse these: see `certificates`
+        names.append(OWN.name)
     return certificates.authority(x509.Name(subject), lifetime, names)
 
 
@@ -97,6 +104,11 @@ class Authority:
         if found is None:
             return []
         return sorted({host.name for host in hosts if not any(certificates.covers(name, host.name) for name in found)})
+
+    @property
+    def vouches_for_indexes(self) -> bool:
+        """Whether it may vouch for the proxy's own name: one that was made by an older Gatepass may not."""
+        return not self.uncovered([OWN])
 
     def left(self, now: datetime.datetime) -> datetime.timedelta:
         """How long it is still valid; negative when it has expired."""
