@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
-from contextlib import contextmanager
+import socket
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from gatepass import files
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
 from gatepass.shell import environment
-from harness import Client, eventually, mitmdump, strays
+from gatepass.trust import authority, certificates
+from harness import GATEPASS, UV, Client, background, eventually, mitmdump, strays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatepass.demo.standin import StandIn
-    from harness import Proxy, Result
+    from harness import Proxy, Result, Shell
 
+    type Temp = pytest.TempPathFactory
     type Start = Callable[..., AbstractContextManager[Proxy]]
 
 RULES = """\
@@ -172,3 +182,203 @@ def test_pip(start: Start, tool: Repository, tmp_path: Path) -> None:
         good(client.pip("install", *index, "--target", "there", "Acme.Tool"))
         good(client.pip("download", *index, "--dest", "files", "acme-tool==1.0"))
         assert [path.name for path in (client.home / "files").iterdir()] == ["acme_tool-1.0-py3-none-any.whl"]
+
+
+def test_run_needs_nothing_more(shell: Shell, tool: Repository, github: StandIn) -> None:
+    """Under `gatepass run`, whose CA is made for its command, `uv add` takes what the index has."""
+    path = shell.home / "rules.yaml"
+    path.write_text(RULES % {"web": github.web, "api": github.api})
+    client = Client(shell.home, shell.env)
+    project(client)
+    done = shell.gatepass("run", "--rules", path, "--", UV, "add", "--python", sys.executable, "acme-tool")
+    assert done.returncode == 0, done.stderr
+    assert (tool.releases[-1].assets[0].digest or "") in locked(client)
+
+
+def test_serve_needs_nothing_more(shell: Shell, tool: Repository, github: StandIn, tmp_path_factory: Temp) -> None:
+    """Through `gatepass serve`, whose CA may vouch for the hosts of the rules and for the proxy's own name alone."""
+    path = shell.home / "rules.yaml"
+    path.write_text(RULES % {"web": github.web, "api": github.api})
+    command = (GATEPASS, "serve", "--rules", path, "--listen", "127.0.0.1:0")
+    with background(command, shell.env, shell.home) as running:
+        running.wait_for(r"export SSL_CERT_FILE=\S+\n")
+        variables = dict(re.findall(r"^export (\w+)=(\S+)$", running.output, re.MULTILINE))
+        adds(Client(tmp_path_factory.mktemp("client"), variables), tool)
+
+
+def test_a_ca_of_before(shell: Shell, github: StandIn) -> None:
+    """A CA that was made before there were indexes is told at the start, and to who asks for one; rules that name
+    indexes do not start with it.
+    """
+    path = shell.home / "rules.yaml"
+    text = RULES % {"web": github.web, "api": github.api}
+    path.write_text(text.partition("indexes:")[0])
+    folder = shell.home / ".config" / "gatepass" / "ca"
+    folder.mkdir(0o700, parents=True)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "of before")])
+    files.write(folder / authority.CA_FILE, certificates.authority(subject, timedelta(days=99), ["localhost"]), 0o600)
+    command = (GATEPASS, "serve", "--rules", path, "--listen", "127.0.0.1:0")
+    with background(command, shell.env, shell.home) as running:
+        url = running.wait_for(r"export HTTPS_PROXY=(\S+)\n")[1]
+        assert "may not vouch for gatepass.internal" in running.output
+        told = Client(shell.home, {}).curl("-v", "-k", "-x", url, ACME).output
+        assert "501 gatepass: the proxy's CA may not vouch for its own name" in told
+    path.write_text(text)
+    done = shell.gatepass("serve", "--rules", path, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert b"got one for `localhost`, not `gatepass.internal`" in done.stderr
+
+
+# ----------------------------------------------------------------------------- modes
+
+
+@contextmanager
+def recording(seen: list[bytes]) -> Iterator[int]:
+    """Another proxy, which keeps what it is asked, and tunnels it; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=tunnel, args=(connection,), daemon=True).start()
+
+        def tunnel(connection: socket.socket) -> None:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(65536)
+            seen.append(head)
+            host, _, port = head.split(b" ")[1].decode().rpartition(":")
+            with connection, socket.create_connection((host, int(port))) as other:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                threading.Thread(target=pump, args=(other, connection), daemon=True).start()
+                pump(connection, other)
+
+        def pump(one: socket.socket, other: socket.socket) -> None:
+            with suppress(OSError):
+                while data := one.recv(65536):
+                    other.sendall(data)
+                other.shutdown(socket.SHUT_WR)
+
+        threading.Thread(target=take, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "eager"])
+@pytest.mark.parametrize("more", ["", "egress: {allow: [example.com], private: [127.0.0.0/8]}\n"])
+def test_regular(start: Start, tool: Repository, tmp_path: Path, strategy: str, more: str) -> None:
+    """The CONNECT is answered here, whatever mitmproxy's strategy and the rules' word on where clients may get to."""
+    assert tool.releases
+    with start("--set", f"connection_strategy={strategy}", more=more) as proxy:
+        client = through(proxy, tmp_path / "one")
+        assert client.fetch(ACME).status == 200
+        assert client.fetch("https://GatePass.Internal./acme/simple/", "-k").status == 200
+        if not more:
+            adds(client, tool)
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "eager"])
+def test_upstream(start: Start, tool: Repository, tmp_path: Path, strategy: str) -> None:
+    """The name is not forwarded to an upstream proxy, and all that is asked for it goes there."""
+    seen: list[bytes] = []
+    with (
+        recording(seen) as other,
+        start("--mode", f"upstream:http://127.0.0.1:{other}", "--set", f"connection_strategy={strategy}") as proxy,
+    ):
+        adds(through(proxy, tmp_path / "one"), tool)
+    assert seen
+    assert not any(b"gatepass" in head.lower() for head in seen)
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "eager"])
+def test_socks(start: Start, tool: Repository, tmp_path: Path, strategy: str) -> None:
+    """By SOCKS with names: the name is neither resolved nor dialled, with passwords neither."""
+    assert tool.releases
+    with start("--mode", "socks5", "--set", f"connection_strategy={strategy}") as proxy:
+        client = Client(tmp_path, {"CURL_CA_BUNDLE": str(proxy.bundle)})
+        socks = proxy.url.replace("http:", "socks5h:")
+        assert b"acme-tool" in client.fetch(f"{ACME}acme-tool/", "-x", socks).body
+    with start("--mode", "socks5", "--set", f"connection_strategy={strategy}", more=CLIENTS) as proxy:
+        socks = proxy.url.replace("http://", "socks5h://ci:ci-sesame-1@")
+        assert client.fetch(f"{ACME}acme-tool/", "-x", socks).status == 200
+        assert client.curl("-x", socks.replace("sesame", "wrong"), ACME).code != 0
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "eager"])
+def test_reverse(start: Start, tool: Repository, tmp_path: Path, github: StandIn, strategy: str) -> None:
+    """mitmproxy's own reverse mode to the name is the same index as a web server: links lead back to it."""
+    with start("--mode", "reverse:https://gatepass.internal", "--set", f"connection_strategy={strategy}") as proxy:
+        assert not [line for line in proxy.log.splitlines() if "mode `" in line]
+        client = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file)})
+        lock = adds(client, tool, f"{proxy.url}/acme/simple/")
+        assert f'url = "{proxy.url}/acme/files/' in lock
+        good(client.uv("sync"))
+
+
+# ------------------------------------------------------------------------ who asks
+
+
+def test_clients(start: Start, tool: Repository, tmp_path: Path, github: StandIn) -> None:
+    """Who asks is found out first: 407 for nobody, a page for whom the index is for, and 403, never 404, for others."""
+    assert tool.releases
+    named = f'  ours: {{repositories: ["{github.web}/acme/tool"], credential: mine, clients: [ci]}}\n'
+    audit = tmp_path / "audit"
+    private = "egress: {private: [127.0.0.0/8]}\n"
+    with start("--set", f"gatepass_audit={audit}", more=named + CLIENTS + private) as proxy:
+        url = f"{ROOT}/ours/simple/"
+        nobody = through(proxy, tmp_path / "nobody").curl("-v", url).output
+        assert "CONNECT tunnel failed, response 407" in nobody
+        assert through(proxy, tmp_path / "ci", "ci:ci-sesame-1").fetch(url).status == 200
+        for arguments in ((), ("-I",)):
+            refused = through(proxy, tmp_path / "dev", "dev:dev-sesame-1").fetch(url, *arguments)
+            assert (refused.status, refused.reason) == (403, "gatepass: the index is not for this client")
+        ci = through(proxy, tmp_path / "ci", "ci:ci-sesame-1")
+        adds(ci, tool, url)
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    told = [
+        (line["gatepass"].get("client"), line["event"]["action"])
+        for line in lines
+        if line["url"]["domain"] == "gatepass.internal"
+    ]
+    assert ("ci", "resolve") in told
+    assert ("dev", "refuse") in told
+    assert (None, "refuse") in told
+
+
+def test_limits(start: Start, tool: Repository, tmp_path: Path) -> None:
+    """A client's requests count here, too; one too many is 429, to a HEAD as well: 404 would be no such package."""
+    assert tool.releases
+    with start(more="limits: {requests: 4}\n") as proxy:
+        client = through(proxy, tmp_path / "one")
+        assert client.fetch(ACME).status == 200
+        # a CONNECT and its request each
+        head = client.curl("-sS", "-I", ACME, "--next", "-sS", "-I", ACME, "--next", "-sS", "-I", ACME)
+        assert re.findall(r"^HTTP/1.1 (\d+) (?!Connection)", head.output, re.MULTILINE)[-1] == "429"
+        assert " 404 " not in head.output
+
+
+@pytest.mark.parametrize(("fault", "status"), [(Fault("api", status=500, times=99), 502), (None, 403)])
+def test_never_404(
+    start: Start, tool: Repository, tmp_path: Path, github: StandIn, fault: Fault | None, status: int
+) -> None:
+    """While the API fails, or where nothing is to be seen, uv fails with that: it asks no other index."""
+    assert tool.releases
+    other = f'  other: {{repositories: ["{github.web}/acme/tool"], credential: mine}}\n'
+    with start(more=other) as proxy:
+        client = through(proxy, tmp_path / "one")
+        if fault is None:
+            github.tokens.clear()
+        else:
+            github.faults.append(fault)
+        client.home.joinpath("pyproject.toml").write_text(
+            '[project]\nname = "app"\nversion = "0"\nrequires-python = ">=3.12"\ndependencies = ["acme-tool"]\n'
+        )
+        indexes = {"UV_INDEX": ACME, "UV_DEFAULT_INDEX": f"{ROOT}/other/simple/", "UV_HTTP_RETRIES": "0"}
+        assert client.uv("lock", **indexes).code != 0
+        assert "other/simple" not in proxy.log
+        assert f"<< {status}" in proxy.log
+        assert "<< 404" not in proxy.log
+        reply = client.fetch(f"{ACME}acme-tool/")
+        assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")

@@ -24,6 +24,7 @@ from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
+from gatepass.rules.model import ResolveRelease
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from gatepass.rules.model import Rules
 
 
+_OFF = "off"
 # The modes in which a connection's server is an address, and its name is in the client's SNI.
 _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 
@@ -51,7 +53,10 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
     show_default=True,
     multiple=True,
     metavar="HOST:PORT",
-    help="Where to listen; may be given several times.",
+    help="Where to listen; may be given several times; `off` leaves the index alone.",
+)
+@click.option(
+    "--index", metavar="HOST:PORT", help="Serve the package indexes there, as a plain web server of their own."
 )
 @click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
 @click.option(
@@ -79,6 +84,7 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 def serve(
     rules: Path | None,
     listen: tuple[str, ...],
+    index: str | None,
     no_password: bool,
     public_url: str | None,
     drain: float,
@@ -99,18 +105,19 @@ def serve(
     loaded = load_rules(rules, _say_once)
     if public_url is not None:
         elsewhere.ProxyUrl.parse(public_url, "--public-url")
-    addresses = _addresses(listen)
-    (host, port), *others = addresses
+    addresses = _addresses(listen) if listen != (_OFF,) else []
+    web = None if index is None else _free_address(index, "--index")
     settings = _settings(mitmdump_options)
+    _expect_sense(addresses, web, settings, loaded)
     shell = undo.before(os.environ)
-    beyond = [inherited.beyond(shell, *address) for address in addresses]
+    beyond = [inherited.beyond(shell, *address) for address in addresses or filter(None, [web])]
     upstream = beyond[0] if "mode" not in settings and all(beyond) else None
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
     if "confdir" in settings:
         home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
-    own_confdir = None if "confdir" in settings else _ca_folder(loaded)
+    own_confdir = None if "confdir" in settings else _ca_folder(loaded, vouches=bool(addresses))
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
         raise GatepassError(
@@ -127,7 +134,7 @@ def serve(
     from gatepass.proxy import modes
     from gatepass.proxy.addon import Gatepass
     from gatepass.proxy.drain import Drain
-    from gatepass.proxy.embedded import Forgetful, listening_port
+    from gatepass.proxy.embedded import Forgetful, index_port, listening_port
     from gatepass.proxy.plain import Plain
     from gatepass.proxy.reload import Reload
 
@@ -164,6 +171,18 @@ def serve(
             ca = tls.certstore.default_ca.to_pem().decode()
             bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
             known = _user(ctx.options.proxyauth)
+            own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
+            if web is not None:
+                shown = "USER:PASSWORD@" if own or (ctx.options.proxyauth and not known) else known
+                _tell_index(f"http://{shown}{_reachable(web[0])}:{index_port()}", loaded)
+            if addresses:
+                self.tell_clients(addresses[0][0], bundle, known, own)
+            else:
+                _tell_who(own, known)
+                click.echo("gatepass: listening")
+
+        def tell_clients(self, host: str, bundle: Path, known: str, own: list[str]) -> None:
+            confdir = home.opened(ctx.options.confdir)
             address = f"http://{known}{_reachable(host)}:{listening_port()}"
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
@@ -172,17 +191,7 @@ def serve(
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
                 click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
-            own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
-            if own:
-                click.echo(f"gatepass: the rules name who may use it: {'; '.join(own)}")
-            elif not ctx.options.proxyauth:
-                click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
-            elif not known:
-                click.echo(
-                    "warning: proxyauth: expected USER:PASSWORD, which clients can be told, got another kind\n"
-                    "hint: put a user and a password that it accepts into what follows",
-                    err=True,
-                )
+            _tell_who(own, known)
             click.echo("gatepass: listening; in a client's shell:")
             if own:
                 click.echo(
@@ -216,11 +225,16 @@ def serve(
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
-            if upstream is not None and not self.options.has_changed("mode"):
+            if upstream is not None and (not addresses or not self.options.has_changed("mode")):
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
-                self.addons.add(Plain(shell))
-                self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
-            self.options.update(mode=modes.at(self.options.mode, others))
+                self.options.update(upstream_auth=upstream.auth)
+                if addresses:
+                    self.addons.add(Plain(shell))
+                    self.options.update(mode=[f"upstream:{upstream.url}"])
+                else:
+                    self.options.update_defer(gatepass_upstream=upstream.url)
+            served = modes.at(self.options.mode, addresses[1:]) if addresses else []
+            self.options.update(mode=[*served, *([modes.index(*web)] if web is not None else [])])
             if (exposed := modes.exposed(self.options)) and not loaded.access.clients:
                 raise GatepassError(
                     "--listen: expected a password, or `clients` in the rules, where other machines reach the proxy, "
@@ -230,7 +244,10 @@ def serve(
                 )
             await super().run()
 
-    arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
+    arguments = ["-s", str(shipped.script())]
+    if addresses:
+        host, port = addresses[0]
+        arguments += ["--listen-host", host, "--listen-port", str(port)]
     if rules is not None:
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
@@ -252,14 +269,63 @@ def _say_once(text: str) -> None:
     logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
 
 
-def _ca_folder(rules: Rules) -> Path:
-    """Where the CA lies, which is made at the first start, and fit for the rules.
+def _expect_sense(
+    addresses: Sequence[tuple[str, int]], web: tuple[str, int] | None, settings: dict[str, str], rules: Rules
+) -> None:
+    """
+    Raises:
+        GatepassError: nothing would be served, or an index to everybody.
+    """
+    if not addresses and web is None:
+        raise GatepassError(
+            "--listen: expected `off` beside an index, got it alone", "say where that is to be: `--index HOST:PORT`"
+        )
+    if not addresses and "mode" in settings:
+        raise GatepassError(f"--mode: expected none with `--listen off`, got `{settings['mode']}`")
+    if web is not None and web in addresses and web[1]:
+        raise GatepassError(f"--index: expected another address than those of --listen, got `{web[0]}:{web[1]}`")
+    if web is not None and not inherited.is_loopback(web[0]) and not rules.access.clients:
+        raise GatepassError(
+            f"--index: expected `clients` in the rules, where other machines reach it, got none for `{web[0]}`",
+            f"write into {rules.source} who may use it, such as `clients: {{ci: {{password: [env:CI_PASSWORD]}}}}`",
+        )
+
+
+def _tell_index(root: str, rules: Rules) -> None:
+    """Where the indexes are, for who adds them to a project."""
+    click.echo("gatepass: package indexes, of repositories and by name:")
+    for web in dict.fromkeys(each.action.forge.web for each in rules.rules if isinstance(each.action, ResolveRelease)):
+        click.echo(f"{root}/{web}/OWNER/REPO/simple/")
+    for each in rules.indexes:
+        click.echo(f"{root}/{each.name}/simple/")
+
+
+def _tell_who(own: list[str], known: str) -> None:
+    """Who may use it; `known` is what clients put before the host."""
+    from mitmproxy import ctx
+
+    if own:
+        click.echo(f"gatepass: the rules name who may use it: {'; '.join(own)}")
+    elif not ctx.options.proxyauth:
+        click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
+    elif not known:
+        click.echo(
+            "warning: proxyauth: expected USER:PASSWORD, which clients can be told, got another kind\n"
+            "hint: put a user and a password that it accepts into what follows",
+            err=True,
+        )
+
+
+def _ca_folder(rules: Rules, *, vouches: bool) -> Path:
+    """Where the CA lies, which is made at the first start, and fit for the rules where it `vouches` for anything.
 
     Raises:
         GatepassError: clients would refuse it, or it is not this user's alone.
     """
     folder = authority.default_folder()
     found = authority.obtain(folder, sorted(rules.hosts))
+    if not vouches:
+        return folder
     warning = found.judge(rules.vouched, datetime.datetime.now(datetime.UTC))
     if warning:
         click.echo(f"warning: {printable(str(warning))}", err=True)
@@ -316,22 +382,30 @@ def _addresses(texts: Sequence[str]) -> list[tuple[str, int]]:
     """Where to listen, each free and there once."""
     found: list[tuple[str, int]] = []
     for text in texts:
-        address = _address(text)
+        if text == _OFF:
+            raise GatepassError("--listen: expected `off` alone, or addresses, got both")
+        address = _address(text, "--listen")
         if address in found:
             raise GatepassError(f"--listen: expected different addresses, got `{text}` twice")
-        _expect_free(*address)
+        _expect_free(*address, "--listen")
         found.append(address)
     return found
 
 
-def _address(text: str) -> tuple[str, int]:
+def _free_address(text: str, option: str) -> tuple[str, int]:
+    address = _address(text, option)
+    _expect_free(*address, option)
+    return address
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\s]*)):([0-9]{1,5})", text, re.ASCII)
     if match is None or int(match[3]) > 65535:
-        raise GatepassError(f"--listen: expected HOST:PORT, got `{text}`", "for example `--listen 127.0.0.1:8080`")
+        raise GatepassError(f"{option}: expected HOST:PORT, got `{text}`", f"for example `{option} 127.0.0.1:8080`")
     return match[1] or match[2] or "127.0.0.1", int(match[3])
 
 
-def _expect_free(host: str, port: int) -> None:
+def _expect_free(host: str, port: int, option: str) -> None:
     """Say in our words what mitmproxy would say in the system's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -341,9 +415,9 @@ def _expect_free(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise GatepassError(
-            f"--listen: expected a free address, got `{host}:{port}`: {(error.strerror or str(error)).lower()}",
+            f"{option}: expected a free address, got `{host}:{port}`: {(error.strerror or str(error)).lower()}",
             "another `gatepass serve` may run there (`gatepass env` uses it); else name another, "
-            "such as `--listen 127.0.0.1:0` for any free port",
+            f"such as `{option} 127.0.0.1:0` for any free port",
         ) from None
 
 

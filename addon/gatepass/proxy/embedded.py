@@ -20,6 +20,7 @@ from mitmproxy.tools.dump import DumpMaster
 from gatepass import shipped
 from gatepass.errors import GatepassError
 from gatepass.problems.problem import Problem
+from gatepass.proxy import modes
 from gatepass.proxy.addon import Gatepass
 from gatepass.proxy.plain import Plain
 
@@ -55,6 +56,13 @@ def listening_port() -> int:
     server = ctx.master.addons.get("proxyserver")
     assert isinstance(server, Proxyserver)
     return int(server.listen_addrs()[0][1])
+
+
+def index_port() -> int:
+    """The port of the package indexes that are a web server of their own; to be called from a hook."""
+    server = ctx.master.addons.get("proxyserver")
+    assert isinstance(server, Proxyserver)
+    return next(int(each.listen_addrs[0][1]) for each in server.servers if modes.is_index(each.mode))
 
 
 class Forgetful:

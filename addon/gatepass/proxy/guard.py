@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakSet
 
+from mitmproxy import ctx
 from mitmproxy.net.http.url import hostport
 from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 
@@ -22,11 +23,12 @@ from gatepass.forge.hosts import Host
 from gatepass.github.client import CONNECT_SECONDS
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import facts, modes, wire
+from gatepass.proxy import facts, modes, upstream, wire
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Client, Server
     from mitmproxy.http import HTTPFlow
+    from mitmproxy.proxy.mode_specs import ProxyMode
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.egress.destinations import Place
@@ -118,7 +120,8 @@ class Guard:
         if state is None or not state.is_guarded:
             return
         place = guard.place_of(host.name, host.port)
-        if isinstance(flow.client_conn.proxy_mode, UpstreamMode):
+        mode = flow.client_conn.proxy_mode
+        if isinstance(mode, UpstreamMode) or upstream.for_index(ctx.options, mode, host):
             guard.expect_literal(state.reach, place)
         else:
             await self._addresses(state, flow.client_conn, place)
@@ -179,7 +182,7 @@ class Guard:
         assert server.address is not None
         address = server.address[0], server.address[1]
         mode = client.proxy_mode
-        if isinstance(mode, UpstreamMode) and server.via is None and address == mode.address:
+        if server.via is None and address == _upstream(mode):
             return None  # the upstream proxy, which the user names; what lies behind it was judged as it was asked for
         found = self.known(client, address)
         if not found:
@@ -242,6 +245,14 @@ class _Dialled:
         self.asked = asked
         self.judged = judged
         self.timer = timer
+
+
+def _upstream(mode: ProxyMode) -> tuple[str, int] | None:
+    """The address of the proxy by which connections of that mode go out."""
+    if isinstance(mode, UpstreamMode):
+        return mode.address
+    found = upstream.way(ctx.options) if modes.is_index(mode) else None
+    return None if found is None else (found[1][0], found[1][1])
 
 
 def _asked(client: Client, address: tuple[str, int]) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 
-from gatepass.proxy import facts
+from gatepass.proxy import facts, modes
 from gatepass.telemetry import event
 from gatepass.telemetry.event import NOBODY, Event, Who
 
@@ -288,4 +288,6 @@ def _count(message: Message, counter: _Counter) -> None:
 
 def _by_status(flow: HTTPFlow) -> Action | None:
     """Who has no password is refused by mitmproxy, which notes nothing here."""
-    return "refuse" if flow.response is not None and flow.response.status_code == 407 else None
+    status = None if flow.response is None else flow.response.status_code
+    is_asked = status == 407 or (status == 401 and modes.is_index(flow.client_conn.proxy_mode))
+    return "refuse" if is_asked else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepass.problems import catalogue
-from gatepass.proxy import facts, layers, tunnels, wire
+from gatepass.proxy import facts, layers, modes, tunnels, wire
+from gatepass.proxy.sealed import SealedHeaders
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -62,7 +63,15 @@ class Last:
         await self._guard.server_connect(data)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Ask for no body of a request that is answered, whoever answered it."""
+        """Ask for no body of a request that is answered, whoever answered it; and keep the password of an upstream
+        proxy to that: mitmproxy takes it for the server's in every reverse proxy.
+        """
+        if modes.is_index(flow.client_conn.proxy_mode):
+            headers = flow.request.headers
+            if isinstance(headers, SealedHeaders):
+                headers.keep()
+            else:
+                headers.pop("Authorization", None)
         if flow.response is not None:
             flow.request.headers.pop("expect", None)
 

@@ -58,6 +58,12 @@ class Life:
             "",
             "The rules file; else $GATEPASS_RULES, an allowed ./rules.yaml, the user's folder, and the built-in rules.",
         )
+        loader.add_option(
+            "gatepass_upstream",
+            str,
+            "",
+            "The upstream proxy of package indexes that are a web server of their own; else that of the mode.",
+        )
         silence_libraries()
         self._log.install()
 
@@ -69,6 +75,7 @@ class Life:
                 self._put_in_force(rules)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
+                upstream.way(ctx.options)
                 if self.state is not None:
                     self._swap(self._made(self.state.rules))
         except GatepassError as error:

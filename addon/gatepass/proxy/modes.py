@@ -44,6 +44,20 @@ def at(specs: Sequence[str], addresses: Iterable[tuple[str, int]]) -> list[str]:
     return [*specs, *(f"{first}@{host}:{port}" for host, port in addresses)]
 
 
+def is_index(mode: ProxyMode) -> bool:
+    """Whether it is a web server of package indexes: a reverse proxy for this proxy itself."""
+    return (
+        isinstance(mode, mode_specs.ReverseMode)
+        and mode.scheme == "https"
+        and Host(mode.address[0].lower(), mode.address[1]) == OWN
+    )
+
+
+def index(host: str, port: int) -> str:
+    """Such a mode, at that address."""
+    return f"reverse:https://{OWN}@{host}:{port}"
+
+
 def exposed(options: Options) -> list[str]:
     """Where it listens for other machines without asking for a password, for people; nothing where all is well."""
     if options.proxyauth:
@@ -74,9 +88,9 @@ def limits(mode: ProxyMode, rules: Rules, *, is_guarded: bool = False) -> Iterat
     """
     match mode:
         case mode_specs.ReverseMode():
-            host = Host(mode.address[0].lower(), mode.address[1])
-            if host == OWN:  # which is a web server of package indexes
+            if is_index(mode):
                 return
+            host = Host(mode.address[0].lower(), mode.address[1])
             if mode.scheme != "https":
                 yield f"mode `{mode.full_spec}`: no credential goes there: expected `reverse:https://…`"
             elif not rules.names(host):

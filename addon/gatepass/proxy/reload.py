@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from gatepass import files, home
 from gatepass.errors import GatepassError
+from gatepass.proxy import modes
 from gatepass.rules import locate
 from gatepass.trust.authority import Authority
 
@@ -122,6 +124,8 @@ def _expect_vouched_for(rules: Rules) -> None:
     Raises:
         GatepassError: the proxy's CA may not vouch for a host that they name: clients would refuse it.
     """
+    if all(modes.is_index(ProxyMode.parse(spec)) for spec in ctx.options.mode):
+        return  # a web server, which vouches for no host
     tls = ctx.master.addons.get("tlsconfig")
     if isinstance(tls, TlsConfig):
         certificate = tls.certstore.default_ca.to_cryptography()

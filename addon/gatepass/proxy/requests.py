@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from mitmproxy import ctx
+from mitmproxy.connection import Server
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from gatepass.assets.answers import Answer
@@ -17,7 +18,7 @@ from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import admission, detour, facts, form, wire
+from gatepass.proxy import admission, detour, facts, form, upstream, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Listed, Passed, Refused, indexed, outcome
 from gatepass.proxy.seal import Seal
@@ -25,6 +26,7 @@ from gatepass.proxy.seal import Seal
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
+    from gatepass.forge.hosts import Host
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.guard import Guard
@@ -129,9 +131,11 @@ class Requests:
                         flow.response = wire.written(plan)
                         return
                     case Serve(host, target):
+                        _lead(flow, host)
                         seal = Seal(flow, host, self._verified)
                         original = detour.send(flow, host, target, seal)
                     case Rewrite(host, target, secret=secret):
+                        _lead(flow, host)
                         headers = {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION}
                         sealed = {"Authorization": partial(_bearer, secret)}
                         seal = Seal(flow, host, self._verified)
@@ -139,6 +143,12 @@ class Requests:
             case _:
                 assert_never(settled)
         self._detours[flow] = Detour(state, settled, original, seal)
+
+
+def _lead(flow: HTTPFlow, host: Host) -> None:
+    """Have the files of an index that is a web server of its own come by the upstream proxy, where there is one."""
+    if via := upstream.for_index(ctx.options, flow.client_conn.proxy_mode, host):
+        flow.server_conn = Server(address=(host.name, host.port), via=via)
 
 
 def _rendered(template: Template, secret: Secret | None) -> str:
