@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, latency, programs, rate, sources, start
+from benchmarks import bulk, calls, egress, latency, programs, rate, sources, start
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.report import Comparison, Figure, Report
 from gatepass import files
@@ -32,6 +32,8 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "cold": latency.cold,
     "throughput": bulk.throughput,
     "rate": rate.warm,
+    "egress": egress.requests,
+    "egress-tunnels": egress.tunnels,
     "memory": bulk.memory,
     "start": start.run_true,
     "protocols": bulk.protocols,
@@ -44,6 +46,7 @@ NEEDS: Final = {
     "api-calls": ("uv",),
     "bytes": ("uv",),
     "throughput": ("curl",),
+    "egress-tunnels": ("curl", "squid", "htpasswd"),
     "memory": ("curl",),
     "protocols": ("curl",),
     "clone": ("git",),
