@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,7 @@ def main(*, quick: bool, only: tuple[str, ...], output: Path | None) -> None:
     rows: list[Row] = []
     failures: list[str] = []
     begin = time.monotonic()
+    signal.signal(signal.SIGTERM, programs.end)
 
     def say(text: str) -> None:
         click.echo(f"[{time.monotonic() - begin:5.1f} s]   {text}", err=True)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 ROOT: Final = Path(__file__).parents[1]
 SCRIPT: Final = ROOT / "addon" / "inject.py"
@@ -37,6 +40,16 @@ def environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would change how a program goes out."""
     kept = {name: value for name, value in os.environ.items() if not _CLEAN.fullmatch(name)}
     return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"} | extra
+
+
+def end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End with what was started: a signal may come before it is known here that it was."""
+    servers = {str(server.pid) for server in multiprocessing.active_children()}  # they end with their pipes
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in set(children.read_text(encoding="ascii").split()) - servers:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGTERM)
+    sys.exit(128 + number)
 
 
 def runs(program: str) -> bool:

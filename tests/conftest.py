@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Installation, Release, Repository, StandIn, Token
+from gatepass.demo.standin.issuer import Issuer
 from gatepass.forge.hosts import Forge, Host
 from gatepass.github.client import GitHub
 from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
+from shells import listening, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from gatepass.demo.standin import Content
+    from gatepass.shell.running import Running as Announced
     from harness import Running
 
     class Publish(Protocol):
@@ -68,6 +71,7 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
     _standin.clock = time.time
+    _standin.issuer = Issuer(_standin.issuer.url)
     _standin.forget()
     yield _standin
     _standin.faults[:] = []
@@ -231,6 +235,29 @@ def shell(github: StandIn, rules: Path, tmp_path: Path) -> Shell:
     """A developer's shell, for `gatepass run`: it trusts the stand-in, and holds a token."""
     env = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file), "STANDIN_TOKEN": DEFAULT_TOKEN}).env
     return Shell(tmp_path, rules, env)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user with a home, and a runtime folder of the session's."""
+    return session(tmp_path)
+
+
+@pytest.fixture
+def serving(user: dict[str, str], tmp_path: Path) -> Iterator[Announced]:
+    """What is told of a `gatepass serve` of that user that listens; the bundle's name is hard to quote."""
+    with listening(user, tmp_path / os.fsdecode(b"the bundle's, \xc3\xa9.pem")) as known:
+        yield known
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder `~` in the working one, where nothing tells this user's home: whatever is in it is a trap."""
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # which has no entry
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    return tmp_path / "~"
 
 
 @pytest.fixture

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import MEASUREMENTS, NEEDS
 
 from harness import ROOT, background, call, clean_environment
 from pages import TEXT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.slow
@@ -31,14 +29,17 @@ def test_quick_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_is_ended(tmp_path: Path) -> None:
-    """What has been measured is written when the run is ended, with what has not; nothing that was written is half."""
+    """What has been measured is written when the run is ended, and what has not; nothing that it started is left."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "start", "--only", "handshakes"]
-    with background([*command, "--output", tmp_path], clean_environment(), cwd=ROOT) as run:
+    own = tmp_path / "tmp"
+    own.mkdir()
+    with background([*command, "--output", tmp_path], clean_environment(TMPDIR=str(own)), cwd=ROOT) as run:
         run.wait_for(r"handshakes\n")
-        run.process.kill()
-        run.process.wait()
+        assert run.stop() == 128 + signal.SIGTERM
     written = json.loads((tmp_path / "results.json").read_text())
     assert [figure["name"] for figure in written["figures"]] == ["start: `gatepass run -- true`"]
+    assert list(own.iterdir()) == []
+    assert [place for place in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(own) in place.read_bytes()] == []
     assert "handshakes was still to be measured" in (tmp_path / "results.md").read_text()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from httpx2 import Headers
@@ -22,6 +24,7 @@ from gatepass.forge.hosts import Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.rules.access import MOST_MISSES
 from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern
@@ -557,6 +560,65 @@ async def test_a_web_host_that_cannot_be_asked(
         assert "the API was asked, too: asset not found: release `v1.0` of acme/tool has no asset" in problem.detail
         assert problem.members["credential-source"] == "env:MINE"
     assert asking.cost().count("web 0") == 1
+
+
+# ---------------------------------------------------------------- the latest release's page
+
+
+@pytest.mark.parametrize("tag", ["v2.0", "release/2.0", "@acme/tool@2.0"])
+async def test_the_page_of_the_latest_release(asking: Asking, tool: Repository, tag: str) -> None:
+    """The page of a private repository's latest release is where it leads: to the page of its tag, as on the web."""
+    tool.releases.append(Release(tag))
+    for anonymous_first in (True, False):
+        source = await asking.maybe("", tag=None, anonymous_first=anonymous_first)
+        assert source is not None
+        answer = await answered(asking, source)
+        assert answer.status == 302
+        assert answer.headers["Location"] == f"https://{asking.forge.web}/acme/tool/releases/tag/{quote(tag)}"
+    assert asking.cost() == ["web 404", "api 200"]
+    tool.private = False
+    asking.now += LIFETIMES.visibility + 1
+    public = await asking.maybe("", tag=None, anonymous_first=True)
+    assert public is not None
+    assert public.page == answer.headers["Location"]
+    assert asking.cost() == ["web 302"]
+    tool.releases.append(Release("v3.0"))
+    asking.now += LIFETIMES.latest + 1
+    newest = await asking.maybe("", tag=None)
+    assert newest is not None
+    assert newest.page.endswith("/releases/tag/v3.0")
+
+
+@pytest.mark.usefixtures("tool")
+async def test_a_page_that_would_hold_the_token(asking: Asking) -> None:
+    """A forge that tells the token back gets it to no client in a page's address."""
+    release = {"id": 1, "tag_name": "v1.0", "html_url": f"https://{asking.forge.web}/acme/tool/{DEFAULT_TOKEN}"}
+    asking.standin.faults.append(Fault("api", "/latest", status=200, body=json.dumps(release).encode()))
+    problem = await asking.problem("", tag=None)
+    assert problem.kind == "malformed-answer"
+    assert DEFAULT_TOKEN not in str(problem)
+
+
+@pytest.mark.usefixtures("tool")
+async def test_the_page_of_a_release_that_is_known(asking: Asking) -> None:
+    """Who has asked for too much in vain gets the page of a known release all the same."""
+    request = asking.request(AssetRef(Name("acme", "tool"), None, ""), (MINE,), anonymous_first=False, client="a")
+    source = await asking.resolver.resolve(request)
+    assert source is not None
+    kinds = [await asking.kind("a", name=f"{number}.bin") for number in range(MOST_MISSES + 1)]
+    assert kinds[-1] == "too-many-misses"
+    asking.resolver.forget(source)
+    again = await asking.resolver.resolve(request)
+    assert again is not None
+    assert (again.page, again.outage) == (source.page, None)
+
+
+async def test_no_page_of_a_latest_release(asking: Asking, tool: Repository) -> None:
+    """Where there is no release there is no page, and why is told; who may not see it learns nothing."""
+    assert (await asking.problem("", OTHER, tag=None)).status == 404
+    tool.releases.clear()
+    asking.now += 100
+    assert (await asking.problem("", tag=None)).kind == "tag-not-found"
 
 
 # --------------------------------------------------------------------- credentials

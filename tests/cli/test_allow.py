@@ -183,6 +183,7 @@ def test_serve(clone: Clone) -> None:
     with background(serve, clone.env, clone.folder) as running:
         running.wait_for(r"gatepass: \./rules\.yaml is not allowed; used instead: built-in rules; hint: ")
         running.wait_for(r"2 rules of built-in rules for github\.com")
+        assert running.output.count("is not allowed") == 1
     assert clone.gatepass("allow").code == 0
     assert clone.gatepass("ca", "renew").code == 0
     with background(serve, clone.env, clone.folder) as running:

@@ -221,6 +221,9 @@ def test_no_rule_for_a_public_asset(desk: Desk, github: StandIn) -> None:
     told = desk.explain(github.download_url("free/tool", "v1", "a.whl"), STANDIN_TOKEN="")
     assert (told.code, told.failed, told.state("rule")) == (0, [], "warn")
     assert told["head"]["finding"] == "200, 99 bytes"
+    assert "redirected (302)" in told["range"]["finding"], "as a client sees it through a proxy"
+    assert told.document["verdict"] == "it can be fetched by anybody, with Gatepass or without"
+    assert told.document["advice"] is None
 
 
 @pytest.mark.parametrize("is_public", [True, False])
@@ -233,6 +236,12 @@ def test_anonymously_first(desk: Desk, github: StandIn, rules: Path, is_public: 
     assert told.state("public") == "ok"
     assert told.code == (0 if is_public else 1)
     assert told.state("credential") == ("skip" if is_public else "fail")
+    if is_public:
+        assert told["range"]["finding"] == "206, 16 bytes"
+        assert told.document["verdict"] == "it can be fetched by anybody, with Gatepass or without"
+    needing = desk.explain(url, "--rules", "open.yaml")
+    assert needing.code == 0
+    assert ("anybody" in needing.document["verdict"]) == is_public
 
 
 def test_wrong_rules(desk: Desk, wheel_url: str) -> None:
@@ -249,6 +258,8 @@ def test_a_header_rule(desk: Desk, github: StandIn) -> None:
     assert told.code == 0
     assert "X-Token" in told["headers"]["finding"]
     assert told.state("get") == "skip"
+    assert told.document["verdict"] == "nothing is in its way so far, but nobody has asked for it"
+    assert "--proxy" in told.document["advice"]
     assert github.calls() == []
 
 
@@ -266,6 +277,18 @@ def test_no_download_url(desk: Desk, github: StandIn, path: str, hint: str) -> N
     assert (told.code, told.failed) == (1, ["url"])
     assert "/releases/download/TAG/FILE, got " in told["url"]["finding"]
     assert hint in told["url"]["hint"]
+
+
+def test_the_page_of_the_latest_release(desk: Desk, github: StandIn, repository: Repository) -> None:
+    """The page of the latest release is told with where it leads, or why it leads nowhere."""
+    rules = desk.home / "rules.yaml"
+    rules.write_text(rules.read_text().replace("/releases/latest/download/*", "/releases/latest*"))
+    url = f"https://{github.web}/{repository.full_name}/releases/latest"
+    told = desk.explain(url)
+    assert told.code == 0
+    assert f"it leads to https://{github.web}/{repository.full_name}/releases/tag/v1.0" in str(told)
+    repository.releases.clear()
+    assert desk.explain(url).code == 1
 
 
 def test_a_url_of_another_scheme(desk: Desk) -> None:
@@ -541,6 +564,20 @@ def test_a_bundle_without_the_proxys_ca(desk: Desk, wheel_url: str, proxy: Proxy
     told = desk.explain(wheel_url, HTTPS_PROXY=proxy.url)
     assert (told.code, told.failed) == (1, ["certificate"])
     assert "gatepass serve" in told.document["advice"]
+
+
+def test_a_tool_that_is_told_otherwise(desk: Desk, wheel_url: str, proxy: Proxy) -> None:
+    """A tool whose settings name another proxy than the shell is told by file and line, with what to do."""
+    npmrc = desk.home / ".npmrc"
+    npmrc.write_text("; mine\nhttps-proxy=http://me:hunter2hunter2@elsewhere.test:3128\n")
+    (desk.home / ".curlrc").write_text(f"proxy={proxy.url}\n")
+    told = desk.explain(wheel_url, **proxy.variables())
+    assert (told.code, told.state("settings")) == (0, "warn")
+    assert told["settings"]["finding"] == f"{npmrc}:2 sends npm to a proxy of its own, past HTTPS_PROXY"
+    assert "`gatepass run`" in told["settings"]["hint"]
+    assert "hunter2" not in json.dumps(told.document)
+    npmrc.unlink()
+    assert "settings" not in desk.explain(wheel_url, **proxy.variables()).names
 
 
 def test_a_proxy_that_is_another(desk: Desk, wheel_url: str, github: StandIn, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gatepass import home
 from gatepass.errors import GatepassError
-from harness import BIN, DEADLINE
+from harness import BIN, DEADLINE, SCRIPT
 
 if TYPE_CHECKING:
     from harness import Shell
@@ -48,6 +48,15 @@ def test_a_deleted_folder(shell: Shell, command: str) -> None:
     assert "expected one that is there, got a deleted one" in done.stderr
 
 
+def test_mitmdump_in_a_deleted_folder(shell: Shell) -> None:
+    """So does `mitmdump -s addon/inject.py`, which else would go on without rules or end with a traceback."""
+    start = f"exec mitmdump -s {SCRIPT} --listen-host 127.0.0.1 --listen-port 0 --set confdir={shell.home}/ca"
+    done = within(shell, f"mkdir gone && cd gone && rmdir ../gone && {start}")
+    assert done.returncode == 1
+    assert "gatepass: the working folder: expected one that is there, got a deleted one\nhint: " in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 # ------------------------------------------------------------------------- home
 
 
@@ -62,6 +71,18 @@ def homeless(shell: Shell) -> str:
         f"--{kind}=-all,+dac_read_search" for kind in ("bounding-set", "inh-caps", "ambient-caps")
     )  # to read a Python of root's
     return f"env -u HOME -u XDG_CONFIG_HOME TMPDIR=/tmp setpriv --reuid={user} --regid={user} --clear-groups {kept}"
+
+
+@pytest.mark.parametrize("command", ["check --offline '~/x'", "serve --rules '~/x'", "serve -- --set confdir='~/x'"])
+def test_what_is_named_in_no_home(shell: Shell, homeless: str, command: str) -> None:
+    """What is named by `~` is told of, and is no folder of that name in the working one."""
+    (shell.home / "~").mkdir(mode=0o777)
+    before = set(shell.home.rglob("*"))
+    done = within(shell, f"exec {homeless} gatepass {command}")
+    assert done.returncode == 1
+    assert "~/x: expected a path, got one in your home, which nothing tells" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert set(shell.home.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["ca create", "ca bundle", "ca", "serve", "env"])

@@ -188,6 +188,17 @@ async def test_file_at_home(asked: Asked, tmp_path: Path, monkeypatch: pytest.Mo
     assert await asked.text(File("~/token")) == TOKEN
 
 
+@pytest.mark.parametrize("path", ["~/token", "~nobody-of-that-name/token"])
+async def test_file_without_a_home(asked: Asked, no_home: Path, path: str) -> None:
+    """Where there is no such home a folder of that name is none, and the next source is asked."""
+    private(no_home / "token", OTHER)
+    (no_home.parent / "~nobody-of-that-name").symlink_to(no_home)
+    asked.environ["NEXT"] = TOKEN
+    assert await asked.text(File(path), Env("NEXT")) == TOKEN
+    problem = await asked.problem(File(path))
+    assert f"`file:{path}` is in a home, and nothing tells where that is" in problem.detail
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
 async def test_file_that_others_may_read(asked: Asked, tmp_path: Path, mode: int) -> None:
     """A file that group or others have any right to is refused, whatever comes after it, until its mode is mended."""
@@ -589,10 +600,11 @@ async def test_netrc_at_home(asked: Asked, tmp_path: Path, monkeypatch: pytest.M
     assert await asked.text(Netrc()) == TOKEN
 
 
-async def test_netrc_without_a_home(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variables", [{}, {"NETRC": "~/.netrc"}])
+async def test_netrc_without_a_home(asked: Asked, no_home: Path, variables: dict[str, str]) -> None:
     """Where there is no home, as in a container of nobody's, there is no netrc, and the next source is asked."""
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)
-    asked.environ["NEXT"] = TOKEN
+    private(no_home / ".netrc", f"machine github.com login me password {OTHER}")
+    asked.environ |= {"NEXT": TOKEN, **variables}
     assert await asked.text(Netrc(), Env("NEXT")) == TOKEN
 
 

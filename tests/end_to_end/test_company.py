@@ -223,6 +223,20 @@ def test_serve_with_a_mode_of_its_own(shell: Shell, company: tuple[str, Running]
         assert "goes out through" not in serving.output
 
 
+def test_serve_with_another_proxy_of_its_own(shell: Shell, company: tuple[str, Running]) -> None:
+    """Plain requests go there, too, whatever this shell would keep from its own proxy."""
+    proxy, running = company
+    other = urlsplit(proxy)
+    way = ("--mode", f"upstream:http://{other.hostname}:{other.port}", "--set", "upstream_auth=me:p@ss")
+    mine = without(shell, NO_PROXY="no-such-name.test", XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+    command = (GATEPASS, "serve", "--no-password", "--rules", shell.rules, "--listen", "127.0.0.1:0", "--", *way)
+    with background(command, mine.env, shell.home) as serving:
+        address = serving.wait_for("HTTPS_PROXY=(http://127.+)")[1]
+        ask = ["curl", "-sS", "--proxy", address, "-o", "out", "http://no-such-name.test/"]
+        subprocess.run(ask, env=shell.env, cwd=shell.home, check=False)
+        assert running.wait_for("GET http://no-such-name.test/")
+
+
 def test_explain_takes_the_shells_way(shell: Shell, only_way: tuple[Road, StandIn], publish: Publish) -> None:
     """`explain` goes out as `run` would, and says so; that the proxy is no Gatepass is another matter."""
     way, github = only_way
@@ -242,6 +256,15 @@ def test_explain_past_another_kind_of_proxy(shell: Shell, wheel_url: str) -> Non
     steps = {step["name"]: step for step in json.loads(done.stdout)["steps"]}
     assert (steps["way-out"]["state"], steps["asset"]["state"]) == ("warn", "ok")
     assert b"S3CR3T" not in done.stdout + done.stderr
+
+
+def test_explain_with_a_broken_memory(shell: Shell, wheel_url: str) -> None:
+    """What `gatepass env` remembered and cannot be read any more is told, and what can be found out is."""
+    mine = without(shell, **{MEMORY: "{"})
+    done = mine.gatepass("explain", "--json", "--rules", shell.rules, wheel_url)
+    steps = {step["name"]: step for step in json.loads(done.stdout)["steps"]}
+    assert (steps["way-out"]["state"], steps["asset"]["state"]) == ("warn", "ok")
+    assert f"unset {MEMORY}" in steps["way-out"]["hint"]
 
 
 # ---------------------------------------------------------- settings of the tools' own

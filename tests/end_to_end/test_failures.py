@@ -15,7 +15,7 @@ import pytest
 from mitmproxy.io import FlowReader
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, StandIn, Token
-from harness import BIN, Client, Proxy, background, clean_environment, eventually, mitmdump
+from harness import BIN, Client, Proxy, background, clean_environment, eventually, mitmdump, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -378,6 +378,11 @@ credentials:
       [dns.test, refused.test, untrusted.test, plain.test, "{web}", nowhere.invalid, "localhost:1",
        "localhost:{untrusted}", "localhost:{plain}"]
 rules:
+  - {{match: nowhere.invalid/given/*, headers: {{X-A: b}}, methods: [GET, HEAD, POST]}}
+  - {{match: "localhost:1/given/*", headers: {{X-A: b}}, methods: [GET, HEAD, POST]}}
+  - {{match: "localhost:{untrusted}/given/*", headers: {{X-A: b}}, methods: [GET, HEAD, POST]}}
+  - {{match: "localhost:{plain}/given/*", headers: {{X-A: b}}, methods: [GET, HEAD, POST]}}
+  - {{match: "{web}/given/*", headers: {{X-A: b}}, methods: [GET, HEAD, POST]}}
   - {{match: dns.test/empty/*, resolve: github-release, credential: empty}}
   - {{match: dns.test/acme/*, resolve: github-release, credential: ours}}
   - {{match: refused.test/acme/*, resolve: github-release, credential: ours}}
@@ -461,6 +466,79 @@ def test_a_web_host_that_cannot_be_asked(
     assert reply.reason.startswith("gatepass: ")
 
 
+@pytest.mark.parametrize("path", ["page", "given/page"])
+@pytest.mark.parametrize(
+    ("web", "kind", "words"),
+    [
+        ("nowhere.invalid", "name-not-resolved", "DNS has no address for nowhere.invalid"),
+        ("localhost:1", "unreachable", "localhost:1: "),
+        ("localhost:{untrusted}", "certificate-not-trusted", "was checked against the CAs in `"),
+        ("localhost:{plain}", "unreachable", "localhost:{plain}: "),
+    ],
+)
+def test_a_server_that_cannot_be_reached(
+    networked: Client, network: tuple[Proxy, dict[str, str]], web: str, path: str, kind: str, words: str
+) -> None:
+    """What passes, or gets a header, and meets no server that is trusted is answered with the reason, as an asset is.
+
+    The next request on the connection of the client, and a request with a body, too.
+    """
+    proxy, ports = network
+    url = f"https://{web.format(**ports)}/{path}"
+    for reply in (networked.fetch(url), networked.fetch(url, "-d", "content")):
+        problem = json.loads(reply.body)
+        assert (reply.status, problem["type"]) == (502, f"urn:gatepass:problem:{kind}")
+        assert words.format(**ports) in problem["detail"]
+    done = networked.curl("-s", "-o", "one", "-o", "two", "-w", "%{http_code} %{num_connects} ", url, url)
+    assert done.output.split() == ["502", "1", "502", "0"]
+    head = networked.fetch(url, "-I")
+    assert (head.status, head.reason) == (404, reply.reason)
+    assert f"gatepass: GET {url}: {problem['title']}" in proxy.log
+
+
+@pytest.mark.parametrize("path", ["page", "given/page"])
+@pytest.mark.parametrize(
+    "fault", [Fault("web", close=True, times=9), Fault("web", status=200, body=b"x" * 100, cut_after=50, times=9)]
+)
+def test_a_server_that_breaks_off(networked: Client, github: StandIn, path: str, fault: Fault) -> None:
+    """A server that ends before its answer is whole is named, where the client has had nothing of it yet."""
+    github.faults.append(fault)
+    reply = networked.fetch(f"https://{github.web}/{path}")
+    problem = json.loads(reply.body)
+    assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:broken-answer")
+    assert f"{github.web}: " in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ("nowhere.invalid", "name-not-resolved"),
+        ("localhost:1", "unreachable"),
+        ("localhost:{untrusted}", "certificate-not-trusted"),
+    ],
+)
+def test_an_asset_host_that_cannot_be_reached(
+    networked: Client,
+    network: tuple[Proxy, dict[str, str]],
+    github: StandIn,
+    publish: Callable[..., str],
+    host: str,
+    kind: str,
+) -> None:
+    """An asset that is sent on to its host meets the same, told with the asset and without the signature."""
+    proxy, ports = network
+    date = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={date}&X-Amz-Expires=300&X-Amz-Signature=s1gned"
+    signed = {"location": f"https://{host.format(**ports)}/f?{query}"}
+    github.faults.append(Fault("api", "/releases/assets/", status=302, headers=signed, times=9))
+    reply = networked.fetch(publish(b"x" * 200_000), "-H", "Authorization: Bearer mine")
+    problem = json.loads(reply.body)
+    assert (reply.status, problem["type"], problem["asset"]) == (502, f"urn:gatepass:problem:{kind}", "data.bin")
+    assert host.format(**ports) in problem["detail"]
+    assert b"s1gned" not in reply.body
+    assert "s1gned" not in proxy.log
+
+
 def test_the_api_knows_what_the_web_host_cannot_tell(
     networked: Client, network: tuple[Proxy, dict[str, str]], publish: Callable[..., str]
 ) -> None:
@@ -480,7 +558,29 @@ def test_a_company_proxy_that_refuses(
         problem = json.loads(reply.body)
         assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:proxy-refused")
         assert f"the proxy at {address} answered 407" in problem["detail"]
+        reply = Client(tmp_path, proxy.variables()).fetch(f"https://{github.web}/page")
+        problem = json.loads(reply.body)
+        assert (reply.status, problem["type"]) == (502, "urn:gatepass:problem:proxy-refused")
+        assert f"the proxy at {address} answered 407 when it was asked for {github.web}" in problem["detail"]
         assert "wrong" not in proxy.log
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("{web}/acme/none/releases/download/v1/f", "repository not visible"),
+        ("dns.test/empty/tool/releases/download/v1/f", "no credential found"),
+        ("refused.test/acme/tool/releases/download/v1/f", "cannot reach localhost"),
+        ("localhost:1/page", "cannot reach localhost"),
+    ],
+)
+def test_wget_spider(networked: Client, github: StandIn, path: str, title: str) -> None:
+    """`wget --spider`, which asks by HEAD alone, shows status and reason; it ends as for what is not there."""
+    url = f"https://{path.format(web=github.web)}"
+    trust = f"--ca-certificate={networked.variables['SSL_CERT_FILE']}"
+    done = networked.run(need("wget"), "--spider", "-t", "1", trust, url, WGETRC="")
+    assert done.code == 8, done.output
+    assert f"awaiting response... 404 gatepass: {title}\n" in done.output
 
 
 def test_the_asset_host_refuses(networked: Client, github: StandIn, publish: Callable[..., str]) -> None:

@@ -230,7 +230,7 @@ rules:
   - {{match: "{web}/acme/*/releases/download/v1.0/*", resolve: github-release, credential: one}}
   - {{match: "{web}/acme/*/releases/download/*", resolve: github-release, credential: two}}
   - {{match: "{web}/*/releases/download/*", resolve: github-release, credential: one}}
-  - {{match: "{web}/*/releases/latest/download/*", resolve: github-release, credential: one}}
+  - {{match: "{web}/*/releases/latest*", resolve: github-release, credential: one}}
 cache: {{latest: 0, missing: 0, entries: 50}}
 """
 
@@ -301,6 +301,19 @@ def test_latest_of_a_public_repository(other: Client, github: StandIn, public: R
     url = f"https://{github.web}/{public.full_name}/releases/latest/download/f"
     assert other.fetch(url, "-L").body == CONTENT
     assert github.calls("api") == []
+
+
+def test_the_page_of_a_private_repositorys_latest_release(other: Client, github: StandIn, public: Repository) -> None:
+    """What scripts ask for to learn the newest tag is answered as GitHub answers it for a public repository."""
+    private = Repository("umbrella", f"private-{public.name}", releases=[Release("v1.2")])
+    github.repositories.append(private)
+    for repository, tag in ((private, "v1.2"), (public, "v1")):
+        page = f"https://{github.web}/{repository.full_name}/releases"
+        for arguments in ((), ("-I",)):
+            reply = other.fetch(f"{page}/latest", *arguments)
+            assert (reply.status, reply.headers["location"], reply.body) == (302, f"{page}/tag/{tag}", b"")
+    assert {call.path for call in github.calls("api")} == {f"/repos/{private.full_name}/releases/latest"}
+    assert all("authorization" not in call.headers for call in github.calls("web"))
 
 
 def test_a_private_repository_is_asked_about_once(other: Client, github: StandIn, repository: Repository) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gatepass.demo.standin import DEFAULT_TOKEN
+from gatepass.demo.standin import DEFAULT_TOKEN, Fault
 from gatepass.forge.hosts import GITHUB
 from gatepass.shell import environment
 from harness import DEADLINE, GATEPASS, ROOT, Client, Shell, background, connections
@@ -166,6 +166,21 @@ def test_run_tells_why_it_failed(shell: Shell, wheel_url: str, github: StandIn) 
     assert b"bad credential" in done.stderr
     assert b"hint: " in done.stderr
     assert DEFAULT_TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_run_tells_a_cause_once(shell: Shell, wheel_url: str, github: StandIn) -> None:
+    """However often a client asks, by whatever method, a cause is told once for each URL."""
+    urls = [wheel_url.replace("/v1.0/", f"/{tag}/") for tag in ("v1.O", "v9")]
+    asks = "; ".join(f"curl -sI {url}; curl -s {url}; curl -s -r 0-9 {url}; curl -s {url}" for url in urls)
+    said = shell.run("sh", "-c", f"{asks}; exit 1").stderr.decode()
+    assert [said.count(url) for url in urls] == [1, 1], said
+    assert said.count("release not found") == 2
+    github.faults.append(Fault.secondary_limit(seconds=60, times=99))
+    said = shell.run("sh", "-c", f"curl -sI {urls[0]}; sleep 2.1; curl -s {urls[0]}; exit 1").stderr.decode()
+    assert said.count("hint: ") == 1, said
+    github.faults.clear()
+    done = shell.run("uv", "pip", "install", "--target", "site", f"acme-tool @ {wheel_url.replace('/v1.0/', '/v1.O/')}")
+    assert len(re.findall("^gatepass: (?:GET|HEAD) ", done.stderr.decode(), re.MULTILINE)) == 1
 
 
 def test_run_leaves_nothing_behind(shell: Shell) -> None:

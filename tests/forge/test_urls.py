@@ -53,6 +53,8 @@ def test_parse_never_raises(path: str) -> None:
         ("/o//r///releases//download/v1//f.whl", "v1", "f.whl"),
         ("/o/r/releases/download/release//2.0/f.whl", "release/2.0", "f.whl"),
         ("/o/r//releases/latest//download/f.whl", None, "f.whl"),
+        ("/o/r/releases/latest", None, ""),
+        ("/o/r/releases//latest", None, ""),
     ],
 )
 def test_forms(path: str, tag: str | None, name: str) -> None:
@@ -86,6 +88,10 @@ def test_forms(path: str, tag: str | None, name: str) -> None:
         "/o/%2e%2e/releases/download/v1/f",
         "/o/r/s/releases/download/v1/f",
         "/o/r/releases/latest/download/a/b",
+        "/o/r/releases/latest/download/",
+        "/o/r/releases/latest/",
+        "/o/r/releases/latest/x",
+        "/o/r/releases",
         "/o/r/releases/tag/v1/f",
         "/o?/r/releases/download/v1/f",
         "/o/r/releases/download/v1/" + "f" * 5000,

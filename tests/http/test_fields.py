@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.http.fields import folded, forwarded
+from gatepass.http.fields import folded, forwarded, harmless, onward
 
 NAMES = st.sampled_from(["X-Token", "x_token", "Connection", "Upgrade", "Host", "X-Other"]) | st.from_regex(
     r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}\Z"
@@ -37,6 +37,20 @@ def test_the_rest_stays(fields: list[tuple[bytes, bytes]]) -> None:
     ours = ("x-token", "connection", "upgrade")
     kept = [field for field in plain if folded(field[0].decode()) not in ours]
     assert [field for field in forwarded(plain, ["X-Token"]) if folded(field[0].decode()) not in ours] == kept
+
+
+FOR_PROXIES = ["Proxy-Authorization", "proxy_connection", "X-Forwarded-For", "x_forwarded_FOR"]
+OTHERS = ["Proxy-Status", "Proxy", "X-Forwarded-Host", "X-Forwarded-Fo", "AuthorizationX"]
+NO_NAMES = ["", "X Other", "X:Other", "Proxy-Authorization ", "X-Other\n", "X\x80"]
+ODD = st.lists(st.sampled_from("a \t\v\f\r\n\0\x01\x7f\x85\xff")).map("".join)
+ANY = st.tuples(st.sampled_from([*FOR_PROXIES, *OTHERS, *NO_NAMES]), ODD)
+
+
+@given(st.lists(ANY.map(lambda field: (field[0].encode("latin-1"), field[1].encode("latin-1")))))
+def test_what_is_for_proxies(fields: list[tuple[bytes, bytes]]) -> None:
+    """What is for the proxy stays with it, however it is spelled, and what is no name; all else goes on, harmless."""
+    gone = {*map(str.encode, FOR_PROXIES), *(name.encode("latin-1") for name in NO_NAMES)}
+    assert list(onward(fields)) == [(name, harmless(value)) for name, value in fields if name not in gone]
 
 
 def test_connection() -> None:

@@ -107,6 +107,13 @@ def test_wheel_holds_what_the_source_tree_has(tmp_path: Path, cwd: Path, monkeyp
     assert shipped.script() == package / "script" / "inject.py"
 
 
+def test_a_named_file_without_a_home(no_home: Path) -> None:
+    """`~` is never a folder of that name in the working one."""
+    write(no_home / "rules.yaml", "a trap")
+    with pytest.raises(GatepassError, match="expected a path, got one in your home"):
+        locate.load("~/rules.yaml", {}, no_home.parent)
+
+
 @pytest.mark.parametrize("by_variable", [False, True])
 @pytest.mark.parametrize(
     ("name", "expected"),

@@ -157,7 +157,7 @@ def test_repository_rules_are_the_documented_defaults() -> None:
     rules = parse((Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8"))
     assert [str(rule.match) for rule in rules.rules] == [
         "github.com/*/releases/download/*",
-        "github.com/*/releases/latest/download/*",
+        "github.com/*/releases/latest*",
     ]
     assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
     assert [credential.sources for credential in rules.credentials] == [(Default(),)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ PROXIES: Mapping[str, tuple[str, str, str, int]] = {
     "git": ("git", ".gitconfig", f"[user]\n\tname = A\n[http]\n\tproxy = {THEIRS}\n", 4),
     "git-of-one-url": ("git", ".config/git/config", f'[HTTP "https://github.com"]\n\tproxy = {THEIRS}\n', 2),
     "cargo": ("cargo", ".cargo/config.toml", f'[http]\nproxy = "{THEIRS}"\n', 2),
+    "cargo-in-one-line": ("cargo", ".cargo/config", f"http.proxy = '{THEIRS}'\n", 1),
     "uv": ("uv", ".config/uv/uv.toml", f'offline = false\nhttps-proxy = "{THEIRS}"\n', 2),
 }
 
@@ -82,10 +84,9 @@ def test_a_proxy_is_found_by_file_and_line(case: str, home: Path) -> None:
         (".wgetrc", "use_proxy = on\nhttp_proxy = http://proxy.test\n"),
         (".gitconfig", f"[core]\n\tproxy = {THEIRS}\n[http]\n\tproxy =\n"),
         (".config/pip/pip.conf", "[global]\nindex-url = https://proxy.test/\n"),
-        (".config/uv/uv.toml", "https-proxy = {{{\n"),
+        (".cargo/config.toml", f"[net]\nproxy = '{THEIRS}'\n"),
         (".config/uv/uv.toml", f"[pip]\nhttps-proxy = '{THEIRS}'\n"),
-        (".cargo/config.toml", "x = " + "[" * 100_000 + "'proxy'"),
-        (".npmrc", "proxy" + " " * 900_000 + "x y\n" * 2 + "#" * 2_000_000),
+        (".npmrc", f"proxy={THEIRS}\n" + "#" * 2_000_000),
     ],
 )
 def test_what_names_no_proxy(name: str, content: str, home: Path) -> None:
@@ -151,6 +152,39 @@ def test_nothing_is_overruled_without_need(home: Path) -> None:
     assert overruling.for_client(OURS, home / "bundle.pem", {"HOME": str(home)}, read({"HOME": str(home)})) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("uv.toml", ".".join("a" * 100_000) + f"=1\nhttps-proxy='{THEIRS}'\n"),
+        ("pyproject.toml", "[" * 100_000 + f"\n[tool.uv]\nhttps-proxy='{THEIRS}'\n"),
+        (".npmrc", "\n" * 200_000 + f"proxy={THEIRS}\n"),
+        (".npmrc", "proxy " * 30_000 + f" \nproxy{' ' * 60_000}= {THEIRS}\n"),
+        (".cargo/config.toml", f"http = {{ proxy = '{THEIRS}' {'a' * 100_000} {'proxy ' * 10_000}}}\n"),
+    ],
+)
+def test_a_projects_file_that_means_harm(name: str, content: str, home: Path) -> None:
+    """Whoever wrote the file, reading it takes less than a second, and what it says of a proxy is found."""
+    at_home(home / "project", name, content)
+    before = time.process_time()
+    assert any(setting.value == THEIRS and not setting.is_own for setting in read({"HOME": str(home)}))
+    assert time.process_time() - before < 1
+
+
+def test_a_project_above(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project's file counts in the folders below, too."""
+    for name in ("uv.toml", "package.json", ".npmrc", ".git/config"):
+        at_home(home / "project", name, f"https-proxy = '{THEIRS}'\n[http]\nproxy = {THEIRS}\n")
+    (home / "project/a/b").mkdir(parents=True)
+    monkeypatch.chdir(home / "project/a/b")
+    assert {setting.tool for setting in read({"HOME": str(home)})} == {"npm", "git", "uv"}
+
+
+def test_a_folder_that_is_gone(home: Path) -> None:
+    """Without a working folder there is no project, and no error."""
+    (home / "project").rmdir()
+    assert read({"HOME": str(home)}) == []
+
+
 # ------------------------------------------------------------------------- CAs
 
 COMPANY = bundles.combine(authority.make(hosts("a.test"), datetime.timedelta(days=1)))
@@ -204,6 +238,23 @@ def test_cas_that_are_not_there(home: Path) -> None:
     texts, (notice,) = tools.authorities(read(environ), environ)
     assert texts == []
     assert notice.startswith(f"{path}:1 names CAs, which cannot be read: no such file")
+
+
+# ----------------------------------------------------------------------- homes
+
+
+@pytest.mark.parametrize("path", ["~/proxies", "~nobody-of-that-name/proxies"])
+def test_what_is_in_no_home(no_home: Path, path: str) -> None:
+    """A file in a home that nothing tells stops nothing, and is none in the working folder."""
+    at_home(no_home, "proxies", f"[http]\n\tproxy = {THEIRS}\n")
+    config = at_home(no_home.parent, "gitconfig", f"[include]\n\tpath = {path}\n[http]\n\tsslCAInfo = {path}\n")
+    environ = {"GIT_CONFIG_GLOBAL": str(config)}
+    found = [setting for setting in tools.read(environ) if setting.place.startswith(f"{no_home.parent}")]
+    assert [setting.names_proxy for setting in found] == [False]
+    texts, (notice,) = tools.authorities(found, environ)
+    assert texts == []
+    assert notice.startswith(f"{config}:4 names CAs, which cannot be read: ")
+    assert path in notice
 
 
 # ---------------------------------------------------------------------- copies

@@ -12,7 +12,8 @@ from gatepass.assets import answers
 from gatepass.assets.answers import Answer
 from gatepass.decision import MOST_IN_MEMORY, Want, want
 from gatepass.github.client import OCTET_STREAM
-from gatepass.http.conditions import CONDITIONS, PARTIAL, is_unmodified
+from gatepass.http.conditions import CONDITIONS, MOST_PARTS, is_unmodified, partial, parts
+from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
@@ -52,18 +53,20 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
     """How this client gets what it wants of the asset.
 
     Raises:
-        Unresolvable: the asset host does not give it.
+        Unresolvable: the asset host does not give it, or it is too much at once.
     """
-    wanted = want(method, headers)
+    if source.page:
+        return answers.page(source.page)
     # what a client is told to send, it sends to where a redirect leads, too, and a signed URL suffers no credentials
     may_redirect = "authorization" not in headers
-    conditions = {name: headers[name] for name in PARTIAL if name in headers}
+    conditions = partial(headers)
+    wanted = want(method, conditions)
     match wanted:
         case Want.WHOLE:
             return _whole(source, may_redirect=may_redirect)
         case Want.NEWER | Want.HEADERS:
             first = await resolver.first_byte(source)
-            if any(name in headers for name in CONDITIONS):
+            if any(name in conditions for name in CONDITIONS):
                 unmodified = is_unmodified(conditions, first.headers.get("etag"), first.headers.get("last-modified"))
                 if unmodified:
                     return answers.unmodified(first)
@@ -75,6 +78,8 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
                 return _part(source, may_redirect=may_redirect)
             return answers.excerpt(part, source.host)
         case Want.PART:
+            if (count := parts(conditions.get("range", ""))) > MOST_PARTS:
+                raise Unresolvable(catalogue.TOO_MANY_RANGES(more=count))
             return _part(source, may_redirect=may_redirect)
     assert_never(wanted)
 

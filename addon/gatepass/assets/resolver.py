@@ -13,12 +13,15 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
-from gatepass.assets.budget import MOST_A_MINUTE, Misses, SpentError
-from gatepass.cache import Cache, Flights
+from gatepass.assets.budget import Misses, SpentError
+from gatepass.cache import Cache, Flights, Uses
+from gatepass.forge.signed import SignedUrl
 from gatepass.github import diagnosis
-from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError
+from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError, expect_clean
 from gatepass.github.diagnosis import Look
+from gatepass.github.statistics import spending
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from gatepass.credentials.store import Credentials
     from gatepass.decision import Resolve
     from gatepass.forge.hosts import Forge, Host
-    from gatepass.forge.signed import SignedUrl
     from gatepass.forge.urls import AssetRef
     from gatepass.github.client import Asset, Excerpt, Found, GitHub
     from gatepass.problems.problem import Problem
@@ -114,6 +116,8 @@ class Source:
     credential: str = ""
     notices: tuple[str, ...] = ()
     """What its user should know, though it works."""
+    page: str = ""
+    """The URL of the release's own page, where that is what was asked for; there is no asset then."""
     outage: Problem | None = None
     """Why it is not known whether this still holds, and why there is no `signed` that works."""
     query: _Query | None = field(default=None, compare=False, repr=False)
@@ -148,25 +152,36 @@ class _Known:
         asset = self.assets.get(name)
         return asset if asset is not None and asset.state == "uploaded" else None
 
+    def holds(self, ref: AssetRef) -> bool:
+        """Whether it has what is asked for; the release's own page it always has."""
+        return not ref.name or self.uploaded(ref.name) is not None
+
 
 class Resolver:
     """Finds assets. Every method may raise `Unresolvable`, and `TimeoutError` after `TOTAL_SECONDS`."""
 
     def __init__(
-        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        credentials: Credentials,
+        github: GitHub,
+        rules: Rules,
+        clock: Callable[[], float] = time.time,
+        uses: Callable[[str], Uses] = lambda _: Uses(),
     ) -> None:
-        """`clock` gives epoch seconds: what signed URLs are dated in."""
+        """`clock` gives epoch seconds: what signed URLs are dated in; `uses` gives a cache its count, by name."""
         self._credentials = credentials
         self._github = github
         self._lifetimes = rules.cache
         self._clock = clock
         size = rules.cache.entries
-        self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
-        self._sources: Cache[Hashable, Source] = Cache(size, clock)
+        self._releases: Cache[Hashable, _Known] = Cache(
+            size, clock, weigh=lambda known: 1 + len(known.assets), uses=uses("releases")
+        )
+        self._sources: Cache[Hashable, Source] = Cache(size, clock, uses=uses("assets"))
         self._last: Cache[Hashable, Source] = Cache(size, clock)
-        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
+        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock, uses=uses("first_bytes"))
         self._excerpts: Cache[Hashable, Excerpt] = Cache(
-            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
+            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content), uses=uses("excerpts")
         )
         self._failures: Remembered[Hashable] = Remembered(size, clock)
         self._outages: Remembered[Host] = Remembered(size, clock)
@@ -176,7 +191,7 @@ class Resolver:
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
-        self._misses = Misses(clock)
+        self._misses = Misses(clock, rules.access.limits.misses)
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
 
@@ -196,7 +211,7 @@ class Resolver:
 
     async def _on_a_tab(self, request: Resolve) -> Source:
         """With the API, on the account of who asks: what is asked in vain is limited."""
-        with self._misses.tab(request.client) as tab:
+        with self._misses.tab(request.account) as tab:
             try:
                 return await self._with_any(request, tab)
             except Unresolvable as unresolvable:
@@ -289,22 +304,25 @@ class Resolver:
 
     async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
         try:
-            signed = await self._anybodys(forge, ref)
+            found = await self._anybodys(forge, ref)
         except UnclearError as unclear:
             # a host that gives no answer gives none for other assets
             asked = (forge.web, ref) if unclear.fault is None else forge.web
             self._unclear.put(asked, unclear, self._lifetimes.missing)
             raise
-        if signed is None:
+        if found is None:
             self._public.put((forge.web, ref), False, self._lifetimes.missing)
             return None
         self._learn_visibility(forge, ref, public=True)
-        return self._remember(Source(key, forge, ref, signed))
+        source = Source(key, forge, ref, None)
+        return self._remember(replace(source, page=found) if isinstance(found, str) else replace(source, signed=found))
 
-    async def _anybodys(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
+    async def _anybodys(self, forge: Forge, ref: AssetRef) -> SignedUrl | str | None:
+        """What anybody gets: a signed URL for an asset, the URL of another for a page."""
+        ask = self._github.public if ref.name else self._github.public_page
         try:
             async with asyncio.timeout(_PUBLIC_SECONDS):
-                return await self._github.public(forge, ref)
+                return await ask(forge, ref)
         except TimeoutError:
             raise UnclearError(catalogue.TIMED_OUT(host=forge.web, seconds=_PUBLIC_SECONDS)) from None
 
@@ -323,7 +341,8 @@ class Resolver:
         turn = sorted(request.credentials, key=lambda each: each != known)
         for credential in turn:
             try:
-                source = await self._with(request, credential, tab)
+                with spending(credential.name):
+                    source = await self._with(request, credential, tab)
             except Unresolvable as unresolvable:
                 problem = unresolvable.problem
                 if problem.status not in _HELPED or problem.kind in _SEEN | _OF_THE_CLIENT:
@@ -417,7 +436,7 @@ class Resolver:
     def _may_miss(self, query: _Query) -> bool:
         """Whether the forge is to be asked for something that may not be there."""
         known = self._releases.get(query.release_key)
-        if known is not None and known.uploaded(query.ref.name) is not None:
+        if known is not None and known.holds(query.ref):
             return False
         keys = (query.asset_key, query.release_key)
         return query.asset_key not in self._flights and not any(self._failures.get(key) for key in keys)
@@ -431,10 +450,14 @@ class Resolver:
                     forge=query.forge, secret=query.secret, retry_after=spent.seconds
                 )
             else:
-                problem = catalogue.TOO_MANY_MISSES(client=spent.client, more=MOST_A_MINUTE, retry_after=spent.seconds)
+                problem = catalogue.TOO_MANY_MISSES(
+                    client=spent.client, more=self._misses.most, retry_after=spent.seconds
+                )
             raise Unresolvable(problem) from None
 
     async def _ask(self, query: _Query) -> Source:
+        if not query.ref.name:
+            return self._remember(self._page_of(query, await self._current(query)))
         for _ in range(2):
             known, asset = await self._locate(query)
             api_url = f"{known.found.releases_url}/assets/{asset.id}"
@@ -457,6 +480,25 @@ class Resolver:
                 query.account.use()
                 self._releases.drop(query.release_key)
         raise self._no_asset(query, known)
+
+    def _page_of(self, query: _Query, known: _Known) -> Source:
+        """The page of a release that is known, instead of an asset's source."""
+        found = known.found
+        web = f"https://{query.forge.web}/"
+        page = f"{web}{found.renamed or query.ref.repository}/releases/tag/{quote(found.release.tag_name, safe='')}"
+        if found.release.html_url.startswith(web):
+            page = expect_clean(found.release.html_url, query.secret, query.forge)
+        return Source(
+            query.asset_key,
+            query.forge,
+            query.ref,
+            None,
+            page=page,
+            secret=query.secret,
+            credential=query.credential.name,
+            query=query,
+            notices=tuple(self._notices(query, found)),
+        )
 
     def _notices(self, query: _Query, found: Found) -> Iterator[str]:
         if found.renamed is not None:
@@ -483,13 +525,15 @@ class Resolver:
             signed = await self._anybodys(source.forge, source.ref)
         except UnclearError:
             signed = None
-        if signed is None:
+        if not isinstance(signed, SignedUrl):
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=source.host, status=403))
         return self._remember(replace(source, signed=signed, reused=False))
 
     def _remember(self, source: Source) -> Source:
         signed = source.signed
         seconds = self._lifetimes.tags if signed is None else signed.seconds(self._clock())
+        if source.page:
+            seconds = self._lifetimes.latest
         self._sources.put(source.key, replace(source, reused=True), seconds)
         self._last.put(source.key, source, _KEPT_SECONDS)
         return source
@@ -497,13 +541,7 @@ class Resolver:
     async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
         """The asset in its release: in what is known of it, else in what it is now, else on its further pages."""
         key, name = query.release_key, query.ref.name
-        known = self._releases.get(key)
-        if known is None or known.fresh_until <= self._clock() or known.uploaded(name) is None:
-            try:
-                known = await self._once(key, partial(self._release, query))
-            except Unresolvable as unresolvable:
-                if known is None or known.uploaded(name) is None or unresolvable.problem.status not in _OUTAGE:
-                    raise
+        known = await self._current(query)
         while name not in known.assets and known.next_page is not None:
             known = await self._share((key, "page"), partial(self._page, query, known))
         if asset := known.uploaded(name):
@@ -511,6 +549,19 @@ class Resolver:
         if unfinished := known.assets.get(name):
             raise Unresolvable(catalogue.ASSET_NOT_UPLOADED(ref=query.ref, state=unfinished.state))
         raise self._no_asset(query, known)
+
+    async def _current(self, query: _Query) -> _Known:
+        """What is known of the release, when it is enough; else what it is now."""
+        known = self._releases.get(query.release_key)
+        is_enough = known is not None and known.holds(query.ref)
+        if known is not None and is_enough and known.fresh_until > self._clock():
+            return known
+        try:
+            return await self._once(query.release_key, partial(self._release, query))
+        except Unresolvable as unresolvable:
+            if known is None or not is_enough or unresolvable.problem.status not in _OUTAGE:
+                raise
+            return known
 
     @staticmethod
     def _no_asset(query: _Query, known: _Known) -> Unresolvable:

@@ -12,6 +12,7 @@ import sys
 
 import click
 
+from gatepass import home
 from gatepass.cli import streams
 from gatepass.errors import GatepassError, printable_lines, why
 from gatepass.shell.seclusion import seclude
@@ -61,7 +62,7 @@ def _unforeseen(error: OSError) -> GatepassError:
     """What the system refused, and nobody was ready for."""
     if error.filename is None:
         try:
-            os.getcwd()  # noqa: PTH109 — Path's is the same
-        except OSError:
-            return GatepassError("the working folder: expected one that is there, got a deleted one", "`cd` elsewhere")
+            home.working()
+        except GatepassError as gone:
+            return gone
     return GatepassError(f"{error.filename or 'the system'}: expected it to do what was asked, got `{why(error)}`")

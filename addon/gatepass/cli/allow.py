@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
+from gatepass import home
 from gatepass.errors import GatepassError
 from gatepass.rules import allowed, locate
 
@@ -18,7 +18,7 @@ def allow(file: str) -> None:
 
     They may read secrets, run programs, and send what they read to the hosts that they name: `gatepass check` tells.
     """
-    found = locate.find(file, os.environ, Path.cwd())
+    found = locate.find(file, os.environ, home.working())
     if found is None:
         raise GatepassError(f"{file}: expected a rules file, got no such file", "name it: `gatepass allow FILE`")
     found.rules()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from gatepass import home
 from gatepass.cli.options import json_option, print_json, say
 from gatepass.cli.printer import Printer
 from gatepass.errors import GatepassError
@@ -131,8 +132,9 @@ def _found(file: Path | None) -> Path:
 
 def _rules(file: str | None) -> tuple[Rules | None, Step | None]:
     """The rules, or why there are none."""
+    cwd = home.working()
     try:
-        return locate.load(file, os.environ, Path.cwd(), say), None
+        return locate.load(file, os.environ, cwd, say), None
     except GatepassError as error:
         first, *more = error.message.splitlines()
         others = f", and {len(more)} lines more" if more else ""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass import home
 from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gatepass.rules.model import Rules
 
 rules_option = click.option(
@@ -31,11 +34,11 @@ def print_json(document: object) -> None:
     click.echo(cleared(json.dumps(document, indent=2)))
 
 
-def load_rules(rules: Path | None) -> Rules:
-    """The rules in the file that the option names, else those that are found."""
-    return locate.load(str(rules) if rules else None, os.environ, Path.cwd(), say)
-
-
 def say(text: str) -> None:
     """Tell in one line what is no error."""
     click.echo(f"gatepass: {text}", err=True)
+
+
+def load_rules(rules: Path | None, notice: Callable[[str], None] = say) -> Rules:
+    """The rules in the file that the option names, else those that are found."""
+    return locate.load(str(rules) if rules else None, os.environ, home.working(), notice)

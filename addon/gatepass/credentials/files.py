@@ -10,11 +10,13 @@ import netrc as netrc_format
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from gatepass import home
 from gatepass.credentials.validation import AbsentError
-from gatepass.errors import why
+from gatepass.errors import GatepassError, why
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
@@ -68,14 +70,22 @@ def netrc(source: Source, names: Iterable[str], environ: Mapping[str, str]) -> s
 
 
 def _at_home(path: str) -> Path:
-    """`path` with its `~` opened, if there is such a home: Path's own raises where there is none."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111
+    """`path` with its `~` opened.
+
+    Raises:
+        AbsentError: there is no such home, and a file of that name in the working folder is not what is meant.
+    """
+    with suppress(GatepassError):
+        place = home.opened(path)
+        if place.is_absolute() or not path.startswith("~"):
+            return place
+    raise AbsentError("is in a home, and nothing tells where that is")
 
 
 def _netrc_path(environ: Mapping[str, str]) -> Path:
     """$NETRC, as curl, git and uv read it, else the file in the home, which has another name on Windows."""
     if named := environ.get("NETRC"):
-        return Path(named)
+        return _at_home(named)
     names = (".netrc", "_netrc") if sys.platform == "win32" else (".netrc",)
     paths = [_at_home(f"~/{name}") for name in names]
     return next((path for path in paths if path.exists()), paths[0])

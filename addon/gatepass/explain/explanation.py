@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gatepass.problems.problem import Problem
 
@@ -49,7 +49,7 @@ class Explanation:
 
     @property
     def ok(self) -> bool:
-        """Whether the asset can be fetched."""
+        """Whether the asset can be fetched, as far as was looked."""
         return all(step.state != "fail" for step in self.steps)
 
 
@@ -59,10 +59,20 @@ def conclude(url: str, steps: Iterable[Step]) -> Explanation:
     if fails := [step for step in steps if step.state == "fail"]:
         cause = next((step for step in fails if step.hint), fails[0])
         return Explanation(url, steps, f"it cannot be fetched: {cause.finding}", cause.hint)
-    proxy = next((step for step in steps if step.name == "proxy"), None)
+    by_name = {step.name: step for step in steps}
+    get, through, proxy = (by_name.get(name) for name in ("get", "through", "proxy"))
+    if get is not None and get.state == "skip" and through is None:
+        return Explanation(url, steps, "nothing is in its way so far, but nobody has asked for it", get.hint)
     if proxy is not None and proxy.state == "skip":
+        if _is_public(by_name):
+            return Explanation(url, steps, "it can be fetched by anybody, with Gatepass or without", None)
         return Explanation(url, steps, "it can be fetched through Gatepass", proxy.hint)
     return Explanation(url, steps, "it can be fetched", next((s.hint for s in steps if s.state == "warn"), None))
+
+
+def _is_public(by_name: Mapping[str, Step]) -> bool:
+    """Whether it was found, and no credential was needed for that."""
+    return "public" in by_name and ("credential" not in by_name or by_name["credential"].state == "skip")
 
 
 def failed(name: str, found: Problem) -> Step:

@@ -237,8 +237,12 @@ def part(answer: Answer) -> Step:
         case 200:
             return whole_for_part()
         case 301 | 302 | 303 | 307 | 308 as status:
-            return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
+            return part_elsewhere(status)
     return refused("range", answer)
+
+
+def part_elsewhere(status: int) -> Step:
+    return Step("range", "warn", f"redirected ({status}): uv does not follow, and loads a wheel twice")
 
 
 def whole_for_part() -> Step:

@@ -111,9 +111,10 @@ async def way_out(environ: Mapping[str, str], host: Host) -> WayOut:
     Not through a Gatepass, which this shell may name as its proxy: that one would answer for `host` with its own
     credential. Nor through a proxy that is not there, so that more than this is found out: `look` tells of it.
     """
-    before = undo.before(environ)
-    direct = inherited.exempted(before)
+    direct = inherited.exempted(environ)
     try:
+        before = undo.before(environ)
+        direct = inherited.exempted(before)
         upstream = inherited.upstream(before)
     except GatepassError as error:
         return WayOut(None, direct, (Step("way-out", "warn", error.message, error.hint),))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
-from gatepass.explain import account, explanation, shell
+from gatepass.explain import account, explanation, probe, shell
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.introspection import Introspection
@@ -101,7 +101,11 @@ class Inquiry:
         host, path = target.host, target.path
         ref, rule = urls.parse(path), self._rules.match(host, path)
         decision = decide(Request("https", host, "GET", path), self._rules)
-        if ref is not None:
+        if ref is not None and not ref.name and isinstance(decision, Resolve):
+            yield Step("url", "ok", f"the page of the latest release of {ref.repository}")
+            yield await self._page(decision)
+            return
+        if ref is not None and ref.name:
             release = "the latest release" if ref.tag is None else f"release `{ref.tag}`"
             yield Step("url", "ok", f"asset `{ref.name}` of {release} of {ref.repository}")
         elif not isinstance(decision, Inject):
@@ -124,6 +128,18 @@ class Inquiry:
         except BlockedError as blocked:
             for step in blocked.steps:
                 yield step
+
+    async def _page(self, decision: Resolve) -> Step:
+        """Where the page of the latest release leads."""
+        try:
+            source = await within(self._resolver.resolve(decision), decision.forge.api_host)
+        except Unresolvable as unresolvable:
+            return explanation.failed("release", unresolvable.problem)
+        if source is None:
+            return Step(
+                "release", "warn", "the web host did not say whether it is public: the request passes unchanged"
+            )
+        return Step("release", "ok", f"it leads to {source.page}")
 
     def _no_download(self, target: Target) -> Step:
         forge = next((forge for forge in self._rules.forges if forge.web == target.host), self._rules.forges[0])
@@ -157,7 +173,8 @@ class Inquiry:
         yield Step("rule", "warn", f"{miss}; it passes unchanged")
         yield Step("public", "ok", "anybody may have it")
         async for step in self._attempts.all(Source(target.url, forge, ref, signed)):
-            yield step
+            # what passes unchanged is answered by the forge, which answers no part in place
+            yield probe.part_elsewhere(302) if (step.name, step.state) == ("range", "ok") else step
 
     async def _injection(self, decision: Inject) -> AsyncIterator[Step]:
         if decision.credential is None:

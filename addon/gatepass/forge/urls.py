@@ -39,7 +39,10 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class AssetRef:
-    """What a download URL asks for, percent-decoded. `tag` is None for the latest release."""
+    """What a download URL asks for, percent-decoded. `tag` is None for the latest release.
+
+    `name` is empty for the page of the latest release: what scripts ask for to learn its tag.
+    """
 
     repository: Repository
     tag: str | None
@@ -48,7 +51,8 @@ class AssetRef:
     @property
     def members(self) -> dict[str, str | None]:
         """What problem details name it by."""
-        return {"owner": self.repository.owner, "repo": self.repository.name, "tag": self.tag, "asset": self.name}
+        asset = self.name or None
+        return {"owner": self.repository.owner, "repo": self.repository.name, "tag": self.tag, "asset": asset}
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.tag or 'latest'}/{self.name}"
@@ -79,10 +83,9 @@ def _is_repository(owner: str, name: str) -> bool:
 def parse(path: str) -> AssetRef | None:
     """Read the raw path of a URL, without its query; None when it is no download URL.
 
-    The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, and
-    `/O/R/releases/latest/download/FILE`; several slashes are one. Each segment is decoded once. Names that no
-    repository, git ref or asset can have (dot segments above all, which would lead elsewhere in the API) make it no
-    download URL.
+    The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, `/O/R/releases/latest/download/FILE`
+    and `/O/R/releases/latest`; several slashes are one. Each segment is decoded once. Names that no repository, git ref
+    or asset can have (dot segments above all, which would lead elsewhere in the API) make it no download URL.
     """
     if len(path) > _MAX_PATH or not path.startswith("/"):
         return None
@@ -92,17 +95,19 @@ def parse(path: str) -> AssetRef | None:
         return None
     tag: str | None
     match segments:
-        case [owner, repo, "releases", "download", *tag_parts, name] if tag_parts:
+        case [owner, repo, "releases", "download", *tag_parts, name] if tag_parts and name:
             tag = "/".join(tag_parts)
-        case [owner, repo, "releases", "latest", "download", name]:
+        case [owner, repo, "releases", "latest", "download", name] if name:
             tag = None
+        case [owner, repo, "releases", "latest"]:
+            tag, name = None, ""
         case _:
             return None
     if not _is_repository(owner, repo):
         return None
     if tag is not None and (_CONTROL.search(tag) or not _DOTS.isdisjoint(tag.split("/"))):
         return None
-    if "/" in name or name in _DOTS or _CONTROL.search(name):
+    if name and ("/" in name or name in _DOTS or _CONTROL.search(name)):
         return None
     return AssetRef(Repository(owner, repo), tag, name)
 
@@ -112,5 +117,5 @@ def download_path(ref: AssetRef) -> str:
     releases = f"/{ref.repository}/releases"
     name = quote(ref.name, safe="")
     if ref.tag is None:
-        return f"{releases}/latest/download/{name}"
+        return f"{releases}/latest/download/{name}" if name else f"{releases}/latest"
     return f"{releases}/download/{quote(ref.tag, safe='/')}/{name}"

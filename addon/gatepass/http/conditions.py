@@ -16,8 +16,27 @@ CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmod
 PARTIAL: Final = ("range", "if-range", *CONDITIONS)
 """The request headers that an asset host is sent on."""
 
+MOST_PARTS: Final = 20
+"""Ranges in one header: more are of no use to anybody, and cost each server on the way (RFC 9110, section 14.2)."""
+
+# A value of anything else is no Range, date or tag that a client of today sends (RFC 9110, section 5.5).
+_TEXT: Final = re.compile(r"[\t -~]*", re.ASCII)
 _SPAN: Final = re.compile(r"bytes=(?:(\d{1,15})-(\d{1,15})|-(\d{1,15}))", re.ASCII)
 _ETAG: Final = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def partial(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a request says of parts and conditions, in fields that are text; another might as well not be there.
+
+    `headers` must find names whatever their case.
+    """
+    fields = ((name, headers[name]) for name in PARTIAL if name in headers)
+    return {name: value for name, value in fields if _TEXT.fullmatch(value)}
+
+
+def parts(text: str) -> int:
+    """How many ranges a Range header names."""
+    return text.count(",") + 1
 
 
 def span(text: str) -> int | None:

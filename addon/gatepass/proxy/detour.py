@@ -14,7 +14,7 @@ from mitmproxy.http import Headers
 
 from gatepass.github.client import USER_AGENT
 from gatepass.http import fields
-from gatepass.http.conditions import PARTIAL
+from gatepass.http.conditions import partial
 from gatepass.proxy import facts
 from gatepass.proxy.sealed import SealedHeaders, SealedRequest
 
@@ -64,7 +64,9 @@ type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 def pass_on(flow: HTTPFlow) -> None:
     """Let the request go on as it came, its body streamed too, less what was meant for the proxy."""
     request = flow.request
-    request.headers = Headers(fields.onward(request.headers.fields, plain=request.scheme == "http"))
+    kept = tuple(fields.onward(request.headers.fields))
+    if kept != request.headers.fields:  # they seldom differ, and are many to make anew
+        request.headers = Headers(kept)
     _stream(request)
 
 
@@ -116,7 +118,7 @@ def send(
     request = flow.request
     shown = _shown(request, ("authorization", "cookie"))
     ours = {"Host": str(host), "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-    ours |= {name: request.headers[name] for name in PARTIAL if name in request.headers}
+    ours |= partial(request.headers)
     written = ((name.encode(), value.encode()) for name, value in ours.items())
     data = request.data
     flow.request = SealedRequest(

@@ -19,6 +19,7 @@ from mitmproxy.tools.dump import DumpMaster
 
 from gatepass import shipped
 from gatepass.errors import GatepassError
+from gatepass.problems.problem import Problem
 from gatepass.proxy.addon import Gatepass
 from gatepass.proxy.plain import Plain
 
@@ -65,14 +66,27 @@ class Forgetful:
 
 
 class Causes(logging.Handler):
-    """Keeps what the proxy warned of, each warning once: a child's output should not be interrupted by it."""
+    """Keeps what the proxy warned of, each cause once: a child's output should not be interrupted by it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.texts: dict[str, None] = {}
+        self._texts: dict[object, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts[record.getMessage()] = None
+        self._texts[_cause(record)] = record.getMessage()
+
+    @property
+    def texts(self) -> list[str]:
+        """In the order of their beginning, each as it was told last."""
+        return list(self._texts.values())
+
+
+def _cause(record: logging.LogRecord) -> object:
+    """What of a warning makes it another: a client asks for a URL by HEAD, for parts, whole, and then again."""
+    match record.args:
+        case (str() as asked, Problem(kind=kind)):
+            return asked.partition(" ")[2], kind
+    return record.getMessage()
 
 
 @asynccontextmanager
@@ -91,13 +105,14 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     causes = Causes()
     logging.getLogger().addHandler(causes)
     options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
-    options.set(f"gatepass_rules={rules or ''}", defer=True)
+    # a command has the rules that it was started under
+    options.set(f"gatepass_rules={rules or ''}", "gatepass_watch=false", defer=True)
     options.update(scripts=[str(shipped.script())])
     task = asyncio.create_task(master.run())
     try:
         await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
         addon = master.addons.get("gatepass")
-        if not ready.port.done() or not isinstance(addon, Gatepass):
+        if not ready.port.done() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
         yield Proxy(ready.port.result(), addon.statistics)

@@ -11,10 +11,13 @@ from gatepass.decision import Request
 from gatepass.errors import printable
 from gatepass.forge.hosts import Host
 from gatepass.proxy import modes
+from gatepass.shell import elsewhere
 
 if TYPE_CHECKING:
     from mitmproxy import http
     from mitmproxy.connection import Client
+
+    from gatepass.egress.identity import Identity
 
 # The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
 _SENDING = frozenset({"POST", "PUT", "PATCH"})
@@ -27,6 +30,16 @@ def destination(client: Client, address: tuple[str, int]) -> Host:
     if isinstance(client.proxy_mode, modes.TRANSPARENT):
         name = client.sni or ""
     return Host(name.lower(), port)
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a name is the proxy's own, in whatever letters, and however a resolver would come to it (RFC 3490)."""
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode()
+        except UnicodeError:
+            return False
+    return name.lower().removesuffix(".") == elsewhere.HOST
 
 
 def is_fronted(client: Client, name: str) -> bool:
@@ -42,8 +55,8 @@ def server(flow: http.HTTPFlow) -> Host:
     return destination(flow.client_conn, (flow.request.host, flow.request.port))
 
 
-def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
-    """What a decision rests on; `verified` tells whether upstream certificates are checked."""
+def request(flow: http.HTTPFlow, identity: Identity | None, *, verified: bool) -> Request:
+    """What a decision rests on: who asks, and `verified` tells whether upstream certificates are checked."""
     asked = flow.request
     return Request(
         asked.scheme,
@@ -53,13 +66,9 @@ def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
         verified,
         asked.headers.fields,
         has_body=has_body(asked),
-        client=client(flow),
+        client=None if identity is None else identity.client,
+        account=None if identity is None else identity.account,
     )
-
-
-def client(flow: http.HTTPFlow) -> str:
-    """Who asks, as far as the network tells: an address."""
-    return str(flow.client_conn.peername[0])
 
 
 def url(flow: http.HTTPFlow) -> str:

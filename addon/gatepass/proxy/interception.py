@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mitmproxy import ctx
-from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.layers import TCPLayer
 
 from gatepass.proxy import facts, modes
@@ -38,7 +36,8 @@ class Interception:
         address = context.server.address
         if address is None or not isinstance(context.client.proxy_mode, modes.EXPLICIT):
             return
-        if not self._is_named(context.client, address):
+        # what asks in plain text for the proxy itself is read, and answered
+        if not self._is_named(context.client, address) and not facts.is_own_name(address[0]):
             nextlayer.layer = TCPLayer(context, ignore=True)
 
     def tls_clienthello(self, data: ClientHelloData) -> None:
@@ -65,15 +64,3 @@ class Interception:
     def tls_start_server(self, data: TlsData) -> None:
         """Speak HTTP/1.1 upstream for the same reasons."""
         data.conn.alpn_offers = [b"http/1.1"]
-
-    def client_disconnected(self, client: Client) -> None:
-        """Close what mitmproxy leaves open: a connection that is ended while its client goes on sending.
-
-        Its handler is cancelled where it does not expect that (`ConnectionHandler.handle_connection`, 12.3): the client
-        would wait for ever, and the socket stay.
-        """
-        server = ctx.master.addons.get("proxyserver")
-        for handler in server.connections.values() if isinstance(server, Proxyserver) else ():
-            left = handler.transports.get(client) if handler.client is client else None
-            if left is not None and left.writer is not None:
-                left.writer.close()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mitmproxy import ctx
+from mitmproxy.connection import ConnectionState
 from mitmproxy.http import Headers
 
 from gatepass.assets import answers
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.assets.resolver import REFUSED
+from gatepass.forge.hosts import Host
 from gatepass.github import refusals
 from gatepass.github.client import expect_clean, signed_url
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import facts, wire
+from gatepass.proxy import facts, failures, upstream, wire
 from gatepass.proxy.outcome import Found, Injected, Passed
 from gatepass.rules.model import ResolveRelease
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from gatepass.assets.resolver import Source
     from gatepass.problems.problem import Problem
     from gatepass.proxy.detour import Detour, Detours
+    from gatepass.proxy.guard import Guard
+    from gatepass.proxy.layers import Answers
     from gatepass.proxy.record import Record
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
@@ -36,9 +41,11 @@ class Responses:
 
     name = "gatepass_responses"
 
-    def __init__(self, record: Record, detours: Detours) -> None:
+    def __init__(self, record: Record, detours: Detours, answers: Answers, guard: Guard) -> None:
         self._record = record
         self._detours = detours
+        self._answers = answers
+        self._guard = guard
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         detour = self._detours.get(flow)
@@ -46,13 +53,16 @@ class Responses:
             return
         upstream, response = flow.response, None
         detour.restore(flow)
+        match detour.outcome:
+            case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
+                self._record.called(flow, source, upstream.headers, upstream.status_code)
         try:
             response = _finished(detour, upstream, facts.url(flow))
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `Requests.requestheaders`
-                response = wire.refusal(flow, catalogue.INTERNAL())
+                response = self._refusal(flow, catalogue.INTERNAL())
             if response is upstream or response.stream:
                 flow.response = response
             else:
@@ -74,18 +84,25 @@ class Responses:
             # for the record, and for an upstream answer that had no body to replace
             flow.response.content = detour.body
 
-    def websocket_message(self, flow: HTTPFlow) -> None:
-        """Forget what has gone through a WebSocket: mitmproxy would hold all of it until its end."""
-        assert flow.websocket is not None
-        del flow.websocket.messages[:-1]  # the last is what other addons look at
-
     def error(self, flow: HTTPFlow) -> None:
         detour = self._detours.pop(flow, None)
         if detour is None:
             return
+        asked, is_begun = flow.request, flow.response is not None and flow.response.stream
         detour.restore(flow)
-        if flow.error is not None and flow.error.msg != flow.error.KILLED_MESSAGE:
+        if flow.error is None or flow.error.msg == flow.error.KILLED_MESSAGE:
+            return
+        if is_begun or flow.client_conn.state is not ConnectionState.OPEN:
             self._record.failed(flow, flow.error.msg)
+            return
+        host = Host(asked.host, asked.port) if isinstance(detour.outcome, Found) else facts.server(flow)
+        problem = self._guard.fault(flow) or failures.problem(
+            flow.error.msg, host, flow.server_conn, upstream.trust_name(ctx.options)
+        )
+        if isinstance(detour.outcome, Found):
+            problem = problem.about(**detour.outcome.decision.ref.members)
+        # mitmproxy takes no answer of a hook any more
+        self._answers[flow] = self._refusal(flow, problem)
 
     def _refusal(self, flow: HTTPFlow, problem: Problem) -> Response:
         self._record.refused(flow, problem)

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gatepass.errors import why
+from gatepass.errors import GatepassError, why
+from gatepass.home import folder as home_of
+from gatepass.home import opened
 from gatepass.trust import bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_MOST_BYTES: Final = 1 << 20
+# A project's file may be anybody's: reading it is to end soon. That is why TOML is read by lines, as all else is: over
+# 64 kB of one dotted key `tomllib` takes 40 s.
+_MOST_BYTES: Final = 1 << 18
 _NAME_THEM: Final = "hint: let SSL_CERT_FILE name them, if they are the company's"
 _NO: Final = frozenset({"", "null", "none", "false"})
 
@@ -43,6 +47,9 @@ _AUTHORITIES: Final = {
     "cargo": {"cainfo"},
     "uv": set[str](),
 }
+
+# A key and a text in an inline table.
+_INLINE: Final = re.compile(r"""\b([a-z]+)\s*=\s*["']([^"']*)["']""")
 
 # The variables that do so for one tool.
 _VARIABLES: Final = {
@@ -78,7 +85,7 @@ def read(environ: Mapping[str, str]) -> list[Setting]:
     """All that tools are told, by variables first."""
     found = [*_of_variables(environ), *_of_git_variables(environ)]
     for file in dict.fromkeys(_files(environ)):
-        found += _of_file(file)
+        found += _of_file(file, environ)
     return found
 
 
@@ -89,7 +96,7 @@ def wgetrc(environ: Mapping[str, str]) -> Path | None:
 
 def curlrc(environ: Mapping[str, str]) -> Path | None:
     """The user's settings of curl: the first that is there (curl, `src/tool_findfile.c`)."""
-    home, config = _home(environ), _config(environ)
+    home, config = home_of(environ), _config(environ)
     places = [Path(environ["CURL_HOME"], ".curlrc")] if environ.get("CURL_HOME") else []
     places += [config / "curlrc", config / ".curlrc"] if config and environ.get("XDG_CONFIG_HOME") else []
     places += [home / ".curlrc", home / ".config" / "curlrc"] if home else []
@@ -105,29 +112,20 @@ def homebrew_curlrc(environ: Mapping[str, str]) -> Path | None:
 # ------------------------------------------------------------------- where they are
 
 
-def _home(environ: Mapping[str, str]) -> Path | None:
-    if environ.get("HOME"):
-        return Path(environ["HOME"])
-    try:
-        return Path.home()
-    except RuntimeError:  # neither a variable nor an entry says
-        return None
-
-
 def _config(environ: Mapping[str, str]) -> Path | None:
-    home = _home(environ)
+    home = home_of(environ)
     return Path(environ["XDG_CONFIG_HOME"]) if environ.get("XDG_CONFIG_HOME") else home and home / ".config"
 
 
 def _chosen(environ: Mapping[str, str], variable: str, name: str) -> Path | None:
     """The file that the variable names, else the one of that name at home."""
-    home = _home(environ)
+    home = home_of(environ)
     return Path(environ[variable]) if environ.get(variable) else home and home / name
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[_File]:
     """The files that tools read, of the system, of the user and of the project that this is; most are not there."""
-    home, config = _home(environ), _config(environ)
+    home, config = home_of(environ), _config(environ)
     systems = [Path(folder) for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep) if folder]
     # the folder that a tool is installed in may have settings for all who use that one
     prefixes = [Path(folder).parent for folder in environ.get("PATH", "").split(os.pathsep) if folder[:1] == os.sep]
@@ -181,13 +179,14 @@ def _project_files(environ: Mapping[str, str]) -> Iterator[_File]:
     above = [folder, *folder.parents]
     package = next((place for place in above if (place / "package.json").is_file()), folder)
     # in one's home a project's file is one's own, which comes first
-    yield _File("npm", package / ".npmrc", is_own=package == _home(environ))
-    for place in above:
-        if not environ.get("UV_NO_CONFIG") and not environ.get("UV_CONFIG_FILE"):
-            yield from (_File("uv", place / name, is_own=False) for name in ("uv.toml", "pyproject.toml"))
-        yield _File("git", place / ".git" / "config", is_own=False)
-        if place != _home(environ):
-            yield from (_File("cargo", place / ".cargo" / name, is_own=False) for name in ("config.toml", "config"))
+    yield _File("npm", package / ".npmrc", is_own=package == home_of(environ))
+    names = [("git", ".git/config")]
+    if not environ.get("UV_NO_CONFIG") and not environ.get("UV_CONFIG_FILE"):
+        names += [("uv", "uv.toml"), ("uv", "pyproject.toml")]
+    names += [("cargo", ".cargo/config.toml"), ("cargo", ".cargo/config")]
+    for tool, name in names:
+        if nearest := next((place / name for place in above if (place / name).is_file()), None):
+            yield _File(tool, nearest, is_own=nearest.parent.parent == home_of(environ) and tool == "cargo")
 
 
 # ------------------------------------------------------------------- what they say
@@ -215,7 +214,7 @@ def git_count(environ: Mapping[str, str]) -> int:
     return min(int(text), 100) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
-def _of_file(file: _File, *, is_included: bool = False) -> Iterator[Setting]:
+def _of_file(file: _File, environ: Mapping[str, str], *, is_included: bool = False) -> Iterator[Setting]:
     try:
         if not file.path.is_file() or file.path.stat().st_size > _MOST_BYTES:
             return
@@ -223,21 +222,30 @@ def _of_file(file: _File, *, is_included: bool = False) -> Iterator[Setting]:
         text = file.path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     except OSError:
         return
-    if file.tool in ("uv", "cargo"):
-        yield from _of_toml(file, text)
-        return
     for number, section, name, value in _lines(text):
+        place = f"{file.path}:{number}"
         kind, _, quoted = section.partition(" ")
-        if file.tool != "git" or kind.lower() == "http":
-            key = ".".join(filter(None, ("http", quoted.strip('"'), name))) if file.tool == "git" else ""
-            yield from _judged(file, f"{file.path}:{number}", name, value, key)
-        elif (kind, name) == ("include", "path") and not is_included:
-            included = file._replace(path=file.path.parent / Path(value).expanduser())
-            yield from _of_file(included, is_included=True)
+        match file.tool:
+            case "git" if kind.lower() == "http":
+                key = ".".join(filter(None, ("http", quoted.strip('"'), name)))
+                yield from _judged(file, place, name, value, key)
+            case "git" if (kind.lower(), name.lower()) == ("include", "path") and not is_included:
+                with suppress(GatepassError):  # of a file at home, where there is none
+                    included = file._replace(path=file.path.parent / opened(value, environ))
+                    yield from _of_file(included, environ, is_included=True)
+            case "cargo" if (section, name) == ("", "http"):
+                for inner in _INLINE.finditer(value):
+                    yield from _judged(file, place, inner[1], inner[2])
+            case "cargo" if section == "http" or name.startswith("http."):
+                yield from _judged(file, place, name.removeprefix("http."), value)
+            case "uv" if section == ("tool.uv" if file.path.name == "pyproject.toml" else ""):
+                yield from _judged(file, place, name, value)
+            case "pip" | "npm" | "wget" | "curl":
+                yield from _judged(file, place, name, value)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str, str]]:
-    """Number, section, name and value of each line that has them: in ini files, and those of wget, curl and git."""
+    """Number, section, name and value of each line that has them: in ini, in TOML, and as wget, curl and git write."""
     section = ""
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if line.startswith("["):
@@ -255,22 +263,6 @@ def _plain(value: str) -> str:
         end = value.find(value[0], 1)
         return value[1 : end if end > 0 else None]
     return re.split(r"\s[#;]", value, maxsplit=1)[0].strip()
-
-
-def _of_toml(file: _File, text: str) -> Iterator[Setting]:
-    names = ("https-proxy",) if file.tool == "uv" else ("proxy", "cainfo")
-    if not any(name in text for name in names):
-        return
-    try:
-        document: Any = tomllib.loads(text)
-    except (ValueError, RecursionError):
-        return
-    for step in ("http",) if file.tool == "cargo" else ("tool", "uv") if file.path.name == "pyproject.toml" else ():
-        document = document.get(step) if isinstance(document, dict) else None
-    for name in names if isinstance(document, dict) else ():
-        if isinstance(value := document.get(name), str):
-            number = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
-            yield from _judged(file, f"{file.path}:{number}", name, value)
 
 
 def _judged(file: _File, place: str, name: str, value: str, key: str = "") -> Iterator[Setting]:
@@ -293,11 +285,13 @@ def authorities(found: Iterable[Setting], environ: Mapping[str, str]) -> tuple[l
         elif "-----BEGIN" in setting.value:  # npm takes them as they are
             texts.append(setting.value.replace("\\n", "\n"))
         else:
-            path = Path(re.sub(r"\$\{(\w+)\}", lambda match: environ.get(match[1], ""), setting.value)).expanduser()
+            name = re.sub(r"\$\{(\w+)\}", lambda match: environ.get(match[1], ""), setting.value)
             try:
-                texts.append(bundles.read(path))
+                texts.append(bundles.read(opened(name, environ)))
+            except GatepassError as error:
+                notices.append(f"{setting.place} names CAs, which cannot be read: {error.message}")
             except OSError as error:
-                notices.append(f"{setting.place} names CAs, which cannot be read: {why(error)}: `{path}`")
+                notices.append(f"{setting.place} names CAs, which cannot be read: {why(error)}: `{name}`")
     return texts, notices
 
 

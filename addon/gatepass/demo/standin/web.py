@@ -8,9 +8,10 @@ from __future__ import annotations
 import html
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from .exchange import Answer, Recorded
+from .issuer import PATH
 from .model import Zeros
 from .world import download_path
 
@@ -23,7 +24,12 @@ _NOT_FOUND = Answer.page(404, "Not Found")
 
 
 def answer(world: World, request: Recorded) -> Answer:
-    """Release pages and downloads of public repositories; 404 for private ones, whoever asks (uv #15731, #12245)."""
+    """Release pages and downloads of public repositories; 404 for private ones, whoever asks (uv #15731, #12245).
+
+    And what the issuer publishes, below a path of its own.
+    """
+    if request.path.startswith(f"{PATH}/"):
+        return world.issuer.answer(request)
     if request.method not in ("GET", "HEAD"):
         return Answer.text(200, f"{request.method} of {request.bytes_received} bytes\n")
     # For tests of what passes through: a body of N zero bytes under any path.
@@ -53,6 +59,13 @@ def _repository(world: World, request: Recorded, repository: Repository, rest: s
         case ["releases", "expanded_assets", *tag]:
             if release := repository.release(unquote("/".join(tag))):
                 return _expanded_assets(repository, release)
+        case ["releases", "latest"]:
+            # Observed: to the page of the release, or to the list of none.
+            latest = repository.latest()
+            where = f"/tag/{quote(latest.tag)}" if latest else ""
+            return Answer(302, {"location": f"{world.web_base(request)}/{repository.full_name}/releases{where}"})
+        case ["releases", "tag", *tag] if repository.release(unquote("/".join(tag))):
+            return Answer.page(200, html.escape(unquote(rest)))
         case ["releases", "latest", "download", *file] if file:
             if latest := repository.latest():
                 path = download_path(repository.full_name, latest.tag, unquote("/".join(file)))
