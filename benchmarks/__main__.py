@@ -47,7 +47,7 @@ NEEDS: Final = {
     "api-calls": ("uv",),
     "bytes": ("uv",),
     "throughput": ("curl",),
-    "egress-tunnels": ("curl", "squid", "htpasswd"),
+    "egress-tunnels": ("curl", "squid"),
     "memory": ("curl",),
     "protocols": ("curl",),
     "clone": ("git",),

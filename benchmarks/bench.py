@@ -140,7 +140,7 @@ class Bench:
     def egress(self) -> Iterator[Proxy]:
         """The same with all that a company's proxy has: clients, hosts, limits, audit, metrics."""
         host = self.upstream.web.partition(":")[0]
-        ports = [self.upstream.web, self.upstream.asset_host, self.github.web]
+        ports = [self.upstream.web, self.upstream.asset_host, self.github.web, self.github.ask(servers.asset_host)]
         rules = self.fresh("egress") / "rules.yaml"
         rules.write_text(
             self.rules().read_text(encoding="utf-8") + _EGRESS.format(hosts=[host, *ports]), encoding="utf-8"

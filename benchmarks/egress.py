@@ -92,7 +92,7 @@ def tunnels(bench: Bench) -> Iterator[Row]:
         return count / taken
 
     plain = bench.plain(*_TUNNEL)
-    with bench.egress() as ours, programs.squid(bench.folder, bench.bundle, CREDENTIALS, "localhost") as squid:
+    with bench.egress() as ours, programs.squid(bench.bundle, CREDENTIALS, "localhost") as squid:
         for name, unit, measure in (("bytes through a tunnel", "MB/s", speed), ("new tunnels", "/s", opened)):
             bench.say(name)
             values = bench.in_turn(*(lambda p=proxy, m=measure: m(p) for proxy in (ours, plain, squid)))

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -124,46 +125,41 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def squid(folder: Path, bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
+def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
     """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached."""
     user, _, password = credentials.partition(":")
-    place = folder / f"squid-{next(_numbers)}"
-    place.mkdir()
-    place.chmod(0o777)  # it gives up root
-    users, log, configuration = place / "users", place / "log", place / "squid.conf"
-    run(["htpasswd", "-cbB", users, user, password], {}, place)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    configuration.write_text(
-        f"http_port 127.0.0.1:{port}\n"
-        f"auth_param basic program {_NCSA} {users}\n"
-        "acl known proxy_auth REQUIRED\n"
-        f"acl there dstdomain {host}\n"
-        "http_access allow known there\nhttp_access deny all\n"
-        f"access_log stdio:{place / 'access.log'}\ncache_log {log}\npid_filename none\ncoredump_dir {place}\n"
-        "cache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n",
-        encoding="utf-8",
-    )
-    # a name of its own: else two of them share their memory
-    command = ["squid", "-N", "-n", f"bench{port}", "-f", str(configuration)]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        env=environment(),
-        cwd=place,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not _answers(port):
-            if process.poll() is not None or time.perf_counter() > start + _PATIENCE:
-                raise RuntimeError(f"squid does not listen:\n{log.read_text() if log.exists() else ''}")
-            time.sleep(0.01)
-        yield Proxy(port, process.pid, bundle, time.perf_counter() - start, credentials)
-    finally:
-        _end(process)
+    # a folder of its own, open to others: of root's rights it keeps none
+    with tempfile.TemporaryDirectory(prefix="gatepass-squid-") as name:
+        place = Path(name)
+        place.chmod(0o777)
+        run(["htpasswd", "-cbB", place / "users", user, password], {}, place)
+        (place / "squid.conf").write_text(
+            f"http_port 127.0.0.1:{port}\n"
+            f"auth_param basic program {_NCSA} {place / 'users'}\n"
+            f"acl known proxy_auth REQUIRED\nacl there dstdomain {host}\n"
+            "http_access allow known there\nhttp_access deny all\n"
+            f"access_log stdio:{place / 'access.log'}\ncache_log {place / 'log'}\npid_filename none\n"
+            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n",
+            encoding="utf-8",
+        )
+        # a name of its own: else two of them share their memory
+        command = ["squid", "-N", "-n", f"bench{port}", "-f", str(place / "squid.conf")]
+        start = time.perf_counter()
+        with (place / "output").open("wb") as output:
+            process = subprocess.Popen(
+                command, env=environment(), cwd=place, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        try:
+            while not _answers(port):
+                if process.poll() is not None or time.perf_counter() > start + _PATIENCE:
+                    raise RuntimeError(f"squid does not listen:\n{(place / 'output').read_text()}")
+                time.sleep(0.01)
+            yield Proxy(port, process.pid, bundle, time.perf_counter() - start, credentials)
+        finally:
+            _end(process)
 
 
 def _answers(port: int) -> bool:
