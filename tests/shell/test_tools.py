@@ -170,6 +170,22 @@ def test_a_projects_file_that_means_harm(name: str, content: str, home: Path) ->
     assert time.process_time() - before < 1
 
 
+@pytest.mark.parametrize("path", ["~a\0b", "~/a\0b", "a\0b", "/dev/zero", "/proc/kmsg", "."])
+def test_a_project_that_includes_what_is_no_file(path: str, home: Path) -> None:
+    """What git is to include may have a name that no file can have, or be read for ever: it is passed over."""
+    at_home(home / "project", ".git/config", f"[include]\n\tpath = {path}\n[http]\n\tproxy = {THEIRS}\n")
+    assert [setting.value for setting in read({"HOME": str(home)})] == [THEIRS]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~/a\0b", "~a\0b"])
+def test_cas_of_a_name_that_no_file_can_have(path: str, home: Path) -> None:
+    """A setting that names CAs by a name with a null byte, as in a file of another encoding, is told of."""
+    at_home(home, ".config/pip/pip.conf", f"[global]\ncert = {path}\n")
+    texts, (notice,) = tools.authorities(read({"HOME": str(home)}), {"HOME": str(home)})
+    assert texts == []
+    assert "which cannot be read: " in notice
+
+
 def test_a_project_above(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project's file counts in the folders below, too."""
     for name in ("uv.toml", "package.json", ".npmrc", ".git/config"):

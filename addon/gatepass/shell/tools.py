@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
 from gatepass.home import folder as home_of
 from gatepass.home import opened
@@ -216,12 +217,13 @@ def git_count(environ: Mapping[str, str]) -> int:
 
 def _of_file(file: _File, environ: Mapping[str, str], *, is_included: bool = False) -> Iterator[Setting]:
     try:
-        if not file.path.is_file() or file.path.stat().st_size > _MOST_BYTES:
-            return
-        # a path may be in any encoding: it is to come out as it went in
-        text = file.path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    except OSError:
+        content = files.read(file.path, _MOST_BYTES)
+    except (OSError, ValueError):
         return
+    if len(content) > _MOST_BYTES:
+        return
+    # a path may be in any encoding: it is to come out as it went in
+    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     for number, section, name, value in _lines(text):
         place = f"{file.path}:{number}"
         kind, _, quoted = section.partition(" ")
