@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gatepass import home
+from gatepass.errors import printable
 from gatepass.redaction import cleared
 from gatepass.rules import locate
 
@@ -36,7 +37,7 @@ def print_json(document: object) -> None:
 
 def say(text: str) -> None:
     """Tell in one line what is no error."""
-    click.echo(f"gatepass: {text}", err=True)
+    click.echo(f"gatepass: {printable(text)}", err=True)
 
 
 def load_rules(rules: Path | None, notice: Callable[[str], None] = say) -> Rules:

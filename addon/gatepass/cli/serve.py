@@ -20,7 +20,7 @@ import click
 
 from gatepass import files, home, shipped
 from gatepass.cli.options import load_rules, rules_option, say
-from gatepass.errors import GatepassError, printable
+from gatepass.errors import GatepassError, printable, why
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
 
@@ -56,9 +56,9 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     upstream = None if "mode" in settings else inherited.beyond(shell, host, port)
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
-        click.echo(f"gatepass: {notice}", err=True)
+        say(notice)
     if "confdir" in settings:
-        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
+        _expect_folder(home.opened(settings["confdir"]))  # without a home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -99,7 +99,8 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             try:
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
-                click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
+                for line in f"`gatepass env` will not find this server: {error}".splitlines():
+                    say(line)
             if not ctx.options.proxyauth:
                 click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
             elif not known:
@@ -153,7 +154,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
 def _say_once(text: str) -> None:
     """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
     say(text)
-    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {printable(text)}")
 
 
 def _ca_folder(rules: Rules) -> Path:
@@ -177,6 +178,14 @@ def _settings(arguments: Sequence[str]) -> dict[str, str]:
     parsed = parser.parse_known_args(arguments)[0]
     settings = {name: value for name, _, value in (spec.partition("=") for spec in parsed.set)}
     return settings | ({"mode": parsed.mode} if parsed.mode else {})
+
+
+def _expect_folder(place: Path) -> None:
+    """Make it, as mitmproxy would do with a traceback where it cannot."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatepassError(f"--set confdir: expected a folder, got `{place}`: {why(error)}") from None
 
 
 def _user(proxyauth: str | None) -> str:
