@@ -68,7 +68,8 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         files.write(folder / authority.CA_FILE, ca, 0o600)
         found = tools.read(os.environ)
         named, notices = tools.authorities(found, os.environ)
-        for notice in (*notices, *overruling.notices(found, has_upstream=upstream is not None)):
+        notices += overruling.notices(found, has_upstream=upstream is not None)
+        for notice in (*notices, *overruling.exemptions(found, sorted(loaded.hosts))):
             say(notice)
         shell = bundles.shell_bundle(os.environ, *named)
         settings: dict[str, Any] = {
