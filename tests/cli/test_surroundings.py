@@ -68,6 +68,16 @@ def test_a_folder_whose_name_steers_terminals(shell: Shell, command: str) -> Non
     assert "\x1b" not in done.stderr
 
 
+def test_a_project_with_much_to_tell(shell: Shell) -> None:
+    """However many lines of a project's settings are told of, they leave what matters on the screen."""
+    (shell.home / "project").mkdir()
+    (shell.home / "project" / ".npmrc").write_text("cafile=/none.pem\n" * 20_000)
+    done = within(shell, "cd project && exec gatepass run -- true")
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) < 30
+    assert "gatepass: and 19980 more like these\n" in done.stderr
+
+
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/null/x", "/proc/x"])
 def test_a_confdir_that_is_none(shell: Shell, place: str) -> None:
     """A folder for mitmproxy's files that cannot be one is told in one line."""

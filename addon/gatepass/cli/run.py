@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import files
-from gatepass.cli.options import load_rules, rules_option, say
+from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
@@ -69,8 +69,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         found = tools.read(os.environ)
         named, notices = tools.authorities(found, os.environ)
         notices += overruling.notices(found, has_upstream=upstream is not None)
-        for notice in (*notices, *overruling.exemptions(found, sorted(loaded.hosts))):
-            say(notice)
+        say_all([*notices, *overruling.exemptions(found, sorted(loaded.hosts))])
         shell = bundles.shell_bundle(os.environ, *named)
         settings: dict[str, Any] = {
             "ssl_verify_upstream_trusted_ca": str(files.write(folder / bundles.UPSTREAM_FILE, shell)),

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import click
 
 from gatepass import files, home, shipped
-from gatepass.cli.options import load_rules, rules_option, say
+from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable, why
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
 from gatepass.trust import authority, bundles
@@ -55,8 +55,7 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
     shell = undo.before(os.environ)
     upstream = None if "mode" in settings else inherited.beyond(shell, host, port)
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
-    for notice in notices:
-        say(notice)
+    say_all(notices)
     if "confdir" in settings:
         _expect_folder(home.opened(settings["confdir"]))  # without a home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
