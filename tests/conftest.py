@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Installation, Release, Repository, StandIn, Token
+from gatepass.demo.standin.issuer import Issuer
 from gatepass.forge.hosts import Forge, Host
 from gatepass.github.client import GitHub
 from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
@@ -70,6 +71,7 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
     _standin.clock = time.time
+    _standin.issuer = Issuer(_standin.issuer.url)
     _standin.forget()
     yield _standin
     _standin.faults[:] = []

@@ -51,6 +51,11 @@ def need(program: str) -> str:
     return path
 
 
+def htpasswd(*arguments: str | Path) -> None:
+    """Have Apache's `htpasswd` write a file."""
+    subprocess.run([need("htpasswd"), *arguments], check=True, capture_output=True)
+
+
 def tracked() -> list[Path]:
     """The files of the repository, as git would have them next."""
     command = [need("git"), "ls-files", "--cached", "--others", "--exclude-standard"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, Want, decide, want
+from gatepass.decision import Decision, Inject, Pass, Refuse, Request, Resolve, Want, decide, want
 from gatepass.forge.hosts import GITHUB, Host
 from gatepass.rules import parser
 
@@ -168,3 +168,69 @@ def test_want() -> None:
         assert want("GET", {"range": text}) is Want.EXCERPT
     for text in ("bytes=0-", "bytes=0-1048576", "bytes=-1048577", "bytes=0-1,5-6", "bytes=9-1", "lines=1-2", ""):
         assert want("GET", {"range": text}) is Want.PART
+
+
+FOR_CLIENTS = """
+version: 1
+clients:
+  ci: {password: [env:CI]}
+  office: {networks: [10.0.0.0/8]}
+credentials:
+  github: {from: [env:GH_TOKEN], hosts: [github.com]}
+  index: {from: [env:INDEX], hosts: [index.test]}
+rules:
+  - {name: ours, match: github.com/o/*, resolve: github-release, credential: github, clients: [ci]}
+  - {name: index, match: index.test/*, headers: {X-A: "{credential}"}, credential: index, clients: [ci]}
+  - {name: rest, match: index.test/open/*, headers: {X-B: literal}}
+"""
+
+
+def asked(host: str, path: str, client: str | None, more: str = "") -> Decision:
+    """What is decided of a GET for that client, with these rules and more."""
+    return decide(Request("https", Host(host), "GET", path, client=client), parser.parse(FOR_CLIENTS + more))
+
+
+@pytest.mark.parametrize("client", ["office", None])
+def test_a_rule_for_others(client: str | None) -> None:
+    """It is passed over; when no other matches, the refusal names it, whom it is for, and who asked."""
+    for host, path, rule in (("github.com", PATH, "ours"), ("index.test", "/x", "index")):
+        decision = asked(host, path, client)
+        assert isinstance(decision, Refuse)
+        problem = decision.problem
+        assert (problem.kind, problem.status) == ("client-not-allowed", 403)
+        assert problem.detail.startswith(f"rule `{rule}` is for `ci`, ")
+        assert ("`office`" in problem.detail) == (client is not None)
+    decision = asked("index.test", "/open/x", client)
+    assert isinstance(decision, Inject)
+    assert decision.rule.name == "rest"
+
+
+def test_a_rule_for_this_client() -> None:
+    """It is applied, in its place among the others."""
+    assert isinstance(asked("github.com", PATH, "ci"), Resolve)
+    decision = asked("index.test", "/open/x", "ci")
+    assert isinstance(decision, Inject)
+    assert decision.rule.name == "index"
+
+
+def test_what_a_rule_for_others_does_nothing_about() -> None:
+    """A page of the forge that is no download passes for everybody, as it does without the rule."""
+    assert asked("github.com", "/o/r/issues", "office") == Pass()
+    assert asked("other.test", "/", "office") == Pass()
+
+
+def test_a_rule_for_others_that_only_reports() -> None:
+    """It passes, without a credential, and what it would have met is told."""
+    decision = asked("index.test", "/x", "office", "egress: {report_only: true}")
+    assert isinstance(decision, Pass)
+    assert decision.would_refuse is not None
+    assert decision.would_refuse.rule == "index"
+    assert decision.would_refuse.problem.kind == "client-not-allowed"
+    assert isinstance(asked("index.test", "/x", "ci", "egress: {report_only: true}"), Inject)
+
+
+def test_whom_a_download_counts_for() -> None:
+    """The account that asks, whatever its name is, is the one that the questions to the API are counted for."""
+    decision = decide(Request("https", GITHUB_WEB, "GET", PATH, client="ci", account="client ci"), RULES)
+    assert isinstance(decision, Resolve)
+    assert decision.account == "client ci"

@@ -99,6 +99,12 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "unusable-secret": {"what": "something else"},
     "token-forbidden": {"message": "a message"},
     "misconfigured": {"message": "a message"},
+    "client-unchecked": {"message": "a message"},
+    "issuer-unreachable": {"url": "https://ci.example.com", "message": "a message"},
+    "too-many-wrong-passwords": {"client": "192.0.2.1"},
+    "too-many-connections": {"client": "192.0.2.1", "more": 3},
+    "too-many-requests": {"client": "192.0.2.1", "more": 3},
+    "client-not-allowed": {"names": ["ci"]},
 }
 SOURCES: list[Source] = [
     Env("GH_TOKEN"),

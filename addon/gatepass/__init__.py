@@ -11,7 +11,8 @@ The order of its packages and modules; each imports only from lines above its ow
     problems, rules, trust         what can go wrong; rules.yaml; CAs
     github, decision, shell        the one client of a forge; request + rules -> what to do; the user's machine
     credentials                    secrets, asked for at their sources
-    assets                         a decision -> the asset's source -> bytes
+    egress                         who may go where, and how often: clients, destinations, limits
+    assets, telemetry              a decision -> the asset's source -> bytes; what is told of requests
     proxy, explain                 mitmproxy's events in, decisions out; the way of one URL, told
     demo                           the stand-in GitHub and its packages
     cli                            one module a command

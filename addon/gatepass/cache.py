@@ -7,17 +7,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Iterator
+
+
+@dataclass(slots=True)
+class Uses:
+    """How often a cache had what it was asked for, and how often not."""
+
+    hits: int = 0
+    misses: int = 0
 
 
 class Cache[K: Hashable, V]:
     """A map that forgets: what has expired, and, when it is full, what was used longest ago."""
 
-    def __init__(self, size: int, clock: Callable[[], float], weigh: Callable[[V], int] = lambda _: 1) -> None:
-        """`clock` gives seconds; `size` is what the values may weigh together: each 1, unless `weigh` tells."""
+    def __init__(
+        self,
+        size: int,
+        clock: Callable[[], float],
+        weigh: Callable[[V], int] = lambda _: 1,
+        uses: Uses | None = None,
+    ) -> None:
+        """`clock` gives seconds; `size` is what the values may weigh together: each 1, unless `weigh` tells.
+
+        `uses` counts what is asked for: one that came before this cache may go on.
+        """
+        self._uses = uses or Uses()
         self._size = size
         self._clock = clock
         self._weigh = weigh
@@ -26,14 +45,19 @@ class Cache[K: Hashable, V]:
 
     def get(self, key: K) -> V | None:
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        expires, value = entry
-        if expires <= self._clock():
-            self.drop(key)
+        if entry is None or entry[0] <= self._clock():
+            if entry is not None:
+                self.drop(key)
+            self._uses.misses += 1
             return None
         self._entries.move_to_end(key)
-        return value
+        self._uses.hits += 1
+        return entry[1]
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All that has not expired, that which was used longest ago first; to look at it is no use of it."""
+        now = self._clock()
+        yield from [(key, value) for key, (expires, value) in self._entries.items() if expires > now]
 
     def put(self, key: K, value: V, seconds: float) -> None:
         """Keep `value` for so many seconds; not at all when they are none."""

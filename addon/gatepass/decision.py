@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gatepass.forge import urls
@@ -31,8 +32,8 @@ class Request:
 
     `host` is the real destination of the connection, never what the Host header says. `path` is raw, with its query.
     `verified` tells whether upstream certificates are checked. `headers` are the client's, which may hold its secrets;
-    `has_body` tells whether it announces a body. `client` is the address that it came from, None for who is not
-    counted.
+    `has_body` tells whether it announces a body. `client` is the name of who asks, None for who has none; `account` is
+    whom it counts for, None for who is not counted.
     """
 
     scheme: str
@@ -43,35 +44,39 @@ class Request:
     headers: Collection[Field] = field(default=(), repr=False)
     has_body: bool = False
     client: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """Not ours: the request goes on as it came, without a credential.
 
-    `ref` is the asset that it asks for, where a rule resolves others of that host.
+    `ref` is the asset that it asks for, where a rule resolves others of that host; `would_refuse` is why it would not
+    go on if the rules did not only report.
     """
 
     ref: urls.AssetRef | None = None
+    would_refuse: Refuse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Ours, but to serve it would not be safe."""
+    """Ours, but to serve it would not be safe; or another's, by the rule of that name."""
 
     problem: Problem
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A release asset of a forge, to be found: by asking as anybody may, or through the API, on `client`'s account."""
+    """A release asset of a forge, to be found: by asking as anybody may, or through the API, on that `account`."""
 
     rule: Rule
     forge: Forge
     anonymous_first: bool
     credentials: tuple[Credential, ...]
     ref: urls.AssetRef
-    client: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,12 @@ def decide(request: Request, rules: Rules) -> Decision:
     if request.scheme != "https":
         return _PASS
     path = request.path.partition("?")[0]
-    rule = rules.match(request.host, path, request.method)
+    matching = list(rules.matching(request.host, path, request.method))
+    rule = next((rule for rule in matching if rule.is_for(request.client)), None)
+    if rule is None and (other := next(filter(partial(_acts_on, path), matching), None)):
+        problem = catalogue.CLIENT_NOT_ALLOWED(rule=other.name, names=other.clients, client=request.client)
+        refusal = Refuse(problem, other.name)
+        return Pass(would_refuse=refusal) if rules.access.is_reporting else refusal
     if rule is None:
         is_forge = request.method in DOWNLOADS and any(
             isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host
@@ -112,7 +122,7 @@ def decide(request: Request, rules: Rules) -> Decision:
             ref = urls.parse(path)
             if ref is None:
                 return _PASS
-            decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref, request.client)
+            decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref, request.account)
         case InjectHeaders() as action:
             decision = _inject(rule, action, request)
     if not request.verified:
@@ -120,6 +130,11 @@ def decide(request: Request, rules: Rules) -> Decision:
     if request.has_body and isinstance(decision, Resolve):
         return Refuse(catalogue.UNEXPECTED_BODY())
     return decision
+
+
+def _acts_on(path: str, rule: Rule) -> bool:
+    """Whether the rule would do something about that path."""
+    return not isinstance(rule.action, ResolveRelease) or urls.parse(path) is not None
 
 
 def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Refuse:

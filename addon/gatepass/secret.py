@@ -1,7 +1,7 @@
 """The type that holds a secret, and whom a secret is for.
 
 Does not know where secrets come from. A `Secret` is opened in three places alone: where the API client writes its
-header, where the hooks fill an injected one, and where what leaves is cleared of it.
+header, where the hooks fill an injected one, and where what leaves is cleared of it. A client's password is compared.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ class Secret:
     def is_same(self, other: Secret) -> bool:
         """Whether the other one is the same text; takes the same time wherever they differ."""
         return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def opens_to(self, text: str) -> bool:
+        """Whether that is the secret; takes the same time whatever of it is right, its length too."""
+        ours, theirs = (hashlib.blake2b(each.encode(errors="surrogatepass")).digest() for each in (self._value, text))
+        return hmac.compare_digest(ours, theirs)
 
     def anew(self) -> Secret:
         """The same text as a secret with which nothing has been learnt yet."""

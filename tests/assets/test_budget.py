@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from gatepass.assets.budget import MOST_A_MINUTE, Misses, SpentError
+from gatepass.assets.budget import Misses, SpentError
+from gatepass.rules.access import MOST_MISSES as MOST_A_MINUTE
 
 
 @pytest.fixture
 def misses() -> Misses:
-    return Misses(lambda: 0.0)
+    return Misses(lambda: 0.0, MOST_A_MINUTE)
 
 
 async def ask(misses: Misses, client: str, answer: asyncio.Future[bool], budget: int | None = None) -> bool:

@@ -15,7 +15,6 @@ from httpx2 import Headers
 
 from gatepass.assets import resolver
 from gatepass.assets.answers import Answer
-from gatepass.assets.budget import MOST_A_MINUTE
 from gatepass.assets.delivery import plan
 from gatepass.assets.resolver import Resolver, Source
 from gatepass.credentials.store import Credentials
@@ -25,6 +24,7 @@ from gatepass.forge.hosts import Host
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.rules.access import MOST_MISSES
 from gatepass.rules.model import Credential, ResolveRelease, Rule, Rules
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern
@@ -605,7 +605,7 @@ async def test_the_page_of_a_release_that_is_known(asking: Asking) -> None:
     request = asking.request(AssetRef(Name("acme", "tool"), None, ""), (MINE,), anonymous_first=False, client="a")
     source = await asking.resolver.resolve(request)
     assert source is not None
-    kinds = [await asking.kind("a", name=f"{number}.bin") for number in range(MOST_A_MINUTE + 1)]
+    kinds = [await asking.kind("a", name=f"{number}.bin") for number in range(MOST_MISSES + 1)]
     assert kinds[-1] == "too-many-misses"
     asking.resolver.forget(source)
     again = await asking.resolver.resolve(request)

@@ -198,6 +198,16 @@ def test_offline_looks_at_an_apps_key(folder: Path) -> None:
     assert "unusable private key" in result.stdout
 
 
+def test_an_upstream_proxy_resolves_names(folder: Path) -> None:
+    """Where destinations are guarded and the shell has an upstream proxy, it is said what that leaves out."""
+    for keys, told in (("egress: {}\n", True), ("", False)):
+        (folder / "mine.yaml").write_text(RULES + keys, encoding="utf-8")
+        for env in ({"HTTPS_PROXY": "http://proxy.test:3128"}, {"HTTPS_PROXY": ""}):
+            result = CliRunner().invoke(check, ["mine.yaml", "--offline"], env={"WORK": "x", **env})
+            said = "HTTPS_PROXY is set: names are the upstream proxy's to resolve" in result.stderr
+            assert said == (told and bool(env["HTTPS_PROXY"]))
+
+
 # ----------------------------------------------------------------- at the forge
 
 FORGE_RULES = """\

@@ -71,11 +71,11 @@ def test_a_folder_whose_name_steers_terminals(shell: Shell, command: str) -> Non
 def test_a_project_with_much_to_tell(shell: Shell) -> None:
     """However many lines of a project's settings are told of, they leave what matters on the screen."""
     (shell.home / "project").mkdir()
-    (shell.home / "project" / ".npmrc").write_text("cafile=/none.pem\n" * 20_000)
+    (shell.home / "project" / ".npmrc").write_text("cafile=/none.pem\n" * 10_000)
     done = within(shell, "cd project && exec gatepass run -- true")
     assert done.returncode == 0
     assert len(done.stderr.splitlines()) < 30
-    assert "gatepass: and 19980 more like these\n" in done.stderr
+    assert "gatepass: and 9980 more like these\n" in done.stderr
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/null/x", "/proc/x"])

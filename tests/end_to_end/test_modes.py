@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import threading
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -16,6 +12,7 @@ import pytest
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
 from harness import Client, connections, free_port, mitmdump, strays
+from networks import in_a_network_of_its_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,39 +126,6 @@ def test_reverse_without_tls(
 
 
 # ----------------------------------------------------------------- transparent
-
-
-def in_a_network_of_its_own[T: Callable[..., None]](test: T) -> T:
-    """Run a test in a thread whose sockets and programs see a loopback device alone, and rules that are their own."""
-
-    @wraps(test)
-    def run(**fixtures: Any) -> None:
-        for program in ("ip", "nft"):
-            if shutil.which(program) is None:
-                pytest.skip(f"{program} is not installed")
-        outcome: list[BaseException | str] = []
-
-        def inside() -> None:
-            try:
-                os.unshare(os.CLONE_NEWNET)
-            except OSError as error:
-                outcome.append(f"no network namespace can be made: {error.strerror}")
-                return
-            try:
-                subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-                test(**fixtures)
-            except BaseException as error:
-                outcome.append(error)
-
-        thread = threading.Thread(target=inside)
-        thread.start()
-        thread.join()
-        for said in outcome:
-            if isinstance(said, str):
-                pytest.skip(said)
-            raise said
-
-    return run  # type: ignore[return-value]
 
 
 REDIRECT = """\

@@ -42,6 +42,14 @@ def test_limits(mode: str, expected: str | None) -> None:
         assert expected in sentence
 
 
+def test_upstream_of_a_guarded_proxy() -> None:
+    """Where destinations are judged it is said that an upstream proxy resolves names."""
+    text = (ROOT / "rules.yaml").read_text()
+    mode = mode_specs.ProxyMode.parse("upstream:http://proxy.test:3128")
+    (said,) = modes.limits(mode, parser.parse(text, "rules.yaml"), is_guarded=True)
+    assert "names are the upstream proxy's to resolve" in said
+
+
 def test_every_mode_is_known() -> None:
     """A mode that mitmproxy comes to have is one that somebody has thought about here."""
     known = {*modes.TRANSPARENT, *modes.EXPLICIT, mode_specs.ReverseMode, mode_specs.DnsMode, mode_specs.OsProxyMode}

@@ -44,15 +44,16 @@ class Answer:
     reason: str = ""
 
 
-def refusal(problem: Problem, method: str) -> Answer:
-    """The answer for a request that cannot be served.
+def refusal(problem: Problem, method: str, challenge: Mapping[str, str] | None = None) -> Answer:
+    """The answer for a request that cannot be served; `challenge` asks who asks.
 
     A HEAD gets 404 with the same reason phrase: uv then asks again by GET and shows the details, whereas other
-    statuses of a HEAD are final or retried for nothing (FACTS.md).
+    statuses of a HEAD are final or retried for nothing (FACTS.md). Where the client is to say who it is it has to see
+    that.
     """
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", **(challenge or {})}
     if method == "HEAD":
-        return _counted(404, headers, reason=problem.reason)
+        return _counted(problem.status if challenge else 404, headers, reason=problem.reason)
     headers["Content-Type"] = CONTENT_TYPE
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

@@ -16,8 +16,6 @@ from gatepass.cache import Cache
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-MOST_A_MINUTE: Final = 60
-"""Questions of one client that lead to nothing."""
 SHARE: Final = 10
 """One part in so many of a credential's budget may be spent in vain, by all clients together."""
 
@@ -113,7 +111,7 @@ class Tab:
 
     def places(self, account: Account) -> Iterator[tuple[Whose, _Place]]:
         if self.client is not None:
-            yield "client", self._place("client", self.client, lambda: MOST_A_MINUTE)
+            yield "client", self._place("client", self.client, self._misses.most_of_client)
         yield "credential", self._place("credential", account.payer, account.share)
 
     def _place(self, whose: Whose, key: Hashable, most: Callable[[], float]) -> _Place:
@@ -168,12 +166,17 @@ class Account:
 class Misses:
     """What was asked for in vain lately, by client and by credential."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int) -> None:
+        """`most` questions of one client may lead to nothing within a minute."""
         self._clock = clock
+        self.most = most
         self._windows: dict[Whose, Cache[Hashable, _Window]] = {
             "client": Cache(_MOST_WINDOWS, clock),
             "credential": Cache(_MOST_WINDOWS, clock),
         }
+
+    def most_of_client(self) -> float:
+        return self.most
 
     @contextmanager
     def tab(self, client: str | None) -> Iterator[Tab]:

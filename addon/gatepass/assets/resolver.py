@@ -15,12 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from gatepass.assets.budget import MOST_A_MINUTE, Misses, SpentError
-from gatepass.cache import Cache, Flights
+from gatepass.assets.budget import Misses, SpentError
+from gatepass.cache import Cache, Flights, Uses
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import diagnosis
 from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError, expect_clean
 from gatepass.github.diagnosis import Look
+from gatepass.github.statistics import spending
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
@@ -160,20 +161,27 @@ class Resolver:
     """Finds assets. Every method may raise `Unresolvable`, and `TimeoutError` after `TOTAL_SECONDS`."""
 
     def __init__(
-        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        credentials: Credentials,
+        github: GitHub,
+        rules: Rules,
+        clock: Callable[[], float] = time.time,
+        uses: Callable[[str], Uses] = lambda _: Uses(),
     ) -> None:
-        """`clock` gives epoch seconds: what signed URLs are dated in."""
+        """`clock` gives epoch seconds: what signed URLs are dated in; `uses` gives a cache its count, by name."""
         self._credentials = credentials
         self._github = github
         self._lifetimes = rules.cache
         self._clock = clock
         size = rules.cache.entries
-        self._releases: Cache[Hashable, _Known] = Cache(size, clock, weigh=lambda known: 1 + len(known.assets))
-        self._sources: Cache[Hashable, Source] = Cache(size, clock)
+        self._releases: Cache[Hashable, _Known] = Cache(
+            size, clock, weigh=lambda known: 1 + len(known.assets), uses=uses("releases")
+        )
+        self._sources: Cache[Hashable, Source] = Cache(size, clock, uses=uses("assets"))
         self._last: Cache[Hashable, Source] = Cache(size, clock)
-        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock)
+        self._first_bytes: Cache[Hashable, Excerpt] = Cache(size, clock, uses=uses("first_bytes"))
         self._excerpts: Cache[Hashable, Excerpt] = Cache(
-            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content)
+            _EXCERPT_BYTES, clock, weigh=lambda part: 512 + len(part.content), uses=uses("excerpts")
         )
         self._failures: Remembered[Hashable] = Remembered(size, clock)
         self._outages: Remembered[Host] = Remembered(size, clock)
@@ -183,7 +191,7 @@ class Resolver:
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
-        self._misses = Misses(clock)
+        self._misses = Misses(clock, rules.access.limits.misses)
         # so that the fingerprint of a secret is worth nothing outside this process
         self._salt = secrets.token_bytes(32)
 
@@ -203,7 +211,7 @@ class Resolver:
 
     async def _on_a_tab(self, request: Resolve) -> Source:
         """With the API, on the account of who asks: what is asked in vain is limited."""
-        with self._misses.tab(request.client) as tab:
+        with self._misses.tab(request.account) as tab:
             try:
                 return await self._with_any(request, tab)
             except Unresolvable as unresolvable:
@@ -333,7 +341,8 @@ class Resolver:
         turn = sorted(request.credentials, key=lambda each: each != known)
         for credential in turn:
             try:
-                source = await self._with(request, credential, tab)
+                with spending(credential.name):
+                    source = await self._with(request, credential, tab)
             except Unresolvable as unresolvable:
                 problem = unresolvable.problem
                 if problem.status not in _HELPED or problem.kind in _SEEN | _OF_THE_CLIENT:
@@ -441,7 +450,9 @@ class Resolver:
                     forge=query.forge, secret=query.secret, retry_after=spent.seconds
                 )
             else:
-                problem = catalogue.TOO_MANY_MISSES(client=spent.client, more=MOST_A_MINUTE, retry_after=spent.seconds)
+                problem = catalogue.TOO_MANY_MISSES(
+                    client=spent.client, more=self._misses.most, retry_after=spent.seconds
+                )
             raise Unresolvable(problem) from None
 
     async def _ask(self, query: _Query) -> Source:

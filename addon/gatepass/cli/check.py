@@ -16,17 +16,18 @@ from gatepass import home
 from gatepass.cli.options import json_option, print_json
 from gatepass.cli.printer import Printer
 from gatepass.credentials.store import Credentials
+from gatepass.egress import htpasswd
 from gatepass.errors import GatepassError, printable, printable_lines
 from gatepass.explain.introspection import Introspection, of_credential
 from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
-from gatepass.rules import locate
-from gatepass.rules.describe import describe, warnings
+from gatepass.rules import locate, shape
+from gatepass.rules.describe import RESOLVED_UPSTREAM, describe, warnings
 from gatepass.rules.model import InjectHeaders, ResolveRelease
-from gatepass.rules.shape import schema
 from gatepass.secret import Audience
 from gatepass.shell import inherited
 from gatepass.sources import GitHubApp
+from gatepass.telemetry import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,27 +36,38 @@ if TYPE_CHECKING:
     from gatepass.rules.model import Credential, Rule, Rules
 
 
+_SCHEMAS = {"rules": shape.schema, "audit": lines.schema}
+
+
 @click.command("check")
 @click.argument("file", required=False)
 @click.option("--rules", "rules_file", metavar="FILE", help="The same as FILE, as other commands have it.")
 @click.option("--offline", is_flag=True, help="Leave the network alone: ask no forge, and no source that may need one.")
 @json_option
-@click.option("--schema", "wants_schema", is_flag=True, help="Print the JSON Schema of rules files, and nothing else.")
-def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool, wants_schema: bool) -> None:
+@click.option(
+    "--schema",
+    "which_schema",
+    is_flag=False,
+    flag_value="rules",
+    type=click.Choice(list(_SCHEMAS)),
+    help="Print the JSON Schema of rules files, or of audit lines, and nothing else.",
+)
+def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool, which_schema: str | None) -> None:
     """Validate rules, say what each of them does, and whether its credentials work.
 
     Without FILE, the rules are those that every other command would use, or ./rules.yaml if it is not allowed yet: of
     that no source is asked. No secret is shown. The exit code is 1 when something is wrong with the file, or a rule has
     no credential that works.
     """
-    if wants_schema:
-        click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2))
+    if which_schema is not None:
+        click.echo(msgspec.json.format(msgspec.json.encode(_SCHEMAS[which_schema]()), indent=2))
         return
     if file is not None and rules_file is not None:
         raise click.UsageError("expected either FILE or `--rules`, got both")
     cwd = home.working()
     try:
         rules, is_trusted = locate.examine(file or rules_file, os.environ, cwd)
+        of_users = list(htpasswd.warnings(rules.access))
     except GatepassError as error:
         if as_json:
             print_json({"ok": False, "error": {"message": error.message, "hint": error.hint}})
@@ -64,8 +76,10 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
         sys.exit(1)
     printer = Printer(quiet=as_json)
     printer.text(describe(rules))
-    for warning in warnings(rules):
+    for warning in (*warnings(rules), *of_users):
         click.echo(f"warning: {warning}", err=True)
+    if rules.access.is_guarded and (upstream := inherited.upstream(os.environ)) is not None:
+        _note(f"${upstream.variable} is set: {RESOLVED_UPSTREAM}")
     if not is_trusted:
         printer.text("\nit is not allowed yet, so no credential was looked for; `gatepass allow` lets it be used")
         if as_json:

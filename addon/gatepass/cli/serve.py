@@ -21,7 +21,9 @@ import click
 from gatepass import files, home, shipped
 from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable, why
+from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import environment, inherited, running, tempdir, tools, undo
+from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from mitmproxy.options import Options
 
+    from gatepass.rules.access import Client
     from gatepass.rules.model import Rules
 
 
@@ -41,13 +44,24 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 @rules_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
+@click.option("--audit", metavar="FILE", help="Add a line of JSON to FILE for each request and tunnel; `-` is stdout.")
+@click.option("--admin", metavar="HOST:PORT", help="Answer there how the proxy is: health, metrics, a status page.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
-def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: tuple[str, ...]) -> None:
+def serve(
+    rules: Path | None,
+    listen: str,
+    no_password: bool,
+    audit: str | None,
+    admin: str | None,
+    mitmdump_options: tuple[str, ...],
+) -> None:
     """Run the proxy until it is stopped; after `--` come options of mitmdump.
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
     """
+    if audit == STDOUT:
+        claim_stdout()  # before anything is said there
     loaded = load_rules(rules, _say_once)
     host, port = _address(listen)
     _expect_free(host, port)
@@ -100,7 +114,10 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             except (GatepassError, OSError) as error:
                 for line in f"`gatepass env` will not find this server: {error}".splitlines():
                     say(line)
-            if not ctx.options.proxyauth:
+            own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
+            if own:
+                click.echo(f"gatepass: the rules name who may use it: {'; '.join(own)}")
+            elif not ctx.options.proxyauth:
                 click.echo("warning: no password is asked: whoever reaches the port can use the credentials", err=True)
             elif not known:
                 click.echo(
@@ -109,7 +126,13 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
                     err=True,
                 )
             click.echo("gatepass: listening; in a client's shell:")
-            if self.told is not None:
+            if own:
+                click.echo(
+                    "put a user and a password of these into HTTPS_PROXY, or neither for an address that needs none"
+                )
+                address = f"http://USER:PASSWORD@{_reachable(host)}:{listening_port()}"
+                variables = environment.for_client(address, bundle, certificate, os.environ)
+            elif self.told is not None:
                 click.echo('eval "$(gatepass env)"')
                 click.echo("or, where that cannot be run, for uv and whoever heeds these two:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
@@ -127,8 +150,9 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
             if own_confdir is not None:
                 # else names of the upstream certificate, which this CA may not vouch for, would come along
                 options.update(upstream_cert=False)
-            # where connections are redirected here clients know of no proxy, and could not tell it a password
-            if not no_password and not by_address:
+            # where connections are redirected here clients know of no proxy, and could not tell it a password;
+            # and where the rules name clients, these have their own
+            if not no_password and not by_address and not loaded.access.clients:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
             self.addons.add(Announce(), Forgetful())
 
@@ -145,6 +169,10 @@ def serve(rules: Path | None, listen: str, no_password: bool, mitmdump_options: 
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
+    if audit is not None:
+        arguments += ["--set", f"gatepass_audit={audit}"]
+    if admin is not None:
+        arguments += ["--set", f"gatepass_admin={admin}"]
     with tempdir.private() as folder:
         upstream_ca = files.write(folder / bundles.UPSTREAM_FILE, bundles.shell_bundle(os.environ, *named))
         main.run(Master, cmdline.mitmdump, [*arguments, *mitmdump_options], _filters)
@@ -185,6 +213,19 @@ def _expect_folder(place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GatepassError(f"--set confdir: expected a folder, got `{place}`: {why(error)}") from None
+
+
+def _told(client: Client) -> str:
+    """What a client has to show, without anything that is secret."""
+    match client.proof:
+        case Password():
+            return f"user {client.name} with its password"
+        case Htpasswd(path):
+            return f"users of {path} with theirs"
+        case Oidc():
+            return f"any user with one of the {client.proof} as the password"
+        case Networks(networks):
+            return f"whoever comes from {', '.join(map(str, networks))}"
 
 
 def _user(proxyauth: str | None) -> str:

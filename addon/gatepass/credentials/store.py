@@ -87,15 +87,18 @@ class Credentials:
         clock: Callable[[], float] = time.time,
         notice: Callable[[str], None] = lambda _: None,
         seen: Callable[[str, Secret], None] = lambda _name, _secret: None,
+        withheld: Callable[[], Problem | None] = lambda: None,
     ) -> None:
         """`clock` gives epoch seconds; `notice` hears of sources that failed.
 
         `seen` hears of every secret that a credential, which it gets the name of, has not had before.
+        `withheld` tells why nobody gets one at the moment.
         """
         self._environ = environ
         self._clock = clock
         self._notice = notice
         self._seen = seen
+        self._withheld = withheld
         self._apps = Apps(github, clock)
         self._held: Cache[Origin, _Held] = Cache(_SIZE, clock)
         self._rejected: Cache[Origin, Secret] = Cache(_SIZE, clock)
@@ -112,6 +115,8 @@ class Credentials:
         Raises:
             Unresolvable: no source has one, or what one gives is not fit to be used.
         """
+        if problem := self._withheld():
+            raise Unresolvable(problem.about(credential=credential.name))
         absent: list[tuple[Source, AbsentError]] = []
         try:
             async with asyncio.timeout(SECONDS):

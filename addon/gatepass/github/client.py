@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from weakref import WeakValueDictionary
 
@@ -31,13 +31,14 @@ from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import refusals
+from gatepass.github.dialling import DialledTransport
 from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.redaction import REMOVED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
     from datetime import datetime
 
     from gatepass.forge.hosts import Forge
@@ -69,10 +70,11 @@ _MOST_BUDGETS: Final = 1024
 _BUDGET_SECONDS: Final = 86_400.0
 
 _LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
+_JSON: Final = {"Accept": "application/json"}
 # Calls at once for the same repository, or the same asset.
 _MOST_ALIKE: Final = 20
 
-type _Purpose = Literal["api", "web", "asset"]
+type _Purpose = Literal["api", "web", "asset", "issuer"]
 
 
 class AssetGoneError(Exception):
@@ -207,20 +209,43 @@ class _Lanes:
         return lane
 
 
+class Way(Protocol):
+    """Which hosts may be connected to, and by which addresses. Both raise `Unresolvable` for those that may not."""
+
+    async def dial(self, name: str, port: int) -> Sequence[str]:
+        """The addresses, at least one, the best first."""
+
+    def expect_literal(self, name: str, port: int) -> None:
+        """Judge a host that an upstream proxy resolves."""
+
+
+def _past(trust: ssl.SSLContext, way: Way | None) -> httpx2.AsyncHTTPTransport:
+    """What connects directly."""
+    if way is None:
+        return httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
+    return DialledTransport(trust, _LIMITS, way.dial)
+
+
 class _Either(httpx2.AsyncBaseTransport):
     """Through the upstream proxy, or past it to the hosts that it is not for."""
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool]) -> None:
+    def __init__(
+        self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool], way: Way | None
+    ) -> None:
         self._direct = direct
-        self._past = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
+        self._way = way
+        self._past = _past(trust, way)
         self._through = httpx2.AsyncHTTPTransport(
             verify=trust, http2=True, trust_env=False, limits=_LIMITS, proxy=proxy
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = Host(request.url.host, request.url.port or HTTPS_PORT)
-        transport = self._past if self._direct(host) else self._through
-        return await transport.handle_async_request(request)
+        if self._direct(host):
+            return await self._past.handle_async_request(request)
+        if self._way is not None:
+            self._way.expect_literal(host.name, host.port)
+        return await self._through.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._past.aclose()
@@ -242,12 +267,14 @@ class GitHub:
         direct: Callable[[Host], bool] = lambda _: False,
         statistics: Statistics | None = None,
         hooks: Hooks | None = None,
+        way: Way | None = None,
     ) -> None:
         """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
 
-        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. The environment is not
-        asked.
+        `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. `way` says which
+        addresses are dialled; without one any is. The environment is not asked.
         """
+        self._guarded_way = way
         self._statistics = statistics or Statistics()
         self._trust = trust_name
         self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
@@ -260,7 +287,7 @@ class GitHub:
         self._pools: dict[_Purpose, httpx2.AsyncClient] = {
             purpose: httpx2.AsyncClient(
                 verify=trust,
-                transport=None if proxy is None else _Either(trust, proxy, direct),
+                transport=_past(trust, way) if proxy is None else _Either(trust, proxy, direct, way),
                 http2=True,
                 trust_env=False,
                 event_hooks=hooks,
@@ -269,7 +296,7 @@ class GitHub:
                 cookies=NoCookies(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             )
-            for purpose in ("api", "web", "asset")
+            for purpose in ("api", "web", "asset", "issuer")
         }
 
     async def close(self) -> None:
@@ -316,7 +343,7 @@ class GitHub:
         """
         headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("api", "GET", api_url, headers, forge.api_host) as response:
+            async with self._open("api", "GET", api_url, headers, forge.api_host, forge=forge) as response:
                 if response.status_code in (200, 206) and self._is_own(forge, response):
                     return None
                 if response.status_code == 404 and self._is_own(forge, response):
@@ -339,7 +366,7 @@ class GitHub:
     ) -> Excerpt:
         """`excerpt` of an asset endpoint that streams."""
         authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
-        excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most)
+        excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most, forge)
         return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
     @_asked_again
@@ -347,7 +374,7 @@ class GitHub:
         """GET a URL of the API, redirects within it included, with the credential."""
         sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
-            async with self._open("api", "GET", url, sent, forge.api_host) as response:
+            async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
                 limit = number(response.headers, "x-ratelimit-limit")
                 if limit is not None:
                     self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
@@ -366,7 +393,8 @@ class GitHub:
         """
         sent = self._api_headers(forge, url, secret)
         sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
-        async with self._open("api", "POST", url, sent, forge.api_host, msgspec.json.encode(body)) as response:
+        content = msgspec.json.encode(body)
+        async with self._open("api", "POST", url, sent, forge.api_host, content, forge) as response:
             return self._own(forge, await _reply(response, url, secret))
 
     @staticmethod
@@ -471,6 +499,16 @@ class GitHub:
                 return None  # a GHES in private mode sends everybody to its sign-in page
         raise UnclearError
 
+    @_asked_again
+    async def document(self, url: str, most: int) -> bytes:
+        """What anybody may read at a URL, of at most so many bytes; no redirect is followed, and no forge is meant."""
+        parts = urlsplit(url)
+        host = Host(parts.hostname or "", parts.port or HTTPS_PORT)
+        async with asyncio.timeout(CONNECT_SECONDS), self._open("issuer", "GET", url, _JSON, host) as response:
+            if response.status_code != 200:
+                raise Unresolvable(catalogue.UPSTREAM_FAILED(host=host, status=response.status_code))
+            return await _bounded(response.aiter_bytes(), most, host, f"more than {most} bytes")
+
     async def excerpt(self, signed: SignedUrl, headers: Mapping[str, str], most: int) -> Excerpt:
         """GET a signed URL with these headers, which ask for a part of at most `most` bytes.
 
@@ -479,8 +517,16 @@ class GitHub:
         return await self._excerpt("asset", signed.url, headers, signed.host, most)
 
     @_asked_again
-    async def _excerpt(self, purpose: _Purpose, url: str, headers: Mapping[str, str], host: Host, most: int) -> Excerpt:
-        async with self._open(purpose, "GET", url, headers, host) as response:
+    async def _excerpt(
+        self,
+        purpose: _Purpose,
+        url: str,
+        headers: Mapping[str, str],
+        host: Host,
+        most: int,
+        forge: Forge | None = None,
+    ) -> Excerpt:
+        async with self._open(purpose, "GET", url, headers, host, forge=forge) as response:
             if refusals.foreign_asset(host, response.status_code, response.headers):
                 start = await anext(response.aiter_raw(64 * 1024), b"")
                 problem = refusals.foreign_asset(host, response.status_code, response.headers, start)
@@ -503,6 +549,7 @@ class GitHub:
         headers: Mapping[str, str],
         host: Host,
         content: bytes | None = None,
+        forge: Forge | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         is_fresh = False
 
@@ -517,8 +564,8 @@ class GitHub:
                     method, url, headers=headers, content=content, follow_redirects=False, extensions={"trace": trace}
                 ) as response,
             ):
-                if "Authorization" in headers:
-                    self._statistics.called(response.headers)
+                if forge is not None:
+                    self._statistics.called(response.headers, str(forge.web), response.status_code)
                 yield response
                 if not response.is_stream_consumed and _is_short(response):
                     # so that the connection can serve again; as it came, for what it decodes to is not bounded
@@ -546,10 +593,10 @@ class GitHub:
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
         try:
             async with asyncio.timeout(_ISSUER_SECONDS):
-                _, writer = await asyncio.open_connection(
-                    host.name, host.port, ssl=unverified, server_hostname=host.name
-                )
-        except (OSError, TimeoutError):
+                way = self._guarded_way
+                address = host.name if way is None else (await way.dial(host.name, host.port))[0]
+                _, writer = await asyncio.open_connection(address, host.port, ssl=unverified, server_hostname=host.name)
+        except (OSError, TimeoutError, Unresolvable):
             return None
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.transport.abort()

@@ -3,13 +3,57 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _COUNT: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+class Call(NamedTuple):
+    """An API call: the forge's web host, what it answered, the credential's name, and how many calls are left."""
+
+    forge: str
+    status: int
+    credential: str | None
+    remaining: int | None
+
+
+@dataclass(slots=True)
+class Asked:
+    """The API calls that one request has caused so far; those that it shares with others are the first one's."""
+
+    calls: int = 0
+
+
+# A task that several requests wait for has those of the one that began it.
+_asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+_credential: ContextVar[str | None] = ContextVar("credential", default=None)
+
+
+@contextmanager
+def asking() -> Iterator[Asked]:
+    """Count the API calls that are caused within."""
+    asked = Asked()
+    token = _asked.set(asked)
+    try:
+        yield asked
+    finally:
+        _asked.reset(token)
+
+
+@contextmanager
+def spending(credential: str) -> Iterator[None]:
+    """Let the API calls within be told as made with the credential of that name."""
+    token = _credential.set(credential)
+    try:
+        yield
+    finally:
+        _credential.reset(token)
 
 
 @dataclass(slots=True)
@@ -21,13 +65,19 @@ class Statistics:
     api_calls: int = 0
     remaining: int | None = None
     limit: int | None = None
+    heard: Callable[[Call], None] | None = field(default=None, compare=False)
+    """Hears of every call."""
 
-    def called(self, headers: Mapping[str, str]) -> None:
+    def called(self, headers: Mapping[str, str], forge: str = "", status: int = 0) -> None:
         """Count an API call, by the headers of its answer (REST docs, rate limits)."""
         self.api_calls += 1
+        if (asked := _asked.get()) is not None:
+            asked.calls += 1
         remaining, limit = number(headers, "x-ratelimit-remaining"), number(headers, "x-ratelimit-limit")
         if remaining is not None and limit is not None:
             self.remaining, self.limit = remaining, limit
+        if self.heard is not None:
+            self.heard(Call(forge, status, _credential.get(), remaining))
 
     def __str__(self) -> str:
         parts = [f"{self.served} asset request{'' if self.served == 1 else 's'} served"]

@@ -21,7 +21,7 @@ _BREAK: Final = re.compile(rb"[\r\n\0]+[ \t]*")
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # RFC 9110, section 11.7.1; the other one is no standard's (RFC 9110, section 7.6.1)
-_FOR_PROXIES: Final = frozenset({"proxy-authorization", "proxy-connection"})
+_FOR_PROXIES: Final = frozenset({"proxy-authorization", "proxy-connection", "x-forwarded-for"})
 # Most fields are of these, and need no closer look.
 _ORDINARY_NAME: Final = re.compile(rb"(?!proxy|x[-_]forwarded)" + _TOKEN.pattern, re.IGNORECASE)
 _ORDINARY_VALUE: Final = re.compile(rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])")
@@ -47,17 +47,16 @@ def date(value: str) -> datetime | None:
     return named if named.tzinfo else None
 
 
-def onward(fields: Iterable[Field], *, plain: bool) -> Iterator[Field]:
+def onward(fields: Iterable[Field]) -> Iterator[Field]:
     """What goes on of a request's fields to its server: not what is for the proxy, nor what no field may be.
 
-    On a `plain` request, which the client knows to go to a proxy, X-Forwarded-For is the proxy's word.
+    X-Forwarded-For is the word of the proxy before this one, or nobody's, and tells who is behind it.
     """
-    ours = _FOR_PROXIES | ({"x-forwarded-for"} if plain else set())
     for field in fields:
         name, value = field
         if _ORDINARY_NAME.fullmatch(name) and _ORDINARY_VALUE.fullmatch(value):
             yield field
-        elif _TOKEN.fullmatch(name) and folded(name.decode()) not in ours:
+        elif _TOKEN.fullmatch(name) and folded(name.decode()) not in _FOR_PROXIES:
             yield name, harmless(value)
 
 
@@ -67,7 +66,7 @@ def forwarded(fields: Iterable[Field], ours: Iterable[str]) -> Iterator[Field]:
     A header of such a name is left out. No other may add one, have one taken away by the next proxy, or lead to a
     connection on which no response is looked at.
     """
-    fields, replaced = list(onward(fields, plain=False)), {folded(name) for name in ours}
+    fields, replaced = list(onward(fields)), {folded(name) for name in ours}
     websocket = any(b"websocket" in _listed(value) for name, value in fields if name.lower() == b"upgrade")
     for name, value in fields:
         match folded(name.decode()):

@@ -27,6 +27,10 @@ UNVERIFIED_UPSTREAM: Final = Kind("unverified-upstream", 502, "upstream certific
 LED_ELSEWHERE: Final = Kind("led-elsewhere", 502, "the request was led elsewhere",
     "it was settled for {host}; another addon, an edit or a replay leads it to another place, where no secret goes",
     "see what changes requests: `map_remote`, other scripts, edits")
+AUDIT_UNAVAILABLE: Final = Kind("audit-unavailable", 503, "no audit line can be written",
+    "credentials are not used while the proxy cannot write down what is done with them: {error}; "
+      "it is tried again within {retry_after:span}",
+    "where the proxy runs: make room for the audit file, or let the proxy's user write it; `/readyz` tells why not")
 PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
     "{name} is where this proxy listens: a request to it would come back for ever",
     "ask for another server, or ask this one past the proxy (NO_PROXY)")
@@ -34,8 +38,10 @@ MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
     "[{what}|it cannot be read]",
     "send a request as RFC 9112 has it, with other characters percent-encoded")
 MISDIRECTED: Final = Kind("misdirected", 421, "misdirected request",
-    "the request is for `{name}`, and this reverse proxy is for {host} alone",
-    "ask for {host}, or for the proxy by its address")
+    "the request is for `{name}`, and this {what} is for {host} alone",
+    "{remedy}",
+    {"connection": "ask for {host}, or open a connection for the other",
+     "": "ask for {host}, or for the proxy by its address"})
 UNEXPECTED_BODY: Final = Kind("unexpected-body", 400, "a download has no body",
     "the request for an asset came with a body",
     "ask without one")
@@ -54,6 +60,49 @@ HEADER_PRESENT: Final = Kind("header-present", 403, "the request brings a header
 NOT_IN_RULES: Final = Kind("not-in-rules", 404, "not found, and no rule covers it",
     "no credential was used for {ref.repository}: the rules name {names}",
     "if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`")
+
+# ------------------------------------------------------------------- clients
+
+PROXY_AUTHENTICATION_REQUIRED: Final = Kind("proxy-authentication-required", 407, "the proxy wants to know who asks",
+    ("{what}", "the request brings no user and no password"),
+    "put both into the proxy's URL, as in `http://USER:PASSWORD@proxy.example.com:3128`; "
+      "a CI job's token is a password for any user")
+AUTHENTICATION_REQUIRED: Final = Kind("authentication-required", 401, "the proxy wants to know who asks",
+    ("{what}", "the request brings no user and no password"),
+    "put both into the URL, or into what the tool keeps for this host; a CI job's token is a password for any user")
+CLIENT_GONE: Final = Kind("client-gone", 403, "the proxy does not know this client any more",
+    "the rules changed since the connection was opened, and do not name who opened it",
+    "connect anew, as a user whom the rules name; who keeps the rules knows")
+CLIENT_UNCHECKED: Final = Kind("client-unchecked", 503, "who asks cannot be checked now",
+    "{message}",
+    "try again; the proxy's log says more")
+TOO_MANY_WRONG_PASSWORDS: Final = Kind("too-many-wrong-passwords", 429, "too many wrong passwords",
+    "from {client} came ten within a minute; no password from there is looked at for {retry_after:span}",
+    "stop what sends the wrong one, then ask again")
+ISSUER_UNREACHABLE: Final = Kind("issuer-unreachable", 503, "the token's issuer cannot be asked",
+    "{url} verifies the token, and gives no keys: {message}; it is asked again in {retry_after:span}",
+    "see that the proxy reaches it, and that `issuer` in the rules is the URL that tokens have as `iss`")
+CLIENT_NOT_ALLOWED: Final = Kind("client-not-allowed", 403, "the rule is not for this client",
+    "rule `{rule}` is for {names}, [not for `{client}`|and who asks has no name]; no credential was asked for",
+    "ask as one of these, or have the client added to the `clients` of the rule")
+TOO_MANY_CONNECTIONS: Final = Kind("too-many-connections", 429, "too many connections at once",
+    "{client} has {more} open, which is the limit (`limits.connections`)",
+    "close some, or let the tool open fewer at once; it may ask again in {retry_after:span}")
+TOO_MANY_REQUESTS: Final = Kind("too-many-requests", 429, "too many requests",
+    "{client} sent {more} within a minute, which is the limit (`limits.requests`); "
+      "it is heard again in {retry_after:span}",
+    "wait, and ask for less at once")
+
+# -------------------------------------------------------------------- egress
+
+HOST_NOT_ALLOWED: Final = Kind("host-not-allowed", 403, "[egress.deny has {rule}|not in egress.allow]: {host.name}",
+    ("`egress.deny` of the proxy's rules has `{rule}`, which covers {host.name}:{host.port}",
+     "`egress.allow` of the proxy's rules names no host that covers {host.name}:{host.port}"),
+    ("if it is to be reached, have `{rule}` taken out of `egress.deny`",
+     "if it is to be reached, have it added to `egress.allow`, with its port unless that is 443 or 80"))
+ADDRESS_NOT_PUBLIC: Final = Kind("address-not-public", 403, "{place} is not public, nor in egress.private",
+    "{host.name} leads to {place}, which is {what}: this proxy takes its clients to public addresses alone",
+    "if they are to get there, have the address added to `egress.private`, or the host named by a rule")
 
 # ---------------------------------------------------------------- credential
 

@@ -37,7 +37,7 @@ class Facts(TypedDict, total=False):
 
     app: GitHubApp
     candidates: Sequence[str]
-    client: str
+    client: str | None
     error: str
     expired: datetime
     forge: Forge

@@ -1,7 +1,8 @@
 """The addon, made of several with one behaviour each; they share the rules in force, and what is under way.
 
-A request comes by `interception` (is its connection decrypted?), `requests` (what becomes of it?) and `responses` (what
-does its client get?), all under the rules that `life` holds, and within the `bounds` of a connection.
+A request comes by `admission` (who asks?), `guard` (may it go there?), `interception` (is its connection decrypted?),
+`requests` (what becomes of it?) and `responses` (what does its client get?), all under the rules that `life` holds, and
+within the `bounds` of a connection. `journal` tells what became of it, where `reporting` has it told.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy.admission import Admission
 from gatepass.proxy.bounds import Bounds
+from gatepass.proxy.eager import Eager
+from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
+from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
+from gatepass.proxy.reporting import Reporting
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
 
 if TYPE_CHECKING:
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
 
@@ -34,19 +41,33 @@ class Gatepass:
         life = Life()
         detours: Detours = WeakKeyDictionary()
         self.statistics = life.record.statistics
+        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
-        self._last = Last(life.record, detours, hosts, answers)
+        guard = Guard(life)
+        journal = Journal(life.record, answers)
+        self.record = life.record
+        self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
             life,
-            Interception(life),
             Bounds(),
-            Listeners(life.record),
+            Admission(life, identities),
+            Interception(life),
+            guard,
+            Listeners(life.record, guard),
             verified,
-            Requests(life, detours, hosts, verified),
-            Responses(life.record, detours, answers),
+            Requests(life, detours, hosts, verified, guard, identities),
+            Responses(life.record, detours, answers, guard),
+            journal,
+            Reporting(life.record.ledger),
         ]
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
+        return self._life.state is not None
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)

@@ -64,7 +64,7 @@ type Detours = WeakKeyDictionary[HTTPFlow, Detour]
 def pass_on(flow: HTTPFlow) -> None:
     """Let the request go on as it came, its body streamed too, less what was meant for the proxy."""
     request = flow.request
-    kept = tuple(fields.onward(request.headers.fields, plain=request.scheme == "http"))
+    kept = tuple(fields.onward(request.headers.fields))
     if kept != request.headers.fields:  # they seldom differ, and are many to make anew
         request.headers = Headers(kept)
     _stream(request)

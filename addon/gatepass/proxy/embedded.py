@@ -111,7 +111,7 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     try:
         await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
         addon = master.addons.get("gatepass")
-        if not ready.port.done() or not isinstance(addon, Gatepass):
+        if not ready.port.done() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
         yield Proxy(ready.port.result(), addon.statistics)

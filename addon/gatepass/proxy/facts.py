@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mitmproxy import http
     from mitmproxy.connection import Client
 
+    from gatepass.egress.identity import Identity
+
 # The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
 _SENDING = frozenset({"POST", "PUT", "PATCH"})
 _SMALL = 64 * 1024
@@ -42,8 +44,8 @@ def server(flow: http.HTTPFlow) -> Host:
     return destination(flow.client_conn, (flow.request.host, flow.request.port))
 
 
-def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
-    """What a decision rests on; `verified` tells whether upstream certificates are checked."""
+def request(flow: http.HTTPFlow, identity: Identity | None, *, verified: bool) -> Request:
+    """What a decision rests on: who asks, and `verified` tells whether upstream certificates are checked."""
     asked = flow.request
     return Request(
         asked.scheme,
@@ -53,13 +55,9 @@ def request(flow: http.HTTPFlow, *, verified: bool) -> Request:
         verified,
         asked.headers.fields,
         has_body=has_body(asked),
-        client=client(flow),
+        client=None if identity is None else identity.client,
+        account=None if identity is None else identity.account,
     )
-
-
-def client(flow: http.HTTPFlow) -> str:
-    """Who asks, as far as the network tells: an address."""
-    return str(flow.client_conn.peername[0])
 
 
 def url(flow: http.HTTPFlow) -> str:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from gatepass.forge.hosts import Host
+from gatepass.egress.destinations import Place
+from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.problems import catalogue
+from gatepass.proxy import facts
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -24,15 +26,44 @@ if TYPE_CHECKING:
 _CONTROL: Final = re.compile(rb"[\x00-\x20\x7f]")
 
 
-def fault(flow: HTTPFlow, host: str) -> Problem | None:
-    """What is wrong, if anything; `host` is the Host header as the client sent it."""
+def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False) -> Problem | None:
+    """What is wrong, if anything; `host` is the Host header as the client sent it.
+
+    `is_guarded` tells whether it matters where a request gets to behind the server that it is sent to.
+    """
     data = flow.request.data
     if _CONTROL.search(data.path) or _CONTROL.search(data.method):
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, ReverseMode) and not flow.is_replay and not _is_ours(host, mode.address[0]):
-        return catalogue.MISDIRECTED(name=host, host=Host(mode.address[0].lower(), mode.address[1]))
+        ours = Host(mode.address[0].lower(), mode.address[1])
+        return _misdirected(host, ours, "reverse proxy")
+    if is_guarded and flow.request.scheme == "https" and not isinstance(mode, ReverseMode) and not flow.is_replay:
+        server = facts.server(flow)
+        for asked in (host, flow.request.authority):
+            if asked and not _leads_to(asked, server):
+                return _misdirected(asked, server, "connection")
     return None
+
+
+def _misdirected(name: str, host: Host, what: str) -> Problem:
+    remedy = catalogue.MISDIRECTED.remedy(what, host=host)
+    return catalogue.MISDIRECTED(name=name, host=host, what=what, remedy=remedy)
+
+
+def _leads_to(authority: str, server: Host) -> bool:
+    """Whether a Host header, or the authority of an absolute URL, is that server's.
+
+    A server that serves others, too, goes by it (domain fronting): what was allowed is the connection's name.
+    """
+    name, colon, port = authority.rpartition(":") if re.search(r":\d*$", authority) else (authority, "", "")
+    if not name and colon:
+        return False
+    try:
+        is_it = Place.parse(name, 0) == Place.parse(server.name, 0)
+    except ValueError:
+        return False
+    return is_it and int(port or HTTPS_PORT) == server.port
 
 
 def _is_ours(host: str, upstream: str) -> bool:

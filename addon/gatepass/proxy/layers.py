@@ -1,8 +1,8 @@
 """What mitmproxy's HTTP is made to do besides: answer at once, keep the Host that was asked for, and hold no end of it.
 
 Its layers keep whatever has no end yet: a body that is answered already, heads, chunk extensions, messages in
-fragments; and they look at no answer once an upstream has failed. Knows mitmproxy's layers (12.3), and neither rules
-nor why a request is answered.
+fragments; and they look at no answer once an upstream has failed. A tunnel may be opened before its client is told that
+it is. Knows mitmproxy's layers (12.3), and neither rules nor why a request is answered.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -34,8 +35,10 @@ from gatepass.proxy import wire
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request, Response
     from mitmproxy.proxy.context import Context
-    from mitmproxy.proxy.layer import CommandGenerator, Layer, NextLayer
+    from mitmproxy.proxy.layer import CommandGenerator, Layer
     from mitmproxy.proxy.layers.http._events import RequestHeaders
+
+    from gatepass.proxy.eager import Eager
 
 type Hosts = WeakKeyDictionary[Request, str]
 """The Host of requests as their clients sent it: a reverse proxy puts another in its place before any hook."""
@@ -53,13 +56,13 @@ OVERHEAD: Final = 256
 _TOO_BIG: Final = 1009  # RFC 6455, section 7.4.1
 
 
-def extend(nextlayer: NextLayer, hosts: Hosts, answers: Answers) -> None:
+def extend(nextlayer: NextLayer, hosts: Hosts, answers: Answers, eager: Eager) -> None:
     """Have the layers that were chosen do so, as far as they are HTTP's."""
     for layer in nextlayer.context.layers:
         if type(layer) is HttpLayer:
             # made anew it would stand beside this one in the connection's list
             layer.__class__ = _Layer
-            layer.hosts, layer.answers = hosts, answers  # type: ignore[attr-defined]  # of its new class
+            layer.hosts, layer.answers, layer.eager = hosts, answers, eager  # type: ignore[attr-defined]  # of its new class
 
 
 class _Layer(HttpLayer):
@@ -67,9 +70,10 @@ class _Layer(HttpLayer):
 
     hosts: Hosts
     answers: Answers
+    eager: Eager
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
-        stream = self.streams[stream_id] = _Stream(self.context.fork(), stream_id, self.hosts)
+        stream = self.streams[stream_id] = _Stream(self.context.fork(), stream_id, self.hosts, self.eager)
         return self.event_to_child(stream, events.Start())
 
     def event_to_child(self, child: Layer | HttpStream, event: events.Event) -> CommandGenerator[None]:
@@ -123,15 +127,33 @@ class _Stream(HttpStream):
     mitmproxy would hold all of a body before it looks at the answer.
     """
 
-    def __init__(self, context: Context, stream_id: int, hosts: Hosts) -> None:
+    def __init__(self, context: Context, stream_id: int, hosts: Hosts, eager: Eager) -> None:
         super().__init__(context, stream_id)
         self._hosts = hosts
+        self._eager = eager
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
         self._hosts[event.request] = event.request.host_header or ""
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_consume_request_body and self.flow.response is not None:
             yield from self.state_consume_request_body(RequestEndOfMessage(self.stream_id))
+
+    def handle_connect_regular(self) -> CommandGenerator[None]:
+        """Connect to the server before the answer, where `eager` says so.
+
+        mitmproxy does so for all connections or for none (`connection_strategy`).
+        """
+        if self.flow.response is not None or not self._eager.opens(self.flow):
+            yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]  # mitmproxy's has no types
+            return
+        for server in self._eager.attempts(self.flow):
+            self.context.server = self.flow.server_conn = server
+            if not (yield commands.OpenConnection(server)):
+                break
+        else:
+            self.flow.response = self._eager.refusal(self.flow)
+        self.child_layer = NextLayer(self.context)
+        yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]  # the same
 
     def state_done(self, _: events.Event) -> CommandGenerator[None]:
         yield from ()

@@ -6,7 +6,6 @@ Holds the one value that the other addons decide by, and swaps it whole; sees no
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 from functools import partial
@@ -16,6 +15,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.proxy import mode_specs
 
 from gatepass import home
+from gatepass.egress.lookup import Lookup
 from gatepass.errors import GatepassError
 from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
@@ -42,11 +42,13 @@ class Life:
 
     def __init__(self) -> None:
         self.record = Record()
+        self.lookup = Lookup()
         self.state: State | None = None
         """None until rules were read."""
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._log = ClearedLog()
+        self.record.ledger.checks["rules"] = lambda: None if self.state else "no rules are at work"
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -63,19 +65,22 @@ class Life:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
                 self._swap(locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s")))
+                assert self.state is not None
+                self.record.ledger.counts.loaded(self.state.rules.source)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:
                     self._swap(self.state.rules)
         except GatepassError as error:
             if self._running:
+                self.record.ledger.counts.failed(str(error))
                 raise exceptions.OptionsError(str(error)) from None
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400
 
     def _swap(self, rules: Rules | None) -> None:
         """Put these rules in force, with nothing learnt under them yet."""
-        old, self.state = self.state, None if rules is None else State(rules, ctx.options, self.record)
+        old, self.state = self.state, None if rules is None else State(rules, ctx.options, self.record, self.lookup)
         if old is not None:
             task = asyncio.get_running_loop().create_task(old.close())
             self._closing.add(task)
@@ -89,14 +94,15 @@ class Life:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(rules, defaults))
-        if not ctx.options.proxyauth and not _is_loopback(ctx.options.listen_host):
+        has_password = ctx.options.proxyauth or rules.access.clients
+        if not has_password and not modes.is_loopback(ctx.options.listen_host):
             logger.warning(
                 "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
                 "hint: `--listen-host 127.0.0.1`",
                 ctx.options.listen_host or "every interface",
             )
         for spec in ctx.options.mode:
-            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules):
+            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules, is_guarded=self.state.is_guarded):
                 logger.warning("gatepass: %s", limit)
         if ctx.options.ssl_insecure:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
@@ -104,13 +110,6 @@ class Life:
     def done(self) -> None:
         self._swap(None)
         self._log.remove()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _summary(rules: Rules, defaults: dict[str, str]) -> str:

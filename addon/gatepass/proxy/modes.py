@@ -5,16 +5,19 @@ Knows what the modes are and what rules name; no flow and no connection.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from gatepass.forge.hosts import Host
+from gatepass.rules.describe import RESOLVED_UPSTREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mitmproxy.proxy.mode_specs import ProxyMode
+    from mitmproxy.options import Options
 
     from gatepass.rules.model import Rules
 
@@ -30,8 +33,25 @@ EXPLICIT: Final = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.S
 """Where the client tells the proxy which server it wants."""
 
 
-def limits(mode: ProxyMode, rules: Rules) -> Iterator[str]:
-    """What cannot be done in a mode, as sentences for its user; none where all can."""
+def is_loopback(host: str) -> bool:
+    """Whether who listens there listens to this machine alone; mitmproxy's empty host is every interface."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_open(options: Options) -> bool:
+    """Whether a listener beyond loopback was asked for: what mitmproxy does unasked, a developer's shell does, too."""
+    asked = [ProxyMode.parse(spec).custom_listen_host or options.listen_host for spec in options.mode]
+    return any(host and not is_loopback(host) for host in asked)
+
+
+def limits(mode: ProxyMode, rules: Rules, *, is_guarded: bool = False) -> Iterator[str]:
+    """What cannot be done in a mode, as sentences for its user; none where all can.
+
+    `is_guarded` tells whether clients may get to public addresses alone.
+    """
     match mode:
         case mode_specs.ReverseMode():
             host = Host(mode.address[0].lower(), mode.address[1])
@@ -40,6 +60,8 @@ def limits(mode: ProxyMode, rules: Rules) -> Iterator[str]:
             elif not rules.names(host):
                 named = ", ".join(map(str, sorted(rules.hosts)))
                 yield f"mode `{mode.full_spec}`: nothing is done there: no rule names {host}, but {named}"
+        case mode_specs.UpstreamMode() if is_guarded:
+            yield f"mode `{mode.full_spec}`: {RESOLVED_UPSTREAM}"
         case mode_specs.DnsMode():
             yield f"mode `{mode.full_spec}`: nothing is done there: it carries no HTTP"
         case _ if isinstance(mode, TRANSPARENT):

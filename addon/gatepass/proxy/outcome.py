@@ -13,6 +13,7 @@ from gatepass.assets import delivery
 from gatepass.decision import Inject, Pass, Refuse, Resolve, decide
 from gatepass.errors import GatepassError
 from gatepass.github.client import TOTAL_SECONDS
+from gatepass.github.statistics import spending
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
@@ -31,16 +32,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained."""
+    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained.
+
+    `would_refuse` is why it would not if the rules did not only report.
+    """
 
     ref: AssetRef | None = None
+    would_refuse: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It is answered with a problem."""
+    """It is answered with a problem; the names of the rule that it falls under, and of its credential, if any."""
 
     problem: Problem
+    rule: str | None = None
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +77,18 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
     """
     decision = decide(request, state.rules)
     match decision:
-        case Pass(ref):
-            return Passed(ref)
-        case Refuse(problem):
-            return Refused(problem)
+        case Pass(ref, would_refuse):
+            return Passed(ref, None if would_refuse is None else Refused(would_refuse.problem, would_refuse.rule))
+        case Refuse(problem, rule):
+            return Refused(problem, rule)
         case Inject(host=host, credential=credential, forge=forge):
+            if credential is None:
+                return Injected(decision, None)
             try:
-                if credential is None:
-                    return Injected(decision, None)
-                audience = Audience(host, forge)
-                return Injected(decision, await state.credentials.secret(credential, audience))
+                with spending(credential.name):
+                    return Injected(decision, await state.credentials.secret(credential, Audience(host, forge)))
             except (Unresolvable, GatepassError) as error:
-                return Refused(_problem(error))
+                return Refused(_problem(error), decision.rule.name, credential.name)
         case Resolve(forge=forge, ref=ref):
             try:
                 async with asyncio.timeout(TOTAL_SECONDS):
@@ -93,7 +100,9 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
                 problem = _problem(error)
             except TimeoutError:
                 problem = catalogue.TIMED_OUT(host=forge.api_host, seconds=TOTAL_SECONDS)
-            return Refused(problem.about(**ref.members))
+            names = [each.name for each in decision.credentials]
+            used = problem.members.get("credential", names[0] if len(names) == 1 else "")
+            return Refused(problem.about(**ref.members), decision.rule.name, str(used) or None)
 
 
 def _problem(error: Unresolvable | GatepassError) -> Problem:

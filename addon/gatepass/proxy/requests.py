@@ -13,7 +13,9 @@ from mitmproxy import ctx
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.github.client import API_VERSION, OCTET_STREAM
+from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
+from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import detour, facts, form, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Passed, Refused, outcome
@@ -22,7 +24,9 @@ from gatepass.proxy.seal import Seal
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request
 
+    from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Hosts
     from gatepass.proxy.life import Life
     from gatepass.proxy.outcome import Outcome
@@ -37,11 +41,21 @@ class Requests:
 
     name = "gatepass_requests"
 
-    def __init__(self, life: Life, detours: Detours, hosts: Hosts, verified: Verified) -> None:
+    def __init__(
+        self,
+        life: Life,
+        detours: Detours,
+        hosts: Hosts,
+        verified: Verified,
+        guard: Guard,
+        identities: Identities,
+    ) -> None:
         self._life = life
         self._detours = detours
         self._hosts = hosts
         self._verified = verified
+        self._guard = guard
+        self._identities = identities
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
@@ -49,29 +63,50 @@ class Requests:
             return
         settled: Outcome | None = None
         try:
-            if fault := form.fault(flow, self._hosts.get(flow.request, "")):
+            host = self._hosts.get(flow.request, "")
+            if fault := form.fault(flow, host, is_guarded=state.is_guarded):
                 settled = Refused(fault)
+            elif self._guard.is_reported(flow):
+                settled = Passed()
             else:
-                request = facts.request(flow, verified=not ctx.options.ssl_insecure)
-                settled = await outcome(state, request, flow.request.headers)
+                identity = self._identities.get(flow)
+                if identity is None and flow.is_replay != "request":
+                    raise AssertionError("nobody has looked at who asks")
+                request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
+                with asking() as self._life.record.note(flow).asked:
+                    settled = await outcome(state, request, flow.request.headers)
+                settled = await self._guarded(flow, settled)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow
+                self._life.record.refused(flow, catalogue.INTERNAL())
                 flow.response = wire.refusal(flow, catalogue.INTERNAL())
+
+    async def _guarded(self, flow: HTTPFlow, settled: Outcome) -> Outcome:
+        """The outcome, unless it leads where no connection may be made: an API's `Location` may say anything."""
+        if isinstance(settled, Found) and isinstance(settled.plan, Serve | Rewrite):
+            try:
+                await self._guard.expect(flow, settled.plan.host)
+            except Unresolvable as unresolvable:
+                return Refused(unresolvable.problem.about(**settled.decision.ref.members))
+        return settled
 
     def _settle(self, flow: HTTPFlow, state: State, settled: Outcome) -> None:
         """Answer the flow, or send it out."""
         original: Request | None = None
         seal: Seal | None = None
         match settled:
+            case Passed(would_refuse=Refused(problem, rule)):
+                self._life.record.would_refuse(flow, problem, rule)
+                detour.pass_on(flow)
             case Passed():
                 detour.pass_on(flow)
-            case Refused(problem):
-                self._life.record.refused(flow, problem)
+            case Refused(problem, rule, credential):
+                self._life.record.refused(flow, problem, rule, credential)
                 flow.response = wire.refusal(flow, problem)
                 return
             case Injected(decision, secret):
-                self._life.record.injected(flow, decision.rule)
+                self._life.record.injected(flow, decision)
                 sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
                 seal = Seal(flow, decision.host, self._verified)
                 original = detour.inject(flow, decision.host, sealed, seal)

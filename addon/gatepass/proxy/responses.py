@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gatepass.assets.resolver import Source
     from gatepass.problems.problem import Problem
     from gatepass.proxy.detour import Detour, Detours
+    from gatepass.proxy.guard import Guard
     from gatepass.proxy.layers import Answers
     from gatepass.proxy.record import Record
     from gatepass.proxy.state import State
@@ -40,10 +41,11 @@ class Responses:
 
     name = "gatepass_responses"
 
-    def __init__(self, record: Record, detours: Detours, answers: Answers) -> None:
+    def __init__(self, record: Record, detours: Detours, answers: Answers, guard: Guard) -> None:
         self._record = record
         self._detours = detours
         self._answers = answers
+        self._guard = guard
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         detour = self._detours.get(flow)
@@ -51,13 +53,16 @@ class Responses:
             return
         upstream, response = flow.response, None
         detour.restore(flow)
+        match detour.outcome:
+            case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
+                self._record.called(flow, source, upstream.headers, upstream.status_code)
         try:
             response = _finished(detour, upstream, facts.url(flow))
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
         finally:
             if response is None:  # as in `Requests.requestheaders`
-                response = wire.refusal(flow, catalogue.INTERNAL())
+                response = self._refusal(flow, catalogue.INTERNAL())
             if response is upstream or response.stream:
                 flow.response = response
             else:
@@ -91,7 +96,9 @@ class Responses:
             self._record.failed(flow, flow.error.msg)
             return
         host = Host(asked.host, asked.port) if isinstance(detour.outcome, Found) else facts.server(flow)
-        problem = failures.problem(flow.error.msg, host, flow.server_conn, upstream.trust_name(ctx.options))
+        problem = self._guard.fault(flow) or failures.problem(
+            flow.error.msg, host, flow.server_conn, upstream.trust_name(ctx.options)
+        )
         if isinstance(detour.outcome, Found):
             problem = problem.about(**detour.outcome.decision.ref.members)
         # mitmproxy takes no answer of a hook any more

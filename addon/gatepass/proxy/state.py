@@ -6,35 +6,62 @@ Knows neither flows nor hooks.
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
+from gatepass.egress.clients import Clients
+from gatepass.egress.destinations import Reach
+from gatepass.egress.guard import Way
+from gatepass.forge.hosts import Host
 from gatepass.github.client import GitHub
-from gatepass.proxy import upstream
+from gatepass.proxy import modes, upstream
+from gatepass.rules.model import Credential
+from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options
 
+    from gatepass.egress.lookup import Lookup
     from gatepass.proxy.record import Record
+    from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
+    from gatepass.secret import Secret
+
+# Of no use to a source whose secret is a client's password: it is for nobody but this proxy.
+_HERE: Final = Audience(Host("gatepass.internal"))
 
 
 class State:
     """What a request is decided by, and asked with. Clients of the network are made when they are first needed.
 
-    `options` are mitmproxy's; `record` is told what is done, and what users should know.
+    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
 
     Raises:
-        GatepassError: from what is made late, when a file of CAs has gone since the start.
+        GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record) -> None:
+    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup) -> None:
         self.rules = rules
+        self.reach = Reach.of(rules)
         self._options = options
         self._record = record
+        self._lookup = lookup
+        self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+
+    async def _password(self, name: str, proof: Password) -> Secret:
+        return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
+
+    async def _document(self, url: str, most: int) -> bytes:
+        return await self._github.document(url, most)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether clients may get to public addresses alone, and where the rules say."""
+        return self.rules.access.is_guarded or modes.is_open(self._options)
 
     @cached_property
     def _github(self) -> GitHub:
@@ -45,15 +72,22 @@ class State:
             # as any client of the upstream proxy would, the addon's own calls heed NO_PROXY
             lambda host: inherited.exempting(os.environ, host) is not None,
             self._record.statistics,
+            way=Way(self.reach, self._lookup, lambda: self.is_guarded),
         )
 
     @cached_property
     def credentials(self) -> Credentials:
-        return Credentials(os.environ, self._github, notice=self._record.notice, seen=self._record.secret)
+        return Credentials(
+            os.environ,
+            self._github,
+            notice=self._record.notice,
+            seen=self._record.secret,
+            withheld=self._record.withheld,
+        )
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.credentials, self._github, self.rules)
+        return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over."""

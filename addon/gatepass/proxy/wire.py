@@ -18,7 +18,7 @@ from gatepass.http.fields import harmless
 from gatepass.proxy import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mitmproxy.http import HTTPFlow
 
@@ -35,9 +35,9 @@ def written(answer: Answer) -> Response:
     return Response(b"HTTP/1.1", answer.status, reason, _harmless(fields), answer.content, None, now, now)
 
 
-def refusal(flow: HTTPFlow, problem: Problem) -> Response:
-    """The problem as the client of that flow gets it."""
-    return written(answers.refusal(problem, flow.request.method))
+def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | None = None) -> Response:
+    """The problem as the client of that flow gets it; `challenge` asks who asks."""
+    return written(answers.refusal(problem, flow.request.method, challenge))
 
 
 def streamed(response: Response) -> Response:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from gatepass.rules.access import Egress, Network, Proof
     from gatepass.rules.model import Header, Rule, Rules
 
+RESOLVED_UPSTREAM: Final = (
+    "names are the upstream proxy's to resolve: only the addresses that clients write out themselves are judged"
+)
+"""What `egress` cannot do where an upstream proxy is between."""
+
 _EXISTING: Final = {
     "replace": "",
     "keep": ", unless the client did",

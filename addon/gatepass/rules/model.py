@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import urls
-from gatepass.rules.access import OPEN
+from gatepass.rules.access import OPEN, Password
 from gatepass.sources import variables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gatepass.forge.hosts import Forge, Host
     from gatepass.rules.access import Access
     from gatepass.rules.shape import CacheEntry
@@ -101,6 +103,10 @@ class Rule:
     methods: frozenset[str] = DOWNLOADS
     clients: tuple[str, ...] = ()
 
+    def is_for(self, client: str | None) -> bool:
+        """Whether it is for the client of that name; None has no name."""
+        return not self.clients or client in self.clients
+
     def matches(self, host: Host, path: str, method: str) -> bool:
         """Whether a request falls under it; `path` is raw, as it was sent, without its query.
 
@@ -135,8 +141,9 @@ class Rules:
 
     @property
     def variables(self) -> set[str]:
-        """The environment variables that its credentials may be read from."""
-        asked = ((each.sources, self.forge_of(host)) for each in self.credentials for host in each.hosts)
+        """The environment variables that its credentials, and its clients' passwords, may be read from."""
+        asked = [(each.sources, self.forge_of(host)) for each in self.credentials for host in each.hosts]
+        asked += [(each.proof.sources, None) for each in self.access.clients if isinstance(each.proof, Password)]
         return {name for sources, forge in asked for name in variables(sources, forge)}
 
     def names(self, host: Host) -> bool:
@@ -148,6 +155,9 @@ class Rules:
 
         A path with dot segments, or a fragment, falls under none.
         """
-        if _CROOKED.search(path):
-            return None
-        return next((rule for rule in self.rules if rule.matches(host, path, method)), None)
+        return next(self.matching(host, path, method), None)
+
+    def matching(self, host: Host, path: str, method: str) -> Iterator[Rule]:
+        """All of them, whomever they are for."""
+        if not _CROOKED.search(path):
+            yield from (rule for rule in self.rules if rule.matches(host, path, method))

@@ -9,6 +9,7 @@ CA: what else both sides shared might be wrong on both, and no test would see it
     signing       signed URLs, made and checked
     world         the shared state and settings
     replies       the API's JSON
+    issuer        the tokens of CI jobs, and the keys that verify them
     apps          the API of GitHub Apps, for a JWT
     web, api, assets    the three origins: a request in, an answer out
     server        TLS and HTTP

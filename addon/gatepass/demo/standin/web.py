@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from .exchange import Answer, Recorded
+from .issuer import PATH
 from .model import Zeros
 from .world import download_path
 
@@ -23,7 +24,12 @@ _NOT_FOUND = Answer.page(404, "Not Found")
 
 
 def answer(world: World, request: Recorded) -> Answer:
-    """Release pages and downloads of public repositories; 404 for private ones, whoever asks (uv #15731, #12245)."""
+    """Release pages and downloads of public repositories; 404 for private ones, whoever asks (uv #15731, #12245).
+
+    And what the issuer publishes, below a path of its own.
+    """
+    if request.path.startswith(f"{PATH}/"):
+        return world.issuer.answer(request)
     if request.method not in ("GET", "HEAD"):
         return Answer.text(200, f"{request.method} of {request.bytes_received} bytes\n")
     # For tests of what passes through: a body of N zero bytes under any path.

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from .exchange import ENTERPRISE_API, Fault, Names, Recorded
+from .issuer import PATH, Issuer
 from .model import App, Asset, Installation, Repository, Token
 from .signing import Signer
 
@@ -60,10 +61,12 @@ class World:
     locked_until: float = field(init=False, default=0)
     lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
     signer: Signer = field(init=False, repr=False)
+    issuer: Issuer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # Not `self.clock` itself, which a test may replace.
         self.signer = Signer(lambda: self.clock())
+        self.issuer = Issuer(lambda: f"https://{self.web}{PATH}")
 
     @property
     def api(self) -> str:

@@ -1,0 +1,4 @@
+"""Who may go where, and how often: clients, destinations, limits.
+
+Knows no flow.
+"""

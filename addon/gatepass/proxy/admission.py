@@ -1,0 +1,255 @@
+"""Who asks: settled when a connection asks for the first time, before anything else is done; and their limits.
+
+Knows of requests who sends them; where they go and what becomes of them is for others. What goes wrong here refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import RegularMode, ReverseMode, Socks5Mode, UpstreamMode
+
+from gatepass.egress import forwarded
+from gatepass.egress.attempts import Attempts
+from gatepass.egress.identity import Identity, Unknown, read_address
+from gatepass.egress.limits import Usage
+from gatepass.problems import catalogue
+from gatepass.problems.problem import Problem, Unresolvable
+from gatepass.proxy import facts, socks, wire
+from gatepass.telemetry.event import Who, text
+
+if TYPE_CHECKING:
+    from mitmproxy.proxy.layers.modes import Socks5AuthData
+
+    from gatepass.egress.clients import Answer
+    from gatepass.egress.identity import Address
+    from gatepass.proxy.life import Life
+    from gatepass.proxy.state import State
+
+type Identities = WeakKeyDictionary[Client | HTTPFlow, Identity]
+"""Who opened a connection, and who sent a request."""
+
+logger: Final = logging.getLogger("gatepass")
+
+_REALM: Final = 'Basic realm="gatepass", charset="UTF-8"'
+# An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6).
+_LINGER_SECONDS: Final = 2.0
+
+
+class Admission:
+    """An addon that lets nobody in whom the rules do not know, nor more of anybody than they say."""
+
+    name = "gatepass_admission"
+
+    def __init__(self, life: Life, identities: Identities) -> None:
+        self._life = life
+        self._identities = identities
+        self._attempts = Attempts(time.monotonic)
+        self._usage = Usage(time.monotonic)
+        # who is known for all that a connection asks, since its first request, or since its begin
+        self._settled: WeakSet[Client] = WeakSet()
+        self._counted: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
+
+    # -------------------------------------------------------------- connections
+
+    def client_connected(self, client: Client) -> None:
+        """Where a client cannot say who it is its address tells, or it is turned away."""
+        state = self._life.state
+        if state is None or _speaks_http(client) or client.error:
+            return
+        try:
+            identity = self._by_address(state, _peer(client))
+            if isinstance(client.proxy_mode, Socks5Mode) and state.clients.are_named and not ctx.options.proxyauth:
+                socks.ask(client, needs_password=identity is None)
+                if identity is None:
+                    return
+            problem = self._enter(state, client, identity or Unknown())
+        except Exception:
+            logger.exception("gatepass: who connects was not found out")
+            problem = catalogue.INTERNAL()
+        if problem is not None:
+            client.error = f"gatepass: {problem.title}"
+            self._life.record.turned_away(str(client.peername[0]), problem)
+
+    async def socks5_auth(self, data: Socks5AuthData) -> None:
+        state, client = self._life.state, data.client_conn
+        if state is None or not state.clients.are_named or ctx.options.proxyauth:
+            return
+        try:
+            # whom its address has told is nobody when the password does not
+            self._leave(client)
+            self._settled.discard(client)
+            self._identities.pop(client, None)
+            answer = await state.clients.by_password(data.username, data.password, _peer(client), self._attempts)
+            problem = self._enter(state, client, answer)
+        except Exception:
+            logger.exception("gatepass: who asks was not found out")
+            problem = catalogue.INTERNAL()
+        data.valid = problem is None
+        if problem is not None:
+            self._life.record.turned_away(str(client.peername[0]), problem)
+
+    def client_disconnected(self, client: Client) -> None:
+        self._leave(client)
+
+    def _enter(self, state: State, client: Client, answer: Answer) -> Problem | None:
+        """Let somebody have a connection for all that it asks; or why not."""
+        if not isinstance(answer, Identity):
+            return _told(answer, is_proxy=True)
+        if (problem := self._count(state, client, answer)) is None:
+            self._identities[client] = answer
+            self._settled.add(client)
+            self._note(client, answer)
+        return problem
+
+    def _count(self, state: State, client: Client, identity: Identity) -> Problem | None:
+        """Count a connection for whom it is now; or why that is one too many."""
+        account = identity.account
+        if self._counted.get(client) == account:
+            return None
+        self._leave(client)
+        problem = self._usage.connect(account, state.rules.access.limits)
+        if problem is None:
+            self._counted[client] = account
+        return problem
+
+    def _leave(self, client: Client) -> None:
+        account = self._counted.pop(client, None)
+        if account is not None:
+            self._usage.disconnect(account)
+
+    # ----------------------------------------------------------------- requests
+
+    async def http_connect(self, flow: HTTPFlow) -> None:
+        await self._admit(flow)
+
+    def http_connected(self, flow: HTTPFlow) -> None:
+        """From now on all that comes is of whom the connection was opened for; after a refusal it may be another's."""
+        if (identity := self._identities.get(flow)) is not None:
+            self._settled.add(flow.client_conn)
+            self._note(flow.client_conn, identity)
+
+    async def requestheaders(self, flow: HTTPFlow) -> None:
+        if flow.is_replay != "request":  # that is the proxy's own user's, who has no name
+            await self._admit(flow)
+
+    async def _admit(self, flow: HTTPFlow) -> None:
+        state = self._life.state
+        if state is None or flow.response or flow.error:
+            return
+        refusal: Unknown | Problem | None = catalogue.INTERNAL()
+        try:
+            refusal = await self._refusal(state, flow)
+        except Unresolvable as unresolvable:
+            refusal = unresolvable.problem
+        except Exception:  # mitmproxy would go on with the flow
+            logger.exception("gatepass: who asks was not found out")
+        if refusal is not None:
+            try:
+                self._refuse(flow, refusal)
+            finally:
+                if flow.response is None:
+                    flow.kill()
+
+    async def _refusal(self, state: State, flow: HTTPFlow) -> Unknown | Problem | None:
+        """Why a request is not let in; None when it is, for it is known who asks."""
+        answer, client = await self._asked(state, flow), flow.client_conn
+        if not isinstance(answer, Identity):
+            return answer
+        self._note(flow, answer, flow.metadata.get("proxyauth", (None,))[0])
+        problem = self._count(state, client, answer)
+        problem = problem or self._usage.request(answer.account, state.rules.access.limits)
+        if problem is None:
+            self._identities[flow] = self._identities[client] = answer
+        return problem
+
+    def _note(self, of: HTTPFlow | Client, identity: Identity, known: str | None = None) -> None:
+        """Have it told who asks; `known` is what mitmproxy has asked for itself."""
+        user = identity.user or identity.client or known
+        named = None if user is None else text(user)
+        subject = None if identity.subject is None else text(identity.subject)
+        self._life.record.who[of] = Who(identity.client, named, subject, identity.address)
+
+    async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
+        client = flow.client_conn
+        if client in self._settled and flow.request.method != "CONNECT":
+            identity = self._identities[client]
+            if is_known(state, identity):
+                return identity
+            self._note(flow, identity)
+            return catalogue.CLIENT_GONE()
+        headers = flow.request.headers
+        told = headers.get_all("X-Forwarded-For")
+        address = forwarded.client(_peer(client), told, state.rules.access.trusted_proxies)
+        self._note(flow, Identity(None, None, None, str(address)))
+        if ctx.options.proxyauth or not state.clients.are_named:
+            return self._by_address(state, address) or Unknown()
+        # what was meant for this proxy goes no further, to another addon neither
+        authorization = headers.pop(_header(client), None)
+        return await state.clients.identify(authorization, address, self._attempts)
+
+    def _by_address(self, state: State, address: Address) -> Identity | None:
+        """Who has that address; without a name where mitmproxy itself has asked for a password."""
+        identity = state.clients.by_address(address)
+        if identity is None and ctx.options.proxyauth:
+            return Identity(None, None, None, str(address))
+        return identity
+
+    def _refuse(self, flow: HTTPFlow, refusal: Unknown | Problem) -> None:
+        is_proxy = not isinstance(flow.client_conn.proxy_mode, ReverseMode)
+        problem = _told(refusal, is_proxy=is_proxy)
+        name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
+        flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
+        if facts.has_body(flow.request):
+            flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
+            flow.response.headers["Connection"] = "close"
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, _close, flow.client_conn)
+        self._life.record.refused(flow, problem)
+
+
+def is_known(state: State, identity: Identity) -> bool:
+    """Whether who was let in before would be now: the rules may have changed. mitmproxy's own password has no name."""
+    return state.clients.knows(identity) or (identity.client is None and bool(ctx.options.proxyauth))
+
+
+def _told(answer: Unknown | Problem, *, is_proxy: bool) -> Problem:
+    if isinstance(answer, Problem):
+        return answer
+    what = answer.what
+    return (
+        catalogue.PROXY_AUTHENTICATION_REQUIRED(what=what) if is_proxy else catalogue.AUTHENTICATION_REQUIRED(what=what)
+    )
+
+
+def _speaks_http(client: Client) -> bool:
+    """Whether a client can say in each request who it is."""
+    mode = client.proxy_mode
+    return isinstance(mode, RegularMode | UpstreamMode) or (
+        isinstance(mode, ReverseMode) and mode.scheme in ("http", "https", "http3")
+    )
+
+
+def _header(client: Client) -> str:
+    """Where it says so: to a reverse proxy as to any server."""
+    return "Authorization" if isinstance(client.proxy_mode, ReverseMode) else "Proxy-Authorization"
+
+
+def _peer(client: Client) -> Address:
+    return read_address(str(client.peername[0]))
+
+
+def _close(client: Client) -> None:
+    """End a connection whose client goes on sending what nobody reads."""
+    server = ctx.master.addons.get("proxyserver")
+    handler = server.connections.get(client.id) if isinstance(server, Proxyserver) else None
+    transport = None if handler is None else handler.transports.get(client)
+    if transport is not None and transport.writer is not None:
+        transport.writer.close()

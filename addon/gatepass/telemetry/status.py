@@ -1,0 +1,148 @@
+"""What /status.json holds, and the page shows: the state of the proxy, as one value.
+
+Pure, but for the version of the package. Holds no secret and no query, for an event has none.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gatepass.errors import printable_lines
+from gatepass.redaction import cleared
+from gatepass.telemetry.event import ACTIONS
+from gatepass.telemetry.lines import timestamp
+
+if TYPE_CHECKING:
+    from gatepass.telemetry.event import Event
+    from gatepass.telemetry.ledger import Ledger
+
+
+class Rules(Struct, frozen=True):
+    """`file` is where they were read, `loaded` when; `error` is what was wrong with a later reading, or null."""
+
+    file: str
+    loaded: str | None
+    error: str | None
+
+
+class Credential(Struct, frozen=True):
+    """How many API calls are left, as the forge last told."""
+
+    forge: str
+    credential: str
+    remaining: int
+
+
+class Client(Struct, frozen=True):
+    """By the name of an entry, or by address; `per_minute` is of the last minute."""
+
+    client: str
+    requests: int
+    per_minute: float
+
+
+class Refusal(Struct, frozen=True):
+    """What was refused; `client` and `user` are null where nobody is known."""
+
+    time: str
+    client: str | None
+    user: str | None
+    source: str
+    method: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    status: int | None
+    action: str
+    problem: str | None
+    reason: str | None
+    rule: str | None
+
+
+class AuditFile(Struct, frozen=True):
+    """`file` is null where nothing is written; `error` is why nothing can be at the moment."""
+
+    file: str | None
+    error: str | None
+    lost: int
+
+
+class Status(Struct, frozen=True):
+    """Times are RFC 3339, in UTC."""
+
+    version: str
+    started: str
+    now: str
+    not_ready: dict[str, str]
+    rules: Rules
+    audit: AuditFile
+    connections: int
+    tunnels: int
+    requests: dict[str, int]
+    credentials: list[Credential]
+    clients: list[Client]
+    problems: dict[str, int]
+    refusals: list[Refusal]
+
+
+def status(ledger: Ledger, now: float) -> Status:
+    """The state at `now` (epoch seconds)."""
+    counts, audit = ledger.counts, ledger.audit
+    requests: dict[str, int] = {action: 0 for action in ACTIONS}  # noqa: C420  # mypy would keep the literals
+    for (action, _, _), number in counts.requests.items():
+        requests[action] = requests.get(action, 0) + int(number)
+    return Status(
+        version=version(),
+        started=timestamp(counts.started),
+        now=timestamp(now),
+        not_ready={name: _harmless(reason) for name, reason in ledger.not_ready().items()},
+        rules=Rules(
+            counts.rules.file,
+            None if counts.rules.loaded is None else timestamp(counts.rules.loaded),
+            None if counts.rules.error is None else _harmless(counts.rules.error),
+        ),
+        audit=AuditFile(audit.path, audit.fault, audit.lost) if audit else AuditFile(None, None, 0),
+        connections=counts.connections,
+        tunnels=counts.tunnels,
+        requests=requests,
+        credentials=[
+            Credential(forge, credential, int(number))
+            for (forge, credential), number in sorted(counts.api_remaining.items())
+        ],
+        clients=[Client(name, total, round(rate, 1)) for name, total, rate in counts.paces()],
+        problems={kind: int(number) for kind, number in sorted(counts.problems.items(), key=lambda each: -each[1])},
+        refusals=[_refusal(event) for event in reversed(counts.refusals)],
+    )
+
+
+def _harmless(text: str) -> str:
+    """What others have told, as an event has it already."""
+    return printable_lines(cleared(text))
+
+
+def _refusal(event: Event) -> Refusal:
+    return Refusal(
+        timestamp(event.began + event.seconds),
+        event.client,
+        event.user,
+        event.source,
+        event.method,
+        event.host,
+        event.port,
+        event.path,
+        event.status,
+        event.action,
+        event.problem,
+        event.reason,
+        event.rule,
+    )
+
+
+@cache
+def version() -> str:
+    """The version that is installed."""
+    return metadata.version("gatepass")
