@@ -20,7 +20,7 @@ import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
 from gatepass.trust import certificates
-from harness import Client, Proxy, mitmdump, peak, strays
+from harness import DEADLINE, Client, Proxy, mitmdump, peak, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -419,7 +419,7 @@ def test_open_to_others(github: StandIn, rules: Path, tmp_path: Path, options: t
 def exchange(proxy: Proxy, github: StandIn, *requests: bytes) -> bytes:
     """What comes back for these bytes, sent one after another on one connection to the web host."""
     trust = ssl.create_default_context(cafile=str(proxy.bundle))
-    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=DEADLINE) as plain:
         plain.sendall(f"CONNECT {github.web} HTTP/1.1\r\n\r\n".encode())
         assert b" 200 " in plain.recv(1000)
         with trust.wrap_socket(plain, server_hostname="localhost") as secure:
