@@ -20,8 +20,8 @@ import click
 
 from gatepass import files, home, shipped
 from gatepass.cli import signals
-from gatepass.cli.options import load_rules, rules_option, say
-from gatepass.errors import GatepassError, printable
+from gatepass.cli.options import load_rules, rules_option, say, say_all
+from gatepass.errors import GatepassError, printable, why
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.rules.model import ResolveRelease
@@ -108,15 +108,14 @@ def serve(
     addresses = _addresses(listen) if listen != (_OFF,) else []
     web = None if index is None else _free_address(index, "--index")
     settings = _settings(mitmdump_options)
-    _expect_sense(addresses, web, settings, loaded)
+    _expect_sense(addresses, web, settings)
     shell = undo.before(os.environ)
     beyond = [inherited.beyond(shell, *address) for address in addresses or filter(None, [web])]
     upstream = beyond[0] if "mode" not in settings and all(beyond) else None
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
-    for notice in notices:
-        click.echo(f"gatepass: {notice}", err=True)
+    say_all(notices)
     if "confdir" in settings:
-        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
+        _expect_folder(home.opened(settings["confdir"]))  # without a home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded, vouches=bool(addresses))
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -138,6 +137,11 @@ def serve(
     from gatepass.proxy.plain import Plain
     from gatepass.proxy.reload import Reload
 
+    if web is not None and not modes.is_loopback(web[0]) and not loaded.access.clients:
+        raise GatepassError(
+            f"--index: expected `clients` in the rules, where other machines reach it, got none for `{web[0]}`",
+            f"write into {loaded.source} who may use it, such as `clients: {{ci: {{password: [env:CI_PASSWORD]}}}}`",
+        )
     gc.freeze()
     gc.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -190,7 +194,8 @@ def serve(
             try:
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
-                click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
+                for line in f"`gatepass env` will not find this server: {error}".splitlines():
+                    say(line)
             _tell_who(own, known)
             click.echo("gatepass: listening; in a client's shell:")
             if own:
@@ -266,15 +271,13 @@ def serve(
 def _say_once(text: str) -> None:
     """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
     say(text)
-    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {printable(text)}")
 
 
-def _expect_sense(
-    addresses: Sequence[tuple[str, int]], web: tuple[str, int] | None, settings: dict[str, str], rules: Rules
-) -> None:
+def _expect_sense(addresses: Sequence[tuple[str, int]], web: tuple[str, int] | None, settings: dict[str, str]) -> None:
     """
     Raises:
-        GatepassError: nothing would be served, or an index to everybody.
+        GatepassError: nothing would be served, or two things at one address.
     """
     if not addresses and web is None:
         raise GatepassError(
@@ -284,11 +287,6 @@ def _expect_sense(
         raise GatepassError(f"--mode: expected none with `--listen off`, got `{settings['mode']}`")
     if web is not None and web in addresses and web[1]:
         raise GatepassError(f"--index: expected another address than those of --listen, got `{web[0]}:{web[1]}`")
-    if web is not None and not inherited.is_loopback(web[0]) and not rules.access.clients:
-        raise GatepassError(
-            f"--index: expected `clients` in the rules, where other machines reach it, got none for `{web[0]}`",
-            f"write into {rules.source} who may use it, such as `clients: {{ci: {{password: [env:CI_PASSWORD]}}}}`",
-        )
 
 
 def _tell_index(root: str, rules: Rules) -> None:
@@ -349,6 +347,14 @@ def _settings(arguments: Sequence[str]) -> dict[str, str]:
     return settings | ({"mode": parsed.mode} if parsed.mode else {})
 
 
+def _expect_folder(place: Path) -> None:
+    """Make it, as mitmproxy would do with a traceback where it cannot."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatepassError(f"--set confdir: expected a folder, got `{place}`: {why(error)}") from None
+
+
 def _told(client: Client) -> str:
     """What a client has to show, without anything that is secret."""
     match client.proof:
@@ -393,9 +399,9 @@ def _addresses(texts: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _free_address(text: str, option: str) -> tuple[str, int]:
-    address = _address(text, option)
-    _expect_free(*address, option)
-    return address
+    host, port = _address(text, option)
+    # mitmproxy takes port 0 at one address once
+    return host, _expect_free(host, port, option)
 
 
 def _address(text: str, option: str) -> tuple[str, int]:
@@ -405,14 +411,15 @@ def _address(text: str, option: str) -> tuple[str, int]:
     return match[1] or match[2] or "127.0.0.1", int(match[3])
 
 
-def _expect_free(host: str, port: int, option: str) -> None:
-    """Say in our words what mitmproxy would say in the system's."""
+def _expect_free(host: str, port: int, option: str) -> int:
+    """Say in our words what mitmproxy would say in the system's; the port, or for 0 one that is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             # as the server will: a port whose last connections have just been closed is free
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
+            return int(probe.getsockname()[1])
     except OSError as error:
         raise GatepassError(
             f"{option}: expected a free address, got `{host}:{port}`: {(error.strerror or str(error)).lower()}",

@@ -33,7 +33,7 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool
     a reverse proxy may be asked by whatever name.
     """
     data = flow.request.data
-    if _CONTROL.search(data.path) or _CONTROL.search(data.method):
+    if _CONTROL.search(data.path) or _CONTROL.search(data.method) or not data.method.isascii():
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, ReverseMode) and not (flow.is_replay or any_name) and not _is_ours(host, mode.address[0]):

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gatepass.proxy.life import Life
     from gatepass.proxy.state import State
 
+_UNFORESEEN: Final = catalogue.INTERNAL()
+
 type _Judged = Cache[tuple[str, int], tuple[str, ...]]
 
 _MOST_JUDGED: Final = 16
@@ -83,7 +85,7 @@ class Guard:
             return
         if facts.is_index((flow.request.host, flow.request.port)):
             return  # answered here: nothing is dialled, and nobody asked for the name
-        problem: Problem | None = catalogue.INTERNAL()
+        problem: Problem | None = _UNFORESEEN
         try:
             problem = await self._problem(state, flow, guard.place_of(*address))
         except Unresolvable as unresolvable:
@@ -156,7 +158,7 @@ class Guard:
         dialled = self._dialled.get(server)
         if dialled is not None and dialled.judged == server.address:
             return
-        problem: Problem | None = catalogue.INTERNAL()
+        problem: Problem | None = _UNFORESEEN
         try:
             if (chosen := await self._chosen(state, data.client, server)) is not None:
                 if dialled is not None:

@@ -14,6 +14,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
+from gatepass.errors import printable
 from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
@@ -71,6 +72,8 @@ class Requests:
             # behind a company's TLS an index has a name of the company's
             any_name = facts.is_for_index(flow) and admission.is_no_page(state, flow.client_conn, identity)
             if fault := form.fault(flow, host, is_guarded=state.is_guarded, any_name=any_name):
+                # mitmproxy shows the bytes of a method as they came, and some of those steer terminals
+                flow.request.method = printable(flow.request.method)
                 settled = Refused(fault)
             elif self._guard.is_reported(flow):
                 settled = Passed()
