@@ -95,7 +95,7 @@ def test_the_commands_are_found() -> None:
     """The pages' commands are read as they are meant: with subcommands and options, and without other programs'."""
     found = {use.words for use in uses()}
     assert ("run",) in found
-    assert ("serve", "--rules", "FILE", "--listen", "HOST:PORT") in found
+    assert ("serve", "--rules", "FILE", "--listen", "HOST:PORT", "--index", "HOST:PORT") in found
     assert ("ca", "create", "renew", "export", "bundle", "trust") in found
     assert ("env", "--shell", "nushell") in found
     assert {words[0] for words in found} >= set(gatepass.list_commands(click.Context(gatepass)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN
 from harness import BIN, DEADLINE, UV, background, call, clean_environment, eventually
 from terminal import INTERRUPT, terminal
@@ -27,6 +29,10 @@ def test_demo(tmp_path: Path) -> None:
     assert failure < success
     assert "assets/" in result.output
     assert "acme_tool 1.0" in result.output
+    wheel = package.wheel("acme_tool", "1.0")
+    added = result.output.index("uv add --project project acme-tool")
+    hashed = f'/{wheel.name}", hash = "sha256:{hashlib.sha256(wheel.content).hexdigest()}"'
+    assert hashed in result.output[added:]
     assert DEFAULT_TOKEN not in result.output
     assert "Signature" not in result.output
     assert not list(tmp_path.iterdir()), "it cleans up"

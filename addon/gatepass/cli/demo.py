@@ -14,6 +14,7 @@ from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import Asset, Release, Repository, StandIn
 from gatepass.errors import GatepassError, why
+from gatepass.forge.hosts import OWN
 from gatepass.shell import tempdir
 
 if TYPE_CHECKING:
@@ -35,6 +36,22 @@ rules:
     match: {web}/*/releases/download/*
     resolve: github-release
     credential: demo
+"""
+_PROJECT = """\
+[project]
+name = "app"
+version = "0"
+requires-python = ">=3.12"
+dependencies = []
+"""
+_SOURCE = """\
+[[tool.uv.index]]
+name = "acme"
+url = "{index}"
+explicit = true
+
+[tool.uv.sources]
+acme-tool = {{ index = "acme" }}
 """
 _PATIENCE = 10.0
 """Seconds, for a command that was interrupted to end."""
@@ -109,7 +126,26 @@ class _Demo:
         self._step("it is there")
         python = self._folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         self._call([str(python), "-c", "import acme_tool; print('acme_tool', acme_tool.__version__)"], expect=0)
+        self._index(proxied)
         click.echo(f"\nFor real: {click.style('GH_TOKEN=… gatepass run -- uv sync', bold=True)}")
+
+    def _index(self, proxied: Sequence[str]) -> None:
+        """The releases of the repository, as a package index for a project."""
+        index = f"https://{OWN}/{self._github.web}/acme/tool/simple/"
+        self._step("the releases are a package index, too: `uv add` takes what is there, and its hash into the lock")
+        project = self._folder / "project"
+        project.mkdir()
+        text = f"{_PROJECT}\n{_SOURCE.format(index=index)}"
+        (project / "pyproject.toml").write_text(text, encoding="utf-8")
+        for line in _SOURCE.format(index=index).splitlines():
+            click.echo(f"  {line}" if line else "")
+        # uv leaves a lock of the project there
+        self._env |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(self._folder))
+        self._call([*proxied, "uv", "add", "--project", "project", "acme-tool"], expect=0)
+        self._requests()
+        for line in (project / "uv.lock").read_text(encoding="utf-8").splitlines():
+            if "releases/download" in line:
+                click.echo(f"  {line.strip()}")
 
     @staticmethod
     def _step(text: str) -> None:
@@ -159,7 +195,7 @@ def _line(request: Recorded) -> str:
     path, _, signature = request.target.partition("?")
     shown = path if len(path) <= 70 else f"{path[:69]}…"
     notes = [
-        *(["signed URL"] if signature else []),
+        *(["signed URL"] if "X-Amz-" in signature else []),
         *(["with token"] if "authorization" in request.headers else []),
         *([request.headers["range"]] if "range" in request.headers else []),
     ]
