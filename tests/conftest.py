@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import ssl
+import subprocess
+import sys
 import time
 import warnings
 from typing import TYPE_CHECKING
@@ -24,7 +27,7 @@ from harness import BIN, Client, Proxy, Shell, background, mitmdump, strays
 from shells import listening, session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
     from typing import Protocol
 
@@ -270,3 +273,29 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Run
     with background(command, {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONUNBUFFERED": "1"}) as running:
         port = running.wait_for(r"listening at (?:http://)?127\.0\.0\.1:(\d+)")[1]
         yield f"http://me:{quote('p@ss/1', safe='')}@127.0.0.1:{port}", running
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes an environment with packages from the index, past every proxy here; its folder of programs.
+
+    Where there is no index the test is skipped by the packages' names.
+    """
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(*packages: str) -> Path:
+        if packages not in made:
+            folder = tmp_path_factory.mktemp("environment")
+            uv = shutil.which("uv") or "uv"
+            commands: list[list[str | Path]] = [
+                [uv, "venv", "--quiet", "--python", sys.executable, folder],
+                [uv, "pip", "install", "--quiet", "--python", folder, *packages],
+            ]
+            for command in commands:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+                if done.returncode != 0:
+                    pytest.skip(f"{', '.join(packages)} cannot be installed: {done.stderr[-300:]}")
+            made[packages] = folder / "bin"
+        return made[packages]
+
+    return make

@@ -382,3 +382,42 @@ def test_never_404(
         assert "<< 404" not in proxy.log
         reply = client.fetch(f"{ACME}acme-tool/")
         assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
+
+
+# -------------------------------------------------------------------- other clients
+
+
+@pytest.mark.slow
+def test_poetry(start: Start, tool: Repository, tmp_path: Path, environments: Callable[..., Path]) -> None:
+    """Poetry adds from the index as an explicit source, and its lock has the hash."""
+    poetry = environments("poetry") / "poetry"
+    with start() as proxy:
+        client = through(proxy, tmp_path / "one")
+        (client.home / "pyproject.toml").write_text(
+            '[project]\nname = "app"\nversion = "0"\nrequires-python = ">=3.12"\ndependencies = []\n'
+            "[tool.poetry]\npackage-mode = false\n"
+            f'[[tool.poetry.source]]\nname = "acme"\nurl = "{ACME}"\npriority = "explicit"\n'
+        )
+        settings = {"POETRY_VIRTUALENVS_IN_PROJECT": "1", "POETRY_CACHE_DIR": str(client.home / "poetry")}
+        good(client.run(poetry, "add", "--no-interaction", "--source", "acme", "acme-tool", **settings))
+        lock = (client.home / "poetry.lock").read_text()
+        assert (tool.releases[-1].assets[0].digest or "") in lock
+        assert list(client.home.glob(".venv/lib/python*/site-packages/acme_tool.py"))
+
+
+@pytest.mark.slow
+def test_pdm(start: Start, tool: Repository, tmp_path: Path, environments: Callable[..., Path]) -> None:
+    """PDM adds from the index as a source for that package alone, and its lock has the hash."""
+    pdm = environments("pdm[locked]") / "pdm"
+    with start() as proxy:
+        client = through(proxy, tmp_path / "one")
+        (client.home / "pyproject.toml").write_text(
+            '[project]\nname = "app"\nversion = "0"\nrequires-python = ">=3.12"\ndependencies = []\n'
+            "[tool.pdm]\ndistribution = false\n"
+            "[tool.pdm.resolution]\nrespect-source-order = true\n"
+            f'[[tool.pdm.source]]\nname = "acme"\nurl = "{ACME}"\ninclude_packages = ["acme-*"]\n'
+            '[[tool.pdm.source]]\nname = "pypi"\nurl = "https://localhost:1/simple"\nexclude_packages = ["*"]\n'
+        )
+        good(client.run(pdm, "add", "acme-tool", PDM_CHECK_UPDATE="0"))
+        assert (tool.releases[-1].assets[0].digest or "") in (client.home / "pdm.lock").read_text()
+        assert list(client.home.glob(".venv/lib/python*/site-packages/acme_tool.py"))

@@ -173,32 +173,6 @@ def found(program: str) -> str:
     return path
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes an environment with packages from the index, past every proxy here; its folder of programs.
-
-    Where there is no index the test is skipped by the packages' names.
-    """
-    made: dict[tuple[str, ...], Path] = {}
-
-    def make(*packages: str) -> Path:
-        if packages not in made:
-            folder = tmp_path_factory.mktemp("environment")
-            uv = shutil.which("uv") or "uv"
-            commands: list[list[str | Path]] = [
-                [uv, "venv", "--quiet", "--python", sys.executable, folder],
-                [uv, "pip", "install", "--quiet", "--python", folder, *packages],
-            ]
-            for command in commands:
-                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-                if done.returncode != 0:
-                    pytest.skip(f"{', '.join(packages)} cannot be installed: {done.stderr[-300:]}")
-            made[packages] = folder / "bin"
-        return made[packages]
-
-    return make
-
-
 # ------------------------------------------------------------------ installers
 
 
