@@ -14,7 +14,7 @@ from test_index_proxy import CLIENTS, RULES, adds, good, locked, project, record
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
-from harness import GATEPASS, Client, background, free_port, strays
+from harness import GATEPASS, Client, background, eventually, free_port, strays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -267,3 +267,28 @@ def test_fault(serve: Serve, tool: Repository, outsider: Client, github: StandIn
         assert outsider.fetch(f"{served.url}/acme/simple/acme-tool/", "-I").status == 502
         project(outsider, '"acme-tool"', f"{served.url}/acme/simple/")
         assert outsider.uv("lock", UV_HTTP_RETRIES="0").code != 0
+
+
+def test_a_reload(serve: Serve, tool: Repository, outsider: Client, shell: Shell) -> None:
+    """Rules that change are at work within seconds, with an index that they name anew, and for hosts that the CA may
+    not vouch for: nothing is decrypted here.
+    """
+    assert tool.releases
+    with serve() as served:
+        assert outsider.fetch(f"{served.url}/acme/simple/").status == 200
+        assert outsider.fetch(f"{served.url}/more/simple/").status == 403
+        path = shell.home / "rules.yaml"
+        text = path.read_text().replace("  acme:", "  more:")
+        rule = 'rules: [{match: "b.test/x", headers: {x: y}}, '
+        path.write_text(text.replace("rules: [", rule))
+        eventually(lambda: outsider.fetch(f"{served.url}/more/simple/").status == 200)
+        assert outsider.fetch(f"{served.url}/acme/simple/").status == 403
+
+
+def test_trusted_proxies(serve: Serve, tool: Repository, outsider: Client) -> None:
+    """Where nobody is asked a proxy that the rules trust may ask by any name, such as the company's TLS server."""
+    assert tool.releases
+    host = ("-H", "Host: packages.example.com")
+    for more, status in (("", 421), ("trusted_proxies: [127.0.0.1/32]\n", 200)):
+        with serve("--listen", "off", "--no-password", more=more) as served:
+            assert outsider.fetch(f"{served.url}/acme/simple/", *host).status == status
