@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import sys
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,9 +16,9 @@ from cryptography.x509.oid import NameOID
 from gatepass import files
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
-from gatepass.shell import environment
 from gatepass.trust import authority, certificates
 from harness import GATEPASS, UV, Client, background, eventually, mitmdump, strays
+from project import ACME, CLIENTS, ROOT, RULES, adds, good, locked, project, recording, through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,26 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatepass.demo.standin import StandIn
-    from harness import Proxy, Result, Shell
+    from harness import Proxy, Shell
 
     type Temp = pytest.TempPathFactory
     type Start = Callable[..., AbstractContextManager[Proxy]]
 
-RULES = """\
-version: 1
-forges: [{web: "%(web)s", api: "%(api)s"}]
-credentials: {mine: {from: [env:STANDIN_TOKEN], hosts: ["%(web)s"]}}
-rules: [{match: "%(web)s/acme/*/releases/download/*", resolve: github-release, credential: mine}]
-indexes:
-  acme: {repositories: ["%(web)s/acme/*"], credential: mine}
-"""
-CLIENTS = """\
-clients:
-  ci: {password: [env:CI_PROXY_PASSWORD]}
-  dev: {password: [env:DEV_PROXY_PASSWORD]}
-"""
-ROOT = "https://gatepass.internal"
-ACME = f"{ROOT}/acme/simple/"
 RULE_WEB = re.compile(r"web: \"([^\"]+)\"")
 
 
@@ -95,51 +78,6 @@ def start(github: StandIn, tmp_path: Path) -> Start:
         assert strays(github, DEFAULT_TOKEN) == []
 
     return start
-
-
-def through(proxy: Proxy, home: Path, known: str = "") -> Client:
-    """Clients that go through that proxy, `known` by USER:PASSWORD."""
-    url = proxy.url.replace("//", f"//{known}@") if known else proxy.url
-    home.mkdir(exist_ok=True)
-    return Client(home, environment.for_client(url, proxy.bundle, proxy.bundle, {}))
-
-
-def project(client: Client, dependencies: str = "", url: str = ACME) -> None:
-    (client.home / "pyproject.toml").write_text(
-        f"""\
-[project]
-name = "app"
-version = "0"
-requires-python = ">=3.12"
-dependencies = [{dependencies}]
-
-[[tool.uv.index]]
-name = "acme"
-url = "{url}"
-explicit = true
-
-[tool.uv.sources]
-acme-tool = {{ index = "acme" }}
-"""
-    )
-
-
-def locked(client: Client) -> str:
-    return (client.home / "uv.lock").read_text()
-
-
-def good(result: Result) -> Result:
-    assert result.code == 0, result.output
-    return result
-
-
-def adds(client: Client, tool: Repository, url: str = ACME) -> str:
-    """`uv add` takes the newest, and its hash into the lock, which it returns."""
-    project(client, url=url)
-    good(client.uv("add", "acme-tool"))
-    lock = locked(client)
-    assert (tool.releases[-1].assets[0].digest or "") in lock
-    return lock
 
 
 # --------------------------------------------------------------------------- clients
@@ -230,40 +168,6 @@ def test_a_ca_of_before(shell: Shell, github: StandIn) -> None:
 
 
 # ----------------------------------------------------------------------------- modes
-
-
-@contextmanager
-def recording(seen: list[bytes]) -> Iterator[int]:
-    """Another proxy, which keeps what it is asked, and tunnels it; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def take() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                threading.Thread(target=tunnel, args=(connection,), daemon=True).start()
-
-        def tunnel(connection: socket.socket) -> None:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += connection.recv(65536)
-            seen.append(head)
-            host, _, port = head.split(b" ")[1].decode().rpartition(":")
-            with connection, socket.create_connection((host, int(port))) as other:
-                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                threading.Thread(target=pump, args=(other, connection), daemon=True).start()
-                pump(connection, other)
-
-        def pump(one: socket.socket, other: socket.socket) -> None:
-            with suppress(OSError):
-                while data := one.recv(65536):
-                    other.sendall(data)
-                other.shutdown(socket.SHUT_WR)
-
-        threading.Thread(target=take, daemon=True).start()
-        yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize("strategy", ["lazy", "eager"])

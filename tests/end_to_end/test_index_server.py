@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from test_index_proxy import CLIENTS, RULES, adds, good, locked, project, recording
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository
 from harness import GATEPASS, Client, background, eventually, free_port, strays
+from project import CLIENTS, RULES, adds, good, locked, project, recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

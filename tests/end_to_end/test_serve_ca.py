@@ -63,7 +63,7 @@ def test_serve_with_its_own_ca(serving: Shell, wheel_url: str, tmp_path: Path) -
     ((path, _),) = told
     assert path == str(serving.folder / bundles.BUNDLE_FILE)
     assert not (serving.home / ".mitmproxy").exists()
-    assert re.search(r"permits +localhost\n", serving.ca().output)
+    assert re.search(r"permits +localhost, gatepass\.internal\n", serving.ca().output)
 
 
 def test_serve_lets_no_foreign_names_along(serving: Shell, wheel_url: str, tmp_path: Path) -> None:
