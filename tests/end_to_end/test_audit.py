@@ -244,6 +244,7 @@ def test_who_asks(shell: Shell, wheel_url: str) -> None:
         assert client.curl("-v", "-k", "-x", proxy.replace("gatepass:", "gatepass:not"), wheel_url).code
         told = awaited(path, lambda told: told["event"]["action"] == "refuse")
         assert (told["http"]["request"]["method"], told["http"]["response"]["status_code"]) == ("CONNECT", 407)
+        assert told["destination"]["bytes"] > 0, "the client is told why"
         assert "user" not in told
         assert "path" not in told["url"]
     assert path.stat().st_mode & 0o777 == 0o600
