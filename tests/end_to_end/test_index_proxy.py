@@ -170,12 +170,23 @@ def test_a_ca_of_before(shell: Shell, github: StandIn) -> None:
 # ----------------------------------------------------------------------------- modes
 
 
+def with_strategy(folder: Path, strategy: str) -> tuple[str, ...]:
+    """Options for such connections: to name mitmproxy's default changes nothing, and Gatepass has its own."""
+    script = folder / "strategy.py"
+    script.write_text(
+        "from mitmproxy import ctx\n"
+        "def client_connected(client):\n"
+        f"    ctx.options.connection_strategy = '{strategy}'\n"
+    )
+    return ("-s", str(script))
+
+
 @pytest.mark.parametrize("strategy", ["lazy", "eager"])
 @pytest.mark.parametrize("more", ["", "egress: {allow: [example.com], private: [127.0.0.0/8]}\n"])
 def test_regular(start: Start, tool: Repository, tmp_path: Path, strategy: str, more: str) -> None:
     """The CONNECT is answered here, whatever mitmproxy's strategy and the rules' word on where clients may get to."""
     assert tool.releases
-    with start("--set", f"connection_strategy={strategy}", more=more) as proxy:
+    with start(*with_strategy(tmp_path, strategy), more=more) as proxy:
         client = through(proxy, tmp_path / "one")
         assert client.fetch(ACME).status == 200
         assert client.fetch("https://GatePass.Internal./acme/simple/", "-k").status == 200
@@ -189,7 +200,7 @@ def test_upstream(start: Start, tool: Repository, tmp_path: Path, strategy: str)
     seen: list[bytes] = []
     with (
         recording(seen) as other,
-        start("--mode", f"upstream:http://127.0.0.1:{other}", "--set", f"connection_strategy={strategy}") as proxy,
+        start("--mode", f"upstream:http://127.0.0.1:{other}", *with_strategy(tmp_path, strategy)) as proxy,
     ):
         adds(through(proxy, tmp_path / "one"), tool)
     assert seen
@@ -200,11 +211,11 @@ def test_upstream(start: Start, tool: Repository, tmp_path: Path, strategy: str)
 def test_socks(start: Start, tool: Repository, tmp_path: Path, strategy: str) -> None:
     """By SOCKS with names: the name is neither resolved nor dialled, with passwords neither."""
     assert tool.releases
-    with start("--mode", "socks5", "--set", f"connection_strategy={strategy}") as proxy:
+    with start("--mode", "socks5", *with_strategy(tmp_path, strategy)) as proxy:
         client = Client(tmp_path, {"CURL_CA_BUNDLE": str(proxy.bundle)})
         socks = proxy.url.replace("http:", "socks5h:")
         assert b"acme-tool" in client.fetch(f"{ACME}acme-tool/", "-x", socks).body
-    with start("--mode", "socks5", "--set", f"connection_strategy={strategy}", more=CLIENTS) as proxy:
+    with start("--mode", "socks5", *with_strategy(tmp_path, strategy), more=CLIENTS) as proxy:
         socks = proxy.url.replace("http://", "socks5h://ci:ci-sesame-1@")
         assert client.fetch(f"{ACME}acme-tool/", "-x", socks).status == 200
         assert client.curl("-x", socks.replace("sesame", "wrong"), ACME).code != 0
@@ -213,7 +224,7 @@ def test_socks(start: Start, tool: Repository, tmp_path: Path, strategy: str) ->
 @pytest.mark.parametrize("strategy", ["lazy", "eager"])
 def test_reverse(start: Start, tool: Repository, tmp_path: Path, github: StandIn, strategy: str) -> None:
     """mitmproxy's own reverse mode to the name is the same index as a web server: links lead back to it."""
-    with start("--mode", "reverse:https://gatepass.internal", "--set", f"connection_strategy={strategy}") as proxy:
+    with start("--mode", "reverse:https://gatepass.internal", *with_strategy(tmp_path, strategy)) as proxy:
         assert not [line for line in proxy.log.splitlines() if "mode `" in line]
         client = Client(tmp_path, {"SSL_CERT_FILE": str(github.ca_file)})
         lock = adds(client, tool, f"{proxy.url}/acme/simple/")
