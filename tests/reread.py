@@ -23,7 +23,7 @@ class Reread:
         if flow.request.host == "reread.internal":
             life = ctx.master.addons.get("gatepass_life")
             assert isinstance(life, Life)
-            life._swap(locate.load(ctx.options.gatepass_rules, os.environ, Path.cwd(), print))
+            life.accept(locate.load(ctx.options.gatepass_rules, os.environ, Path.cwd(), print))
             flow.response = Response.make(204)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import struct
 import subprocess
 import termios
@@ -30,6 +31,7 @@ class Terminal:
     process: subprocess.Popen[bytes]
     keyboard: int
     shown: bytearray = field(default_factory=bytearray)
+    is_open: bool = True
 
     def __post_init__(self) -> None:
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -37,8 +39,11 @@ class Terminal:
 
     def _read(self) -> None:
         try:
-            while data := os.read(self.keyboard, 65_536):
-                self.shown += data
+            while self.is_open:
+                if select.select([self.keyboard], [], [], 0.1)[0]:
+                    if not (data := os.read(self.keyboard, 65_536)):
+                        return
+                    self.shown += data
         except OSError:
             return  # as Linux tells that the last program has closed it
 
@@ -68,6 +73,12 @@ class Terminal:
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
+    def hang_up(self) -> None:
+        """Let the terminal go away, as by the closing of its window."""
+        self.is_open = False
+        self.reader.join(DEADLINE)  # as long as it reads, the system keeps the terminal
+        os.close(self.keyboard)
+
     def end(self) -> int:
         """Wait for the program's end, and for the last of what it shows; its exit code."""
         code = self.process.wait(DEADLINE)
@@ -93,4 +104,5 @@ def terminal(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -
             process.kill()
             process.wait(DEADLINE)
         running.reader.join(DEADLINE)
-        os.close(keyboard)
+        if running.is_open:
+            os.close(keyboard)

@@ -1,15 +1,23 @@
-"""`gatepass env`: what a shell needs to use a running `gatepass serve`."""
+"""`gatepass env`: what a shell needs to use a running `gatepass serve`, here or elsewhere."""
 
 from __future__ import annotations
 
 import os
+import ssl
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
+from gatepass import files, home
 from gatepass.cli.options import json_option, print_json
-from gatepass.errors import GatepassError
-from gatepass.shell import environment, overruling, running, syntax, tools, undo
+from gatepass.errors import GatepassError, printable, why
+from gatepass.shell import elsewhere, environment, overruling, running, syntax, tools, undo
+from gatepass.shell.elsewhere import ProxyUrl
+from gatepass.trust import authority, bundles
+
+_PASSWORD = "GATEPASS_PROXY_PASSWORD"  # noqa: S105 — a variable's name
 
 
 @click.command()
@@ -17,9 +25,17 @@ from gatepass.shell import environment, overruling, running, syntax, tools, undo
 @click.option("--github-actions", is_flag=True, help="Set them for the job's next steps, through $GITHUB_ENV.")
 @json_option
 @click.option("--unset", is_flag=True, help="Print what undoes it.")
-@click.option("--proxy", metavar="HOST:PORT", help="Which `gatepass serve`, if several run.")
-def env(shell: str | None, github_actions: bool, as_json: bool, unset: bool, proxy: str | None) -> None:
+@click.option(
+    "--proxy", metavar="HOST:PORT|URL", help="Which `gatepass serve`, if several run; or one elsewhere, by its URL."
+)
+@click.option("--fingerprint", metavar="SHA256", help="That of the CA of the proxy elsewhere, which is then trusted.")
+def env(
+    shell: str | None, github_actions: bool, as_json: bool, unset: bool, proxy: str | None, fingerprint: str | None
+) -> None:
     """Print what a shell evaluates to use the `gatepass serve` that runs.
+
+    One on another machine is named as `https://USER@proxy.example.com:3128`; its CA is trusted once its fingerprint was
+    given, or confirmed. The user's password is asked for, unless $GATEPASS_PROXY_PASSWORD has it.
 
     \b
     bash, zsh:   eval "$(gatepass env)"                        and back: eval "$(gatepass env --unset)"
@@ -33,15 +49,15 @@ def env(shell: str | None, github_actions: bool, as_json: bool, unset: bool, pro
         raise click.UsageError("--json goes with neither --shell, --unset nor --github-actions: it is for programs")
     if unset and proxy:
         raise click.UsageError("--unset goes without --proxy: what was set is undone, whichever server it was for")
+    is_elsewhere = proxy is not None and "://" in proxy
+    if fingerprint and not is_elsewhere:
+        raise click.UsageError("--fingerprint goes with the URL of a proxy elsewhere, as --proxy")
     name = shell or syntax.detect(os.environ)
     if unset:
         _print(syntax.render(name, undo.undo(os.environ)))
         return
-    server = running.choose(running.find(os.environ), proxy)
-    for file in (server.bundle, server.ca):
-        if not file.is_file():  # with it set, clients would trust nobody
-            raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
     before = undo.before(os.environ)
+    server = _elsewhere(proxy, fingerprint, before) if proxy is not None and is_elsewhere else _here(proxy)
     variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
     variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
     if github_actions:
@@ -52,6 +68,87 @@ def env(shell: str | None, github_actions: bool, as_json: bool, unset: bool, pro
         _print(syntax.render(name, variables))
     else:
         _print(syntax.render(name, undo.remember(variables, os.environ)))
+
+
+class _Server(NamedTuple):
+    """What a client of it needs: its URL, with a password; what to trust, and its CA alone."""
+
+    proxy: str
+    bundle: Path
+    ca: Path
+
+
+def _here(address: str | None) -> _Server:
+    server = running.choose(running.find(os.environ), address)
+    for file in (server.bundle, server.ca):
+        if not file.is_file():  # with it set, clients would trust nobody
+            raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
+    return _Server(server.proxy, server.bundle, server.ca)
+
+
+def _elsewhere(text: str, fingerprint: str | None, environ: dict[str, str]) -> _Server:
+    """The proxy at that URL, its CA written where this user's shells find it.
+
+    Raises:
+        GatepassError: it does not answer, its CA is not the one that was named, or nobody says that it is trusted.
+    """
+    proxy = ProxyUrl.parse(text, "--proxy")
+    wanted = None if fingerprint is None else authority.fingerprint(fingerprint)
+    others = tools.trusted(environ)
+    trust = ssl.create_default_context(cadata=bundles.shell_bundle(environ, *others))
+    folder = home.expected_config() / "proxies" / proxy.folder
+    found = authority.shown(elsewhere.fetch_ca(proxy, trust), folder)
+    ca, bundle = folder / "ca.pem", folder / bundles.BUNDLE_FILE
+    _expect_trusted(proxy, found, wanted, ca)
+    password = _password(proxy)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.update(ca, found.pem)
+        files.update(bundle, bundles.client_bundle(environ, found.pem, *others))
+    except OSError as error:
+        raise GatepassError(f"{folder}: expected a folder to write to, got `{why(error)}`") from None
+    return _Server(proxy.url(password), bundle, ca)
+
+
+def _expect_trusted(proxy: ProxyUrl, found: authority.Authority, wanted: str | None, known: Path) -> None:
+    """
+    Raises:
+        GatepassError: the CA is another one than was named, or nobody says that it is trusted.
+    """
+    if wanted is not None:
+        if found.fingerprint != wanted:
+            raise GatepassError(
+                f"--fingerprint: expected the CA {wanted}, got {found.fingerprint} from {proxy}",
+                "somebody may stand between, or the proxy has a new CA: ask whoever runs it",
+            )
+        return
+    was = known.read_bytes() if known.is_file() else None
+    if was == found.pem.encode():
+        return  # said so before
+    hint = "compare it with what whoever runs the proxy tells you, and give it as `--fingerprint SHA256`"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise GatepassError(
+            f"--proxy: expected a fingerprint for the CA of {proxy}, got none; it shows {found.fingerprint}", hint
+        )
+    permitted = "any host" if found.permitted is None else ", ".join(found.permitted)
+    end = f"{found.certificate.not_valid_after_utc:%Y-%m-%d}"
+    click.echo(f"{proxy} shows {'another CA than before' if was else 'a CA'}: {printable(found.name)}", err=True)
+    click.echo(f"it may vouch for {printable(permitted)}, until {end}", err=True)
+    click.echo(f"SHA-256 {found.fingerprint}", err=True)
+    if not click.confirm("Is that what whoever runs the proxy tells you?", err=True):
+        raise GatepassError("--proxy: the CA is not trusted, and nothing was changed", hint)
+
+
+def _password(proxy: ProxyUrl) -> str | None:
+    """The user's password, which is in no argument: those can be read by everybody on the machine."""
+    if proxy.user is None:
+        return None
+    known = os.environ.get(_PASSWORD) or proxy.known_password(os.environ)
+    if known is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise GatepassError(
+            f"--proxy: expected a password for `{printable(proxy.user)}`, got none", f"set ${_PASSWORD}"
+        )
+    return known if known is not None else str(click.prompt("Password", hide_input=True, err=True))
 
 
 def _export(variables: dict[str, str]) -> None:

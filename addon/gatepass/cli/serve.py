@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import datetime
 import gc
+import io
 import logging
 import os
 import re
 import secrets
 import shlex
-import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
 from gatepass import files, home, shipped
+from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say
 from gatepass.errors import GatepassError, printable
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
-from gatepass.shell import environment, inherited, running, tempdir, tools, undo
+from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mitmproxy.options import Options
@@ -42,20 +43,52 @@ _BY_ADDRESS = ("transparent", "local", "wireguard", "tun")
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @rules_option
-@click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--listen",
+    "listen",
+    default=("127.0.0.1:8080",),
+    show_default=True,
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Where to listen; may be given several times.",
+)
 @click.option("--no-password", is_flag=True, help="Ask no password: who reaches the port uses the credentials.")
+@click.option(
+    "--public-url", metavar="URL", help="How clients elsewhere name this proxy, on http://gatepass.internal/."
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long what has begun may take to end, after SIGTERM.",
+)
+@click.option(
+    "--drain-delay",
+    type=click.FloatRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long connections are taken on after SIGTERM, for a load balancer to notice.",
+)
 @click.option("--audit", metavar="FILE", help="Add a line of JSON to FILE for each request and tunnel; `-` is stdout.")
 @click.option("--admin", metavar="HOST:PORT", help="Answer there how the proxy is: health, metrics, a status page.")
 @click.argument("mitmdump_options", nargs=-1, type=click.UNPROCESSED)
 def serve(
     rules: Path | None,
-    listen: str,
+    listen: tuple[str, ...],
     no_password: bool,
+    public_url: str | None,
+    drain: float,
+    drain_delay: float,
     audit: str | None,
     admin: str | None,
     mitmdump_options: tuple[str, ...],
 ) -> None:
     """Run the proxy until it is stopped; after `--` come options of mitmdump.
+
+    The rules are read again when their file changes, and at SIGHUP; those that cannot be used change nothing.
 
     Its CA is Gatepass's own (`gatepass ca`), unless `--set confdir=FOLDER` names a folder with another. Its password is
     made anew at each start, unless `--set proxyauth=USER:PASSWORD` names one.
@@ -63,11 +96,14 @@ def serve(
     if audit == STDOUT:
         claim_stdout()  # before anything is said there
     loaded = load_rules(rules, _say_once)
-    host, port = _address(listen)
-    _expect_free(host, port)
+    if public_url is not None:
+        elsewhere.ProxyUrl.parse(public_url, "--public-url")
+    addresses = _addresses(listen)
+    (host, port), *others = addresses
     settings = _settings(mitmdump_options)
     shell = undo.before(os.environ)
-    upstream = None if "mode" in settings else inherited.beyond(shell, host, port)
+    beyond = [inherited.beyond(shell, *address) for address in addresses]
+    upstream = beyond[0] if "mode" not in settings and all(beyond) else None
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
     for notice in notices:
         click.echo(f"gatepass: {notice}", err=True)
@@ -87,11 +123,31 @@ def serve(
     from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main
 
+    from gatepass.proxy import modes
+    from gatepass.proxy.addon import Gatepass
+    from gatepass.proxy.drain import Drain
     from gatepass.proxy.embedded import Forgetful, listening_port
     from gatepass.proxy.plain import Plain
+    from gatepass.proxy.reload import Reload
 
     gc.freeze()
     gc.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # into a file or a journal, too, each line of the log comes at once
+    draining = Drain(drain_delay, drain)
+
+    # addons are looked for when they are wanted: mitmproxy may have loaded the script again
+
+    async def hung_up() -> None:
+        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+            addon.record.ledger.reopen()
+        if isinstance(addon := ctx.master.addons.get(Reload.name), Reload):
+            await addon.again()
+
+    def terminated() -> None:
+        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+            addon.record.ledger.drain()
+        draining.begin()
 
     class Announce:
         """Tells what a client needs, once the proxy listens: on the screen, and to `gatepass env`."""
@@ -99,7 +155,8 @@ def serve(
         told: Path | None = None
 
         def running(self) -> None:
-            _end_at_hangup(ctx.master.shutdown)
+            signals.Hangup(hung_up, ctx.master.shutdown).heed()
+            signals.terminate(terminated)
             tls = ctx.master.addons.get("tlsconfig")
             assert isinstance(tls, TlsConfig)
             confdir = home.opened(ctx.options.confdir)
@@ -154,7 +211,7 @@ def serve(
             # and where the rules name clients, these have their own
             if not no_password and not by_address and not loaded.access.clients:
                 options.update(proxyauth=f"gatepass:{secrets.token_urlsafe(24)}")
-            self.addons.add(Announce(), Forgetful())
+            self.addons.add(Announce(), Forgetful(), draining)
 
         async def run(self) -> None:
             # by now the user's own options are known, those in a config file, too
@@ -162,6 +219,14 @@ def serve(
                 click.echo(f"gatepass: goes out through {printable(upstream.url)}, as ${upstream.variable} says")
                 self.addons.add(Plain(shell))
                 self.options.update(mode=[f"upstream:{upstream.url}"], upstream_auth=upstream.auth)
+            self.options.update(mode=modes.at(self.options.mode, others))
+            if (exposed := modes.exposed(self.options)) and not loaded.access.clients:
+                raise GatepassError(
+                    "--listen: expected a password, or `clients` in the rules, where other machines reach the proxy, "
+                    f"got neither for `{', '.join(exposed)}`",
+                    "leave out what takes the password away (`--no-password`, an empty `proxyauth`), or write into "
+                    f"{loaded.source} who may use it, such as `clients: {{office: {{networks: [10.20.0.0/16]}}}}`",
+                )
             await super().run()
 
     arguments = ["-s", str(shipped.script()), "--listen-host", host, "--listen-port", str(port)]
@@ -169,6 +234,8 @@ def serve(
         arguments += ["--set", f"gatepass_rules={rules}"]
     if own_confdir is not None:
         arguments += ["--set", f"confdir={own_confdir}"]
+    if public_url is not None:
+        arguments += ["--set", f"gatepass_public_url={public_url}"]
     if audit is not None:
         arguments += ["--set", f"gatepass_audit={audit}"]
     if admin is not None:
@@ -228,19 +295,24 @@ def _user(proxyauth: str | None) -> str:
     return f"{quote(user, safe='')}:{quote(password, safe='')}@"
 
 
-def _end_at_hangup(shut_down: Callable[[], None]) -> None:
-    """mitmproxy minds SIGINT and SIGTERM. A hangup that is ignored, as under nohup, stays so."""
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        asyncio.get_running_loop().add_signal_handler(hangup, shut_down)
-
-
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:
     """A flow filter among the options means what it means to mitmdump."""
     if not arguments.filter_args:
         return {}
     text = " ".join(arguments.filter_args)
     return {"save_stream_filter": text, "readfile_filter": text, "dumper_filter": text}
+
+
+def _addresses(texts: Sequence[str]) -> list[tuple[str, int]]:
+    """Where to listen, each free and there once."""
+    found: list[tuple[str, int]] = []
+    for text in texts:
+        address = _address(text)
+        if address in found:
+            raise GatepassError(f"--listen: expected different addresses, got `{text}` twice")
+        _expect_free(*address)
+        found.append(address)
+    return found
 
 
 def _address(text: str) -> tuple[str, int]:

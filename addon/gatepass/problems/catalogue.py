@@ -34,6 +34,9 @@ AUDIT_UNAVAILABLE: Final = Kind("audit-unavailable", 503, "no audit line can be 
 PROXY_ITSELF: Final = Kind("proxy-itself", 403, "that is the proxy itself",
     "{name} is where this proxy listens: a request to it would come back for ever",
     "ask for another server, or ask this one past the proxy (NO_PROXY)")
+OWN_NAME: Final = Kind("own-name", 501, "that name is the proxy's own",
+    "{name} leads nowhere: the proxy itself answers to that name, and to plain http alone",
+    "ask for http://gatepass.internal/ through the proxy")
 MALFORMED_REQUEST: Final = Kind("malformed-request", 400, "malformed request",
     "[{what}|it cannot be read]",
     "send a request as RFC 9112 has it, with other characters percent-encoded")

@@ -19,12 +19,15 @@ from gatepass.proxy.guard import Guard
 from gatepass.proxy.interception import Interception
 from gatepass.proxy.journal import Journal
 from gatepass.proxy.last import Last
+from gatepass.proxy.leaving import Leaving
 from gatepass.proxy.life import Life
 from gatepass.proxy.listeners import Listeners
+from gatepass.proxy.reload import Reload
 from gatepass.proxy.reporting import Reporting
 from gatepass.proxy.requests import Requests
 from gatepass.proxy.responses import Responses
 from gatepass.proxy.seal import Verified
+from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
     from gatepass.proxy.admission import Identities
@@ -51,10 +54,13 @@ class Gatepass:
         self.record = life.record
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
+            Reload(life),
             life,
+            Welcome(life.record),
             Bounds(),
             Admission(life, identities),
             Interception(life),
+            Leaving(life, identities),
             guard,
             Listeners(life.record, guard),
             verified,

@@ -88,7 +88,8 @@ class Admission:
             self._leave(client)
             self._settled.discard(client)
             self._identities.pop(client, None)
-            answer = await state.clients.by_password(data.username, data.password, _peer(client), self._attempts)
+            with state.in_use():
+                answer = await state.clients.by_password(data.username, data.password, _peer(client), self._attempts)
             problem = self._enter(state, client, answer)
         except Exception:
             logger.exception("gatepass: who asks was not found out")
@@ -147,7 +148,8 @@ class Admission:
             return
         refusal: Unknown | Problem | None = catalogue.INTERNAL()
         try:
-            refusal = await self._refusal(state, flow)
+            with state.in_use():
+                refusal = await self._refusal(state, flow)
         except Unresolvable as unresolvable:
             refusal = unresolvable.problem
         except Exception:  # mitmproxy would go on with the flow

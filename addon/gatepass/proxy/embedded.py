@@ -105,7 +105,8 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     causes = Causes()
     logging.getLogger().addHandler(causes)
     options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
-    options.set(f"gatepass_rules={rules or ''}", defer=True)
+    # a command has the rules that it was started under
+    options.set(f"gatepass_rules={rules or ''}", "gatepass_watch=false", defer=True)
     options.update(scripts=[str(shipped.script())])
     task = asyncio.create_task(master.run())
     try:

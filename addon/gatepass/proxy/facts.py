@@ -11,6 +11,7 @@ from gatepass.decision import Request
 from gatepass.errors import printable
 from gatepass.forge.hosts import Host
 from gatepass.proxy import modes
+from gatepass.shell import elsewhere
 
 if TYPE_CHECKING:
     from mitmproxy import http
@@ -29,6 +30,16 @@ def destination(client: Client, address: tuple[str, int]) -> Host:
     if isinstance(client.proxy_mode, modes.TRANSPARENT):
         name = client.sni or ""
     return Host(name.lower(), port)
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a name is the proxy's own, in whatever letters, and however a resolver would come to it (RFC 3490)."""
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode()
+        except UnicodeError:
+            return False
+    return name.lower().removesuffix(".") == elsewhere.HOST
 
 
 def is_fronted(client: Client, name: str) -> bool:

@@ -36,7 +36,8 @@ class Interception:
         address = context.server.address
         if address is None or not isinstance(context.client.proxy_mode, modes.EXPLICIT):
             return
-        if not self._is_named(context.client, address):
+        # what asks in plain text for the proxy itself is read, and answered
+        if not self._is_named(context.client, address) and not facts.is_own_name(address[0]):
             nextlayer.layer = TCPLayer(context, ignore=True)
 
     def tls_clienthello(self, data: ClientHelloData) -> None:

@@ -1,6 +1,7 @@
-"""The addon's life: its options, the rules in force, and what is said at the start.
+"""The addon's life: its options, the rules in force, and what is said of them.
 
-Holds the one value that the other addons decide by, and swaps it whole; sees no request.
+Holds the one value that the other addons decide by, and swaps it whole; sees no request, and does not know why it is
+given others.
 """
 
 from __future__ import annotations
@@ -64,13 +65,12 @@ class Life:
         try:
             if "gatepass_rules" in updated:
                 named = ctx.options.gatepass_rules or None
-                self._swap(locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s")))
-                assert self.state is not None
-                self.record.ledger.counts.loaded(self.state.rules.source)
+                rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
+                self._put_in_force(rules)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 if self.state is not None:
-                    self._swap(self.state.rules)
+                    self._swap(self._made(self.state.rules))
         except GatepassError as error:
             if self._running:
                 self.record.ledger.counts.failed(str(error))
@@ -78,9 +78,33 @@ class Life:
             # an error in the log ends mitmproxy's start as an exception does, but without a traceback
             logger.error("gatepass: %s", error)  # noqa: TRY400
 
-    def _swap(self, rules: Rules | None) -> None:
-        """Put these rules in force, with nothing learnt under them yet."""
-        old, self.state = self.state, None if rules is None else State(rules, ctx.options, self.record, self.lookup)
+    def accept(self, rules: Rules) -> None:
+        """Put these in force, in place of those that are.
+
+        Raises:
+            GatepassError: what they need cannot be had; all is as it was.
+        """
+        state = self._put_in_force(rules)
+        logger.info("gatepass: rules read again: %s", _summary(rules, {}))
+        self._warn_of_limits(state)
+
+    def refuse(self, error: GatepassError) -> None:
+        """Go on with the rules that are in force."""
+        self.record.ledger.counts.failed(str(error))
+        logger.error("gatepass: rules not replaced, those of before are at work: %s", error)
+
+    def _put_in_force(self, rules: Rules) -> State:
+        state = self._made(rules)
+        self._swap(state)
+        self.record.ledger.counts.loaded(rules.source)
+        return state
+
+    def _made(self, rules: Rules) -> State:
+        return State(rules, ctx.options, self.record, self.lookup)
+
+    def _swap(self, state: State | None) -> None:
+        """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""
+        old, self.state = self.state, state
         if old is not None:
             task = asyncio.get_running_loop().create_task(old.close())
             self._closing.add(task)
@@ -94,18 +118,20 @@ class Life:
         defaults = {name: value for name, value in _DEFAULTS.items() if not ctx.options.has_changed(name)}
         ctx.options.update(**defaults)
         logger.info("gatepass: %s", _summary(rules, defaults))
-        has_password = ctx.options.proxyauth or rules.access.clients
-        if not has_password and not modes.is_loopback(ctx.options.listen_host):
+        if not rules.access.clients and (exposed := modes.exposed(ctx.options)):
             logger.warning(
                 "gatepass: listens on %s without `proxyauth`: whoever reaches the port uses the credentials; "
                 "hint: `--listen-host 127.0.0.1`",
-                ctx.options.listen_host or "every interface",
+                ", ".join(exposed),
             )
-        for spec in ctx.options.mode:
-            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), rules, is_guarded=self.state.is_guarded):
-                logger.warning("gatepass: %s", limit)
+        self._warn_of_limits(self.state)
         if ctx.options.ssl_insecure:
             logger.warning("gatepass: no credential is sent while `ssl_insecure` is set")
+
+    def _warn_of_limits(self, state: State) -> None:
+        for spec in ctx.options.mode:
+            for limit in modes.limits(mode_specs.ProxyMode.parse(spec), state.rules, is_guarded=state.is_guarded):
+                logger.warning("gatepass: %s", limit)
 
     def done(self) -> None:
         self._swap(None)

@@ -15,7 +15,7 @@ from gatepass.forge.hosts import Host
 from gatepass.rules.describe import RESOLVED_UPSTREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mitmproxy.options import Options
 
@@ -31,6 +31,26 @@ TRANSPARENT: Final = (
 
 EXPLICIT: Final = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 """Where the client tells the proxy which server it wants."""
+
+_OF_THEIR_OWN: Final = (mode_specs.WireGuardMode, mode_specs.LocalMode, mode_specs.TunMode)
+"""Which ask for keys, or take no connections from elsewhere."""
+
+
+def at(specs: Sequence[str], addresses: Iterable[tuple[str, int]]) -> list[str]:
+    """These modes, and the first of them at the addresses, too."""
+    first = specs[0] if specs else "regular"
+    if ProxyMode.parse(first).custom_listen_port is not None:
+        first = first.rpartition("@")[0]
+    return [*specs, *(f"{first}@{host}:{port}" for host, port in addresses)]
+
+
+def exposed(options: Options) -> list[str]:
+    """Where it listens for other machines without asking for a password, for people; nothing where all is well."""
+    if options.proxyauth:
+        return []
+    modes = [ProxyMode.parse(spec) for spec in options.mode]
+    hosts = [mode.listen_host(options.listen_host) for mode in modes if not isinstance(mode, _OF_THEIR_OWN)]
+    return list(dict.fromkeys(host or "every interface" for host in hosts if not is_loopback(host)))
 
 
 def is_loopback(host: str) -> bool:

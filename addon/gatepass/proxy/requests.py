@@ -73,9 +73,10 @@ class Requests:
                 if identity is None and flow.is_replay != "request":
                     raise AssertionError("nobody has looked at who asks")
                 request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
-                with asking() as self._life.record.note(flow).asked:
-                    settled = await outcome(state, request, flow.request.headers)
-                settled = await self._guarded(flow, settled)
+                with state.in_use():
+                    with asking() as self._life.record.note(flow).asked:
+                        settled = await outcome(state, request, flow.request.headers)
+                    settled = await self._guarded(flow, settled)
             self._settle(flow, state, settled)
         finally:
             if settled is None:  # what nobody foresaw is logged by mitmproxy, which then would go on with the flow

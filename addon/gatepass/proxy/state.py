@@ -5,8 +5,10 @@ Knows neither flows nor hooks.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,8 @@ from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mitmproxy.options import Options
 
     from gatepass.egress.lookup import Lookup
@@ -50,6 +54,9 @@ class State:
         self._options = options
         self._record = record
         self._lookup = lookup
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
 
     async def _password(self, name: str, proof: Password) -> Secret:
@@ -57,6 +64,18 @@ class State:
 
     async def _document(self, url: str, most: int) -> bytes:
         return await self._github.document(url, most)
+
+    @contextmanager
+    def in_use(self) -> Iterator[State]:
+        """Whoever asks something of it does so in this block: it is let go only when all have left theirs."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
 
     @property
     def is_guarded(self) -> bool:
@@ -90,8 +109,11 @@ class State:
         return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
 
     async def close(self) -> None:
-        """Let go of what was learnt, and of the connections that it was learnt over."""
-        if "credentials" in vars(self):
-            self.credentials.close()
-        if "_github" in vars(self):
-            await self._github.close()
+        """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""
+        try:
+            await self._unused.wait()
+        finally:
+            if "credentials" in vars(self):
+                self.credentials.close()
+            if "_github" in vars(self):
+                await self._github.close()

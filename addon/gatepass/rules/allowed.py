@@ -31,10 +31,16 @@ def folder(environ: Mapping[str, str]) -> Path | None:
     return state and state / "gatepass" / "allowed"
 
 
+def record(path: Path, environ: Mapping[str, str]) -> Path | None:
+    """Where it is remembered of the file at `path`, which is absolute and no link."""
+    place = folder(environ)
+    return place and place / _name(path)
+
+
 def is_allowed(path: Path, content: bytes, environ: Mapping[str, str]) -> bool:
     """Whether the file at `path`, which is absolute and no link, was allowed with that content."""
-    place = folder(environ)
-    return place is not None and _remembered(place / _name(path)) == _line(path, content)
+    remembered = record(path, environ)
+    return remembered is not None and _remembered(remembered) == _line(path, content)
 
 
 def allow(path: Path, content: bytes, environ: Mapping[str, str]) -> None:

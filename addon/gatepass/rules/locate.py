@@ -30,6 +30,7 @@ FILE: Final = "rules.yaml"
 """What is looked for in the working folder, and in the user's."""
 
 _VARIABLE: Final = "GATEPASS_RULES"
+_BUILT_IN: Final = "built-in rules"
 _NAME_ANOTHER: Final = f"mend it, or name another file with `${_VARIABLE}`"
 # Looked for in the bytes: a file may be no YAML for the moment, and of somebody else's no more should be read. The key
 # begins a line, or is the first thing in the file.
@@ -72,6 +73,43 @@ def load(
     return rules
 
 
+def load_again(explicit: str | None, environ: Mapping[str, str], cwd: Path, source: str) -> Rules:
+    """Read anew what `load` read as `source`: that one place, whatever has appeared before it meanwhile.
+
+    A proxy that runs must not fall back on other rules because its own have gone; the built-in ones, nobody's own,
+    give way to what is there now.
+
+    Raises:
+        GatepassError: as `load` does; or the file is not there any more, or not allowed as it is now.
+    """
+    if explicit or environ.get(_VARIABLE):
+        return load(explicit, environ, cwd)
+    if source == FILE:
+        found = find(FILE, environ, cwd)
+        if found is not None and not found.is_allowed:
+            raise GatepassError(
+                f"{FILE}: expected what was allowed, got something else", "gatepass check, then gatepass allow"
+            )
+        if found is not None:
+            return found.rules()
+    elif source != _BUILT_IN:
+        if (content := _content(Path(source), source, _NAME_ANOTHER)) is not None:
+            return parse(_text(content, source), source, Path(source).parent)
+    else:
+        return load(explicit, environ, cwd)
+    raise GatepassError(f"{source}: expected a rules file, got no such file", "put it back, or start anew without it")
+
+
+def places(explicit: str | None, environ: Mapping[str, str], cwd: Path, source: str | None = None) -> tuple[Path, ...]:
+    """The files on which depends what `load` reads, or `load_again` for that `source`."""
+    if named := explicit or environ.get(_VARIABLE):
+        return (_absolute(named, cwd),)
+    ours, users = cwd / FILE, home.config()
+    allowance = allowed.record(Path(os.path.realpath(ours)), environ)
+    found = {FILE: (ours, allowance)}.get(source or "", (ours, allowance, users and users / FILE))
+    return tuple(filter(None, found if source in (None, FILE, _BUILT_IN) else (Path(str(source)),)))
+
+
 def examine(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> tuple[Rules, bool]:
     """What `load` reads, and whether it is trusted: `./rules.yaml` is read, too, before it was allowed.
 
@@ -92,7 +130,7 @@ def _elsewhere() -> Rules:
         users = place / FILE
         if (content := _content(users, str(users), _NAME_ANOTHER)) is not None:
             return parse(_text(content, str(users)), str(users), place)
-    return parse(shipped.rules().read_text(encoding="utf-8"), "built-in rules")
+    return parse(shipped.rules().read_text(encoding="utf-8"), _BUILT_IN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,15 @@ _DOTENV_PLAIN: Final = re.compile(r"[\w%+,./:@=~\[\]-]*", re.ASCII)
 _DOTENV_UNSAFE: Final = re.compile(r"['\\\r\n]|\$\{")
 
 
+def canonical(name: str) -> str:
+    """The name that a shell has here: `pwsh` is PowerShell."""
+    return _OTHER_NAMES.get(name, name)
+
+
 def detect(environ: Mapping[str, str]) -> str:
     """The shell that $SHELL names; bash, whose syntax most others share, if that is none of ours."""
     name = PurePath(environ.get("SHELL", "")).stem
-    name = _OTHER_NAMES.get(name, name)
+    name = canonical(name)
     return name if name in NAMES else "bash"
 
 
@@ -56,15 +61,24 @@ def _posix(name: str, value: str | None) -> str:
 
 
 def _fish(name: str, value: str | None) -> str:
-    # Between single quotes fish knows `\\` and `\'` alone. The semicolons are for `eval (gatepass env)`, which joins
-    # the lines.
-    quoted = None if value is None else value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"set -ge {name};" if quoted is None else f"set -gx {name} '{quoted}';"
+    # The semicolons are for `eval (gatepass env)`, which joins the lines.
+    return f"set -ge {name};" if value is None else f"set -gx {name} {fish_quoted(value)};"
+
+
+def fish_quoted(value: str) -> str:
+    """A text as a word of fish, which between single quotes knows `\\\\` and `\\'` alone."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _powershell(name: str, value: str | None) -> str:
-    quoted = None if value is None else _POWERSHELL_QUOTES.sub(r"\1\1", value)
-    return f"Remove-Item Env:{name} -ErrorAction Ignore" if quoted is None else f"$env:{name} = '{quoted}'"
+    return (
+        f"Remove-Item Env:{name} -ErrorAction Ignore" if value is None else f"$env:{name} = {powershell_quoted(value)}"
+    )
+
+
+def powershell_quoted(value: str) -> str:
+    """A text as a literal of PowerShell."""
+    return "'" + _POWERSHELL_QUOTES.sub(r"\1\1", value) + "'"
 
 
 def _dotenv(name: str, value: str | None) -> str:

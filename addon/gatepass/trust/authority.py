@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import shlex
 import socket
 import sys
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from gatepass import files, home
-from gatepass.errors import GatepassError, why
+from gatepass.errors import GatepassError, printable, why
 from gatepass.trust import certificates
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ CERTIFICATE_FILE: Final = "mitmproxy-ca-cert.pem"
 LIFETIME: Final = datetime.timedelta(days=365)
 SOON: Final = datetime.timedelta(days=30)
 """How long before its end a CA's owner is told."""
+
+_RENEW: Final = "`gatepass ca renew` makes a new one, which clients must then trust"
 
 
 # ---------------------------------------------------------------------- make
@@ -106,19 +109,57 @@ class Authority:
             GatepassError: clients would refuse what it vouches for.
         """
         end = f"{self.certificate.not_valid_after_utc:%Y-%m-%d}"
-        hint = "`gatepass ca renew` makes a new one, which clients must then trust"
+        self.expect_covering(hosts)
+        if self.left(now) <= datetime.timedelta(0):
+            raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", _RENEW)
+        if self.left(now) <= SOON:
+            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {_RENEW}"
+        return None
+
+    def expect_covering(self, hosts: Iterable[Host]) -> None:
+        """
+        Raises:
+            GatepassError: it may not vouch for one of the hosts.
+        """
         if uncovered := self.uncovered(hosts):
             names = ", ".join(f"`{name}`" for name in uncovered)
             permitted = ", ".join(f"`{name}`" for name in self.permitted or ())
             raise GatepassError(
                 f"{self.folder}: expected a CA for every host that a rule names, got one for {permitted}, not {names}",
-                hint,
+                _RENEW,
             )
-        if self.left(now) <= datetime.timedelta(0):
-            raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", hint)
-        if self.left(now) <= SOON:
-            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {hint}"
-        return None
+
+
+def fingerprint(text: str) -> str:
+    """A SHA-256 as people write it, with or without colons and `SHA256:`, in the form of `Authority.fingerprint`.
+
+    Raises:
+        GatepassError: it is none.
+    """
+    digits = re.sub(r"^sha-?256[ :=]", "", text.strip(), flags=re.IGNORECASE)
+    digits = re.sub(r"^fingerprint=", "", digits, flags=re.IGNORECASE).replace(":", "").replace(" ", "")
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digits, re.ASCII):
+        raise GatepassError(
+            f"--fingerprint: expected a SHA-256, 64 hexadecimal digits, got `{printable(text)}`",
+            "`gatepass ca`, where the proxy runs, shows it",
+        )
+    return bytes.fromhex(digits).hex(":").upper()
+
+
+def shown(content: bytes, folder: Path) -> Authority:
+    """The CA that a proxy shows, PEM; `folder` is where it is to lie.
+
+    Raises:
+        GatepassError: it is no CA's certificate.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(content)
+        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound):
+        is_ca = False
+    if not is_ca:
+        raise GatepassError("--proxy: expected the certificate of a CA, in PEM, got something else")
+    return Authority(folder, certificate)
 
 
 # -------------------------------------------------------------------- folder

@@ -72,6 +72,11 @@ _SHELL: Final = "# gatepass bundle: what the shell trusted besides\n"
 _PROXY: Final = "# gatepass bundle: the proxy's own CA\n"
 
 
+def public_bundle() -> str:
+    """The CAs that everybody trusts here, each once."""
+    return combine(_public())
+
+
 def shell_bundle(environ: Mapping[str, str], *others: str) -> str:
     """The CAs that a shell trusts: the public ones, the system's, what its variables name, and `others`; each once.
 
