@@ -14,6 +14,7 @@ from mitmproxy.net.http import status_codes
 
 from gatepass.assets import answers
 from gatepass.errors import printable
+from gatepass.forge.sources import parse_git
 from gatepass.http.fields import harmless
 from gatepass.proxy import facts
 
@@ -37,7 +38,8 @@ def written(answer: Answer) -> Response:
 
 def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | None = None) -> Response:
     """The problem as the client of that flow gets it; `challenge` asks who asks."""
-    return written(answers.refusal(problem, flow.request.method, challenge))
+    git = parse_git(flow.request.method, flow.request.path)
+    return written(answers.refusal(problem, flow.request.method, challenge, git))
 
 
 def streamed(response: Response) -> Response:

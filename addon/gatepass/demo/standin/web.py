@@ -73,9 +73,9 @@ def _repository(world: World, request: Recorded, repository: Repository, rest: s
             wanted = unquote("/".join(ref)) or "HEAD"
             url = sources.codeload_url(world, request, repository, form, wanted, signed=False)
             return Answer(302, {"location": url})
-        case ["raw", *path] if path:
+        case ["raw", *place] if place:
             base = f"https://{request.names.raw}" if request.names else f"https://{world.web}/raw"
-            return Answer(302, {"location": f"{base}/{repository.full_name}/{'/'.join(path)}"})
+            return Answer(302, {"location": f"{base}/{repository.full_name}/{'/'.join(place)}"})
         case ["releases", "latest"]:
             # Observed: to the page of the release, or to the list of none.
             latest = repository.latest()
