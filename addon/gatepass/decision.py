@@ -166,7 +166,8 @@ def _unnamed(host: Host, path: str, rules: Rules) -> DownloadRef | None:
         ref: DownloadRef | None = None
         match other.action:
             case ResolveRelease() if other.match.host == host:
-                ref = urls.parse(path)
+                asset = urls.parse(path)
+                ref = None if asset is None or asset.is_list else asset  # a page is the web host's
             case ResolveSource(forge) if other.match.host == host:
                 ref = source_at(forge, host, path)
         if ref is not None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gatepass.demo.standin import DEFAULT_TOKEN, Fault, Repository, Token
+from gatepass.demo import package
+from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, Token
 from gitrepos import ALONE, bare, git
 from harness import Client, mitmdump, need, peak
 
@@ -416,3 +417,82 @@ def test_broken_off(github: StandIn, client: Client, repository: Repository) -> 
     assert client.fetch(address).status == 200
     github.faults.append(Fault("api", "/contents/", cut_after=100))
     assert client.curl("-o", "out", address).code != 0
+
+
+# ---------------------------------------------------------- lists of assets
+
+
+@pytest.fixture
+def released(github: StandIn) -> Repository:
+    """A private repository with a wheel in a release."""
+    wheel = package.wheel("acme_tool", "1.0")
+    assets = [
+        Asset(wheel.name, wheel.content),
+        Asset("a&b.txt", b"x"),
+        Asset("old.bin", b"x", digest=None),
+        Asset("draft.bin", b"x", state="starter"),
+    ]
+    repository = Repository("acme", f"tool-{next(_numbers)}", releases=[Release("rel/1.0", assets)])
+    github.repositories.append(repository)
+    return repository
+
+
+def test_the_list_of_assets(github: StandIn, client: Client, released: Repository) -> None:
+    """It is the web host's page, of what can be downloaded, with the hash of each that has one; and has validators."""
+    address = url(github, released, "/releases/expanded_assets/rel/1.0")
+    reply = client.fetch(address)
+    assert reply.status == 200
+    wheel = released.releases[0].assets[0]
+    start = f"/{released.full_name}/releases/download/rel/1.0/"
+    links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', reply.body.decode())
+    assert links[0] == (f"{start}{wheel.name}#{(wheel.digest or '').replace(':', '=')}", wheel.name)
+    assert [name for _, name in links] == [wheel.name, "a&amp;b.txt", "old.bin"]
+    assert links[1][0].startswith(f"{start}a%26b.txt#sha256=")
+    assert links[2][0] == f"{start}old.bin"
+    head = client.fetch(address, "-I")
+    assert head.headers["content-length"] == str(len(reply.body))
+    assert client.fetch(address, "-H", f"If-None-Match: {reply.headers['etag']}").status == 304
+    assert len(github.calls("api")) == 1
+    assert client.fetch(url(github, released, "/releases/expanded_assets/v9")).status == 404
+
+
+def test_a_long_list_of_assets(github: StandIn, client: Client, released: Repository) -> None:
+    """A list that a release's answer cuts off is read to its end."""
+    github.embedded_assets = 30
+    released.releases[0].assets += [Asset(f"f{number}", b"x") for number in range(150)]
+    reply = client.fetch(url(github, released, "/releases/expanded_assets/rel/1.0"))
+    assert reply.body.count(b"<a href=") == 153
+
+
+def test_a_public_list_passes(github: StandIn, client: Client, released: Repository) -> None:
+    """That of a public repository is the web host's own."""
+    released.private = False
+    reply = client.fetch(url(github, released, "/releases/expanded_assets/rel/1.0"))
+    assert (reply.status, b"#sha256=" in reply.body) == (200, False)
+    assert github.calls("api") == []
+
+
+def test_find_links(github: StandIn, client: Client, released: Repository) -> None:
+    """`pip -f` and `uv --find-links` install from it; uv's lock has the hash."""
+    links = url(github, released, "/releases/expanded_assets/rel/1.0")
+    options = ("--no-index", "--find-links", links)
+    done = client.pip("install", "--target", "pip", *options, "acme-tool")
+    assert done.code == 0, done.output
+    venv = client.venv()
+    done = client.uv("pip", "install", "--python", venv, *options, "acme-tool")
+    assert done.code == 0, done.output
+    assert client.uv("init", "--bare", "--name", "mine", "project").code == 0
+    done = client.uv("add", "--project", "project", *options, "acme-tool")
+    assert done.code == 0, done.output
+    lock = (client.home / "project" / "uv.lock").read_text()
+    assert (released.releases[0].assets[0].digest or "?") in lock
+
+
+def test_a_list_is_for_a_hash_that_is_checked(github: StandIn, client: Client, released: Repository) -> None:
+    """pip refuses a file that is another than the list told."""
+    wheel = released.releases[0].assets[0]
+    wheel.digest = f"sha256:{'0' * 64}"
+    links = url(github, released, "/releases/expanded_assets/rel/1.0")
+    done = client.pip("install", "--target", "pip", "--no-index", "--find-links", links, "acme-tool")
+    assert done.code != 0
+    assert "hash" in done.output.lower()

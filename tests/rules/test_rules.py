@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gatepass.forge import urls
 from gatepass.forge.hosts import GITHUB, Forge, Host
-from gatepass.rules.model import Credential, Header, InjectHeaders, ResolveRelease
+from gatepass.rules.model import Credential, Header, InjectHeaders, ResolveRelease, ResolveSource, ServeGit
 from gatepass.rules.parser import parse
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern, Template
@@ -153,13 +153,19 @@ def test_when_beside_headers() -> None:
 
 
 def test_repository_rules_are_the_documented_defaults() -> None:
-    """The repository's rules.yaml is valid, and serves the two download URLs of github.com."""
+    """The repository's rules.yaml is valid, and serves releases, their lists and sources of github.com, and no git."""
     rules = parse((Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8"))
     assert [str(rule.match) for rule in rules.rules] == [
         "github.com/*/releases/download/*",
         "github.com/*/releases/latest*",
+        "github.com/*/releases/expanded_assets/*",
+        "github.com/*",
+        "raw.githubusercontent.com/*",
     ]
-    assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
+    assert {rule.action for rule in rules.rules} == {
+        ResolveRelease(GITHUB, anonymous_first=True),
+        ResolveSource(GITHUB, anonymous_first=True),
+    }
     assert [credential.sources for credential in rules.credentials] == [(Default(),)]
 
 
@@ -167,13 +173,15 @@ def test_examples_in_the_comments_are_valid() -> None:
     """What the repository's rules.yaml has commented out works when the comment marks are taken away."""
     text = (Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8")
     keys = (
-        r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:|  on_existing:"
+        r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:|  on_existing:|"
+        r"  resolve:"
     )
     text = re.sub(rf"^# ?(?=(?:{keys}))", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^(- match|  headers|  credential|  on_existing)", r"  \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(- match|  headers|  credential|  on_existing|  resolve)", r"  \1", text, flags=re.MULTILINE)
     rules = parse(text)
     assert len(rules.forges) == 2
     assert len(rules.credentials) == 2
+    assert rules.rules[-2].action == ServeGit(GITHUB)
     assert isinstance(rules.rules[-1].action, InjectHeaders)
     assert [header.on_existing for header in rules.rules[-1].action.headers] == ["keep"]
 
