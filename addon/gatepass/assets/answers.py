@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gatepass.assets.check import repr_digest
 from gatepass.errors import printable_json
 from gatepass.problems import catalogue
 from gatepass.problems.problem import CONTENT_TYPE, Problem, Unresolvable
@@ -167,6 +168,26 @@ def excerpt(part: Excerpt, host: Host, content_type: str | None = None) -> Answe
     if part.status not in ASSET_STATUS:
         raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
     return typed(_counted(part.status, _asset_headers(part), part.content), content_type)
+
+
+def digested(status: int, fields: tuple[Field, ...], digest: str | None) -> tuple[Field, ...]:
+    """The fields of an answer of an asset of that digest, with Repr-Digest (RFC 9530).
+
+    It is of the whole, of which the answer may be a part, or may say that it has not changed.
+    """
+    value = repr_digest(digest)
+    is_encoded = any(name.lower() == b"content-encoding" for name, _ in fields)
+    if value is None or is_encoded or status not in (200, 206, 304):
+        return fields
+    return (*fields, (b"repr-digest", value.encode()))
+
+
+def with_digest(answer: Answer, digest: str | None) -> Answer:
+    """The same of an answer that is made here."""
+    names = tuple((name.encode(), b"") for name in answer.headers)
+    if digested(answer.status, names, digest) == names:
+        return answer
+    return replace(answer, headers={**answer.headers, "repr-digest": repr_digest(digest) or ""})
 
 
 def from_asset_host(

@@ -75,14 +75,14 @@ async def plan(resolver: Resolver, source: Source, method: str, headers: Mapping
             if any(name in conditions for name in CONDITIONS):
                 unmodified = is_unmodified(conditions, first.headers.get("etag"), first.headers.get("last-modified"))
                 if unmodified:
-                    return answers.unmodified(first)
+                    return answers.with_digest(answers.unmodified(first), _digest(source))
             return _described(source, first) if method == "HEAD" else _whole(source, may_redirect=may_redirect)
         case Want.EXCERPT:
             part = await resolver.excerpt(source, conditions, MOST_IN_MEMORY)
             # a host that gives the whole where a part was asked for is followed, but not into memory
             if part.status == 200:
                 return _part(source, may_redirect=may_redirect)
-            return answers.excerpt(part, source.host, source.content_type)
+            return answers.with_digest(answers.excerpt(part, source.host, source.content_type), _digest(source))
         case Want.PART:
             if (count := parts(conditions.get("range", ""))) > MOST_PARTS:
                 raise Unresolvable(catalogue.TOO_MANY_RANGES(more=count))
@@ -130,4 +130,8 @@ def _described(source: Source, first: Excerpt) -> Answer:
     told = answers.description(
         first, source.host, asset.size if asset else None, asset.content_type if asset else OCTET_STREAM
     )
-    return answers.typed(told, source.content_type)
+    return answers.with_digest(answers.typed(told, source.content_type), _digest(source))
+
+
+def _digest(source: Source) -> str | None:
+    return None if source.asset is None else source.asset.digest

@@ -11,7 +11,8 @@ from mitmproxy import ctx
 from mitmproxy.connection import ConnectionState
 from mitmproxy.http import Headers
 
-from gatepass.assets import answers
+from gatepass.assets import answers, check
+from gatepass.assets.check import Check
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.assets.resolver import REFUSED
 from gatepass.forge.hosts import Host
@@ -215,5 +216,18 @@ def _clear(upstream: Response, secret: Secret) -> None:
 
 
 def _relayed(source: Source, upstream: Response) -> Response:
-    fields = answers.from_asset_host(upstream.status_code, upstream.headers.fields, source.host, source.content_type)
-    return wire.relayed(upstream, fields)
+    status, asset = upstream.status_code, source.asset
+    size, digest = (None, None) if asset is None else (asset.size, asset.digest)
+    fields = answers.from_asset_host(status, upstream.headers.fields, source.host, source.content_type)
+    fields = answers.digested(status, fields, digest)
+    expected = check.expected(status, upstream.headers, size, digest)
+    if expected is None:
+        return wire.relayed(upstream, fields)
+    length = upstream.headers.get("content-length", "").strip()
+    if expected.size is not None and length and length != str(expected.size):
+        error = f"its body has {length} bytes, and {expected.size} were to come"
+        raise Unresolvable(catalogue.BROKEN_ANSWER(host=source.host, error=error))
+    if expected.size is not None and not length and "transfer-encoding" not in upstream.headers:
+        # the end of the connection would be the end of the body, wherever it comes
+        fields = (*fields, (b"content-length", str(expected.size).encode()))
+    return wire.relayed(upstream, fields, Check(expected))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
 
     from gatepass.assets.answers import Answer
+    from gatepass.assets.check import Check
     from gatepass.http.fields import Field
     from gatepass.problems.problem import Problem
 
@@ -50,14 +51,14 @@ def streamed(response: Response) -> Response:
     return response
 
 
-def relayed(response: Response, fields: Iterable[Field]) -> Response:
-    """The response with these fields alone, its body passed on as it arrives."""
+def relayed(response: Response, fields: Iterable[Field], check: Check | None = None) -> Response:
+    """The response with these fields alone, its body passed on as it arrives, and held against what is known of it."""
     data = response.data
     kept = _harmless(fields)
     copy = Response(
         data.http_version, data.status_code, _phrase(data.reason), kept, None, None, data.timestamp_start, None
     )
-    copy.stream = True
+    copy.stream = True if check is None else check
     return copy
 
 
