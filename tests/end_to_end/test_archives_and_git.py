@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gatepass.demo import package
-from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, Token
+from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, Asset, Fault, Release, Repository, StandIn, Token
 from gitrepos import ALONE, bare, git
-from harness import Client, mitmdump, need, peak
+from harness import ROOT, Client, mitmdump, need, peak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gatepass.demo.standin import StandIn
     from harness import Proxy
 
 RULES = """\
@@ -496,3 +495,35 @@ def test_a_list_is_for_a_hash_that_is_checked(github: StandIn, client: Client, r
     done = client.pip("install", "--target", "pip", "--no-index", "--find-links", links, "acme-tool")
     assert done.code != 0
     assert "hash" in done.output.lower()
+
+
+# ------------------------------------------------------------ github.com's own
+
+
+OF_GITHUB = """\
+version: 1
+credentials:
+  github: {from: [env:GH_TOKEN], hosts: [github.com]}
+rules:
+  - {match: github.com/acme/*, resolve: github-git, credential: github}
+"""
+
+
+def test_go(tmp_path: Path) -> None:
+    """go with GOPRIVATE gets a private module, without a token."""
+    go = need("go")
+    name = f"module-{next(_numbers)}"
+    files = {"go.mod": f"module github.com/acme/{name}\n\ngo 1.19\n".encode(), "a.go": b"package a\n\nconst A = 1\n"}
+    with StandIn(names=GITHUB) as world:
+        world.repositories.append(Repository("acme", name, git=bare(tmp_path / "git", files, tags=["v1.0.0"])))
+        rules = tmp_path / "rules.yaml"
+        rules.write_text(OF_GITHUB)
+        port = world.web.partition(":")[2]
+        options = ("-s", ROOT / "tests" / "real_names.py", "--set", f"standin_port={port}")
+        with mitmdump(tmp_path, rules, world.ca_file, *options, GH_TOKEN=DEFAULT_TOKEN) as proxy:
+            local = {"GOPRIVATE": "github.com/acme", "GOTOOLCHAIN": "local", "GOFLAGS": "-modcacherw"}
+            client = Client(tmp_path, {**proxy.variables(), **ALONE, **local})
+            (tmp_path / "go.mod").write_text("module example.com/mine\n\ngo 1.19\n")
+            done = client.run(go, "get", f"github.com/acme/{name}@v1.0.0")
+            assert done.code == 0, done.output
+        assert f"github.com/acme/{name} v1.0.0" in (tmp_path / "go.mod").read_text()

@@ -103,7 +103,7 @@ def parse(path: str) -> SourceRef | None:
             kind = Content.TARBALL if found[2] == "tar.gz" else Content.ZIPBALL
             places = _archives(found[1])
         case [owner, name, "tarball" | "zipball" as word, *rest]:
-            kind, places = Content(word), [Place("/".join(rest))]
+            kind, places = Content(word), [Place("/".join(rest))] if rest != [""] else []
         case [owner, name, "raw", *rest]:
             kind, places = Content.FILE, list(_files(rest))
         case _:
@@ -125,7 +125,11 @@ def _source(
     repository = urls.named(owner, name)
     if repository is None or not places:
         return None
-    if not all(urls.is_name(each.ref or "x") and urls.is_name(each.path or "x") for each in places):
+    if kind is Content.FILE:
+        is_one = all(urls.is_name(each.ref) and urls.is_name(each.path) for each in places)
+    else:
+        is_one = places == [Place("")] or all(urls.is_name(each.ref) for each in places)
+    if not is_one:
         return None
     return SourceRef(repository, kind, tuple(places), path, is_raw)
 
@@ -215,14 +219,14 @@ def batch_operation(body: bytes) -> str | None:
     A member that is there twice, or in other letters, might be read otherwise by the server.
     """
 
-    def members(pairs: list[tuple[str, object]]) -> list[object]:
-        return [value for name, value in pairs if name.casefold() == "operation"]
+    def members(pairs: list[tuple[str, object]]) -> tuple[object, ...]:
+        return tuple(value for name, value in pairs if name.casefold() == "operation")
 
     try:
         found = json.loads(body, object_pairs_hook=members)
     except (ValueError, RecursionError):
         return None
-    return found[0] if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) else None
+    return found[0] if isinstance(found, tuple) and len(found) == 1 and isinstance(found[0], str) else None
 
 
 def without_git(path: str) -> str:
