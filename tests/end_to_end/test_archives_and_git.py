@@ -19,7 +19,7 @@ import pytest
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, Asset, Fault, Release, Repository, StandIn, Token
 from gitrepos import ALONE, bare, git
-from harness import ROOT, Client, mitmdump, need, peak
+from harness import GATEPASS, ROOT, Client, mitmdump, need, peak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -527,3 +527,25 @@ def test_go(tmp_path: Path) -> None:
             done = client.run(go, "get", f"github.com/acme/{name}@v1.0.0")
             assert done.code == 0, done.output
         assert f"github.com/acme/{name} v1.0.0" in (tmp_path / "go.mod").read_text()
+
+
+@pytest.mark.parametrize(
+    ("rest", "step"), [(".git", "git"), ("/raw/main/README.md", "get"), ("/archive/main.tar.gz", "get")]
+)
+def test_explain_through_a_proxy(
+    github: StandIn, client: Client, proxy: Proxy, repository: Repository, rest: str, step: str
+) -> None:
+    """`gatepass explain --proxy` asks a running proxy as the client of such a URL would."""
+    done = client.run(GATEPASS, "explain", "--json", "--proxy", proxy.url, url(github, repository, rest))
+    told = json.loads(done.output)
+    assert done.code == 0, done.output
+    assert {each["name"]: each["state"] for each in told["steps"]}[step] == "ok"
+
+
+def test_explain_tells_what_git_is_told(github: StandIn, client: Client, proxy: Proxy, on_disk: Path) -> None:
+    """Of a repository that cannot be seen the reason is git's."""
+    hidden = publish(github, on_disk, "own")
+    github.tokens.append(Token(OTHER, repositories=set()))
+    done = client.run(GATEPASS, "explain", "--json", "--proxy", proxy.url, url(github, hidden, ".git"))
+    assert done.code == 1
+    assert "repository not visible" in done.output
