@@ -155,7 +155,7 @@ def test_without_a_file_the_rules_in_use_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GH_TOKEN", "ghp_a")
     result = CliRunner().invoke(check, ["--offline"])
     assert result.exit_code == 0
-    assert result.stdout.startswith("built-in rules: 2 rules;")
+    assert result.stdout.startswith("built-in rules: 5 rules;")
     assert "  sent to     api.github.com, and nowhere else\n" in result.stdout
 
 
