@@ -73,6 +73,7 @@ def github(_standin: StandIn) -> Iterator[StandIn]:
     _standin.most_listed, _standin.login = 1000, "monalisa"
     _standin.embedded_assets, _standin.stream_assets, _standin.stream_ranges = 54, False, False
     _standin.signed_lifetime, _standin.private_mode, _standin.names = 300, False, None
+    _standin.most_raw = 100 * 1024 * 1024
     _standin.bad_logins, _standin.locked_until, _standin.latency = 0, 0, 0
     _standin.clock = time.time
     _standin.issuer = Issuer(_standin.issuer.url)

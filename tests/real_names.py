@@ -24,6 +24,8 @@ NAMES = frozenset(
         "api.github.com",
         "objects.githubusercontent.com",
         "release-assets.githubusercontent.com",
+        "codeload.github.com",
+        "raw.githubusercontent.com",
         "acme.ghe.com",
         "api.acme.ghe.com",
         "objects.acme.ghe.com",

@@ -234,3 +234,131 @@ def test_whom_a_download_counts_for() -> None:
     decision = decide(Request("https", GITHUB_WEB, "GET", PATH, client="ci", account="client ci"), RULES)
     assert isinstance(decision, Resolve)
     assert decision.account == "client ci"
+
+
+KINDS = parser.parse(
+    """
+version: 1
+credentials:
+  github: {from: [env:GH_TOKEN], hosts: [github.com]}
+rules:
+  - {name: release, match: github.com/acme/*, resolve: github-release, credential: github}
+  - {name: source, match: github.com/acme/*, resolve: github-source, credential: github}
+  - {name: raw, match: raw.githubusercontent.com/acme/*, resolve: github-source, credential: github}
+  - {name: push, match: github.com/acme/may-push/*, resolve: github-git, push: true, credential: github}
+  - {name: keep, match: github.com/acme/keep/*, resolve: github-git, on_existing: keep, credential: github}
+  - {name: refuse, match: github.com/acme/refuse/*, resolve: github-git, on_existing: refuse, credential: github}
+  - {name: always, match: github.com/acme/always/*, resolve: github-git, when: always, credential: github}
+  - {name: git, match: github.com/acme/*, resolve: github-git, credential: github}
+  - {name: rest, match: github.com/acme/*, headers: {X-Rest: "1"}, methods: [GET, POST]}
+"""
+)
+FETCH, PUSH = "info/refs?service=git-upload-pack", "info/refs?service=git-receive-pack"
+RAW_HOST = Host("raw.githubusercontent.com")
+
+
+def named(decision: Decision) -> str | None:
+    """The rule that a request fell under."""
+    return decision.rule.name if isinstance(decision, Resolve | Inject) else getattr(decision, "rule", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "rule"),
+    [
+        ("GET", "/acme/tool/releases/download/v1/f", "release"),
+        ("GET", "/acme/tool/releases/expanded_assets/v1", "release"),
+        ("HEAD", "/acme/tool/archive/v1.zip", "source"),
+        ("GET", "/acme/tool/raw/main/f", "source"),
+        ("GET", f"/acme/tool.git/{FETCH}", "git"),
+        ("POST", "/acme/tool/git-upload-pack", "git"),
+        ("GET", f"/acme/may-push.git/{PUSH}", "push"),
+        ("POST", "/acme/may-push/git-receive-pack", "push"),
+        ("GET", "/acme/tool/info/refs", "rest"),
+        ("GET", "/acme/tool/issues", "rest"),
+        ("POST", "/acme/tool/archive/v1.zip", "rest"),
+        ("PUT", "/acme/tool/git-receive-pack", None),
+        ("GET", "/other/tool/archive/v1.zip", None),
+        ("GET", f"/other/tool.git/{FETCH}", None),
+    ],
+)
+def test_a_rule_takes_its_own_kind(method: str, target: str, rule: str | None) -> None:
+    """A rule that resolves takes the URLs of its kind alone; others go on to the next rule."""
+    assert named(decide(Request("https", GITHUB_WEB, method, target), KINDS)) == rule
+
+
+def test_raw_files_have_a_host_of_their_own() -> None:
+    """What is a raw file there is none at the web host, and the other way round; the API's forge is the same."""
+    decision = decide(Request("https", RAW_HOST, "GET", "/acme/tool/main/f"), KINDS)
+    assert isinstance(decision, Resolve)
+    assert (decision.rule.name, decision.forge) == ("raw", GITHUB)
+    assert named(decide(Request("https", RAW_HOST, "GET", "/acme/tool/archive/v1.zip"), KINDS)) == "raw"
+    assert named(decide(Request("https", GITHUB_WEB, "GET", "/acme/tool/main/f"), KINDS)) == "rest"
+
+
+@pytest.mark.parametrize("target", [f"/acme/tool/{PUSH}", "/acme/tool.git/git-receive-pack"])
+def test_a_push_is_refused(target: str) -> None:
+    """Unless its rule lets git push."""
+    method = "GET" if "?" in target else "POST"
+    decision = decide(Request("https", GITHUB_WEB, method, target), KINDS)
+    assert isinstance(decision, Refuse)
+    assert (decision.problem.kind, decision.rule) == ("push-refused", "git")
+
+
+def test_git_is_asked_for_as_anybody_first() -> None:
+    """What anybody may fetch needs no credential, and a push always does; `when: always` leaves the question out."""
+
+    def first(method: str, target: str) -> bool:
+        decision = decide(Request("https", GITHUB_WEB, method, target), KINDS)
+        assert isinstance(decision, Inject)
+        assert decision.git is not None
+        assert [(name, template.text) for name, template in decision.headers] == [
+            ("Authorization", "{basic:x-access-token}")
+        ]
+        return decision.anonymous_first
+
+    assert first("GET", f"/acme/tool/{FETCH}")
+    assert first("GET", f"/acme/may-push/{FETCH}")
+    assert not first("GET", f"/acme/may-push/{PUSH}")
+    assert not first("POST", "/acme/may-push/info/lfs/objects/batch")
+    assert not first("GET", f"/acme/always/{FETCH}")
+
+
+def test_gits_own_credentials() -> None:
+    """They are replaced, or win, or are refused, as the rule says."""
+    own = ((b"authorization", b"Basic bWU6eA=="),)
+    kinds = [
+        type(decide(Request("https", GITHUB_WEB, "GET", f"/acme/{name}/{FETCH}", headers=own), KINDS))
+        for name in ("tool", "keep", "refuse")
+    ]
+    assert kinds == [Inject, Pass, Refuse]
+    assert isinstance(decide(Request("https", GITHUB_WEB, "GET", f"/acme/keep/{PUSH}", headers=own), KINDS), Pass)
+    assert isinstance(decide(Request("https", GITHUB_WEB, "GET", f"/acme/keep/{FETCH}"), KINDS), Inject)
+
+
+@pytest.mark.parametrize(
+    ("headers", "does"),
+    [
+        (((b"Content-Length", b"1048576"),), True),
+        (((b"Content-Length", b"1048577"),), False),
+        (((b"Content-Length", b"9" * 5000),), False),
+        (((b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")), False),
+        (((b"Content-Length", b"5"), (b"Content-Encoding", b"gzip")), False),
+        ((), False),
+    ],
+)
+def test_a_batch_has_to_be_read(headers: tuple[tuple[bytes, bytes], ...], does: bool) -> None:
+    """LFS's one question for both is held and read where nothing may be uploaded, so it has a bound."""
+    path = "/acme/tool.git/info/lfs/objects/batch"
+    decision = decide(Request("https", GITHUB_WEB, "POST", path, headers=headers, has_body=True), KINDS)
+    assert isinstance(decision, Inject if does else Refuse)
+    assert not isinstance(decision, Inject) or decision.is_unread
+    pushing = decide(Request("https", GITHUB_WEB, "POST", path.replace("tool", "may-push"), has_body=True), KINDS)
+    assert isinstance(pushing, Inject)
+    assert not pushing.is_unread
+
+
+def test_a_source_that_no_rule_names() -> None:
+    """It passes, and is known for what it is: a 404 can be explained."""
+    decision = decide(Request("https", GITHUB_WEB, "GET", "/other/tool/archive/v1.zip"), KINDS)
+    assert isinstance(decision, Pass)
+    assert str(decision.ref) == "other/tool@v1 (zipball)"

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gatepass.forge import urls
+from gatepass.forge.sources import parse_git
 from gatepass.http.conditions import CONDITIONS, span
 from gatepass.http.fields import folded
 from gatepass.problems import catalogue
-from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
+from gatepass.rules.model import (
+    DOWNLOADS,
+    InjectHeaders,
+    Placeholder,
+    ResolveRelease,
+    ResolveSource,
+    ServeGit,
+    source_at,
+)
+from gatepass.rules.values import Template
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.sources import DownloadRef, GitRef
     from gatepass.http.fields import Field
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Header, Rule, Rules
-    from gatepass.rules.values import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,11 @@ class Request:
 class Pass:
     """Not ours: the request goes on as it came, without a credential.
 
-    `ref` is the asset that it asks for, where a rule resolves others of that host; `would_refuse` is why it would not
-    go on if the rules did not only report.
+    `ref` is the asset or source that it asks for, where a rule resolves others of that host; `would_refuse` is why it
+    would not go on if the rules did not only report.
     """
 
-    ref: urls.AssetRef | None = None
+    ref: DownloadRef | None = None
     would_refuse: Refuse | None = None
 
 
@@ -69,13 +78,13 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A release asset of a forge, to be found: by asking as anybody may, or through the API, on that `account`."""
+    """An asset or source of a forge, to be found: by asking as anybody may, or through the API, on that `account`."""
 
     rule: Rule
     forge: Forge
     anonymous_first: bool
     credentials: tuple[Credential, ...]
-    ref: urls.AssetRef
+    ref: DownloadRef
     account: str | None = None
 
 
@@ -83,7 +92,8 @@ class Resolve:
 class Inject:
     """Headers to be set on the request, which goes to `host`, as it was going, and others to be taken off the response.
 
-    `credential` is None when no header needs one.
+    `credential` is None when no header needs one. `git` is what git asks for, where it is git that asks; whether
+    anybody may have it is to be asked first when it is `anonymous_first`.
     """
 
     rule: Rule
@@ -92,12 +102,25 @@ class Inject:
     dropped: frozenset[str]
     credential: Credential | None
     forge: Forge | None
+    git: GitRef | None = None
+    anonymous_first: bool = False
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its body has to be read: it alone tells whether something is to be uploaded, which may not be."""
+        may_push = isinstance(self.rule.action, ServeGit) and self.rule.action.may_push
+        return self.git is not None and self.git.use == "batch" and not may_push
 
 
 type Decision = Pass | Refuse | Resolve | Inject
 
 
+MOST_READ: Final = 1024 * 1024
+"""Bytes of a body that has to be read; a thousand objects of LFS are some 100 KiB."""
+
 _PASS: Final = Pass()
+# Any user will do (FACTS.md); this one is what GitHub's documentation has for the tokens of Apps.
+_BASIC: Final = Template("{basic:x-access-token}")
 
 
 def decide(request: Request, rules: Rules) -> Decision:
@@ -105,24 +128,29 @@ def decide(request: Request, rules: Rules) -> Decision:
     if request.scheme != "https":
         return _PASS
     path = request.path.partition("?")[0]
-    matching = list(rules.matching(request.host, path, request.method))
+    matching = list(rules.matching(request.host, request.path, request.method))
     rule = next((rule for rule in matching if rule.is_for(request.client)), None)
-    if rule is None and (other := next(filter(partial(_acts_on, path), matching), None)):
+    if rule is None and (other := next(iter(matching), None)):
         problem = catalogue.CLIENT_NOT_ALLOWED(rule=other.name, names=other.clients, client=request.client)
         refusal = Refuse(problem, other.name)
         return Pass(would_refuse=refusal) if rules.access.is_reporting else refusal
     if rule is None:
-        is_forge = request.method in DOWNLOADS and any(
-            isinstance(other.action, ResolveRelease) for other in rules.rules if other.match.host == request.host
-        )
-        return Pass(urls.parse(path)) if is_forge else _PASS
+        ref = _unnamed(request.host, path, rules) if request.method in DOWNLOADS else None
+        return _PASS if ref is None else Pass(ref)
     decision: Resolve | Inject | Refuse
     match rule.action:
         case ResolveRelease(forge, anonymous_first):
             ref = urls.parse(path)
-            if ref is None:
-                return _PASS
+            assert ref is not None, "a rule takes the URLs of its own kind alone"
             decision = Resolve(rule, forge, anonymous_first, rule.credentials, ref, request.account)
+        case ResolveSource(forge, anonymous_first):
+            source = source_at(forge, request.host, path)
+            assert source is not None, "as above"
+            decision = Resolve(rule, forge, anonymous_first, rule.credentials, source, request.account)
+        case ServeGit() as action:
+            if isinstance(served := _git(rule, action, request), Pass):
+                return served
+            decision = served
         case InjectHeaders() as action:
             decision = _inject(rule, action, request)
     if not request.verified:
@@ -132,9 +160,46 @@ def decide(request: Request, rules: Rules) -> Decision:
     return decision
 
 
-def _acts_on(path: str, rule: Rule) -> bool:
-    """Whether the rule would do something about that path."""
-    return not isinstance(rule.action, ResolveRelease) or urls.parse(path) is not None
+def _unnamed(host: Host, path: str, rules: Rules) -> DownloadRef | None:
+    """What a path asks for that no rule matches, where a rule is for others of that host."""
+    for other in rules.rules:
+        ref: DownloadRef | None = None
+        match other.action:
+            case ResolveRelease() if other.match.host == host:
+                asset = urls.parse(path)
+                ref = None if asset is None or asset.is_list else asset  # a page is the web host's
+            case ResolveSource(forge) if other.match.host == host:
+                ref = source_at(forge, host, path)
+        if ref is not None:
+            return ref
+    return None
+
+
+def _git(rule: Rule, action: ServeGit, request: Request) -> Inject | Refuse | Pass:
+    """What becomes of a request of git, whose own servers take nothing but Basic."""
+    git = parse_git(request.method, request.path)
+    assert git is not None, "a rule takes the URLs of its own kind alone"
+    is_sent = any(_sent(request, "Authorization"))
+    if is_sent and action.on_existing == "refuse":
+        return Refuse(catalogue.HEADER_PRESENT(rule=rule.name, names=["Authorization"]), rule.name)
+    if is_sent and action.on_existing == "keep":
+        return _PASS
+    if git.use == "push" and not action.may_push:
+        return Refuse(catalogue.PUSH_REFUSED(repository=git.repository, rule=rule.name), rule.name)
+    if git.use == "batch" and not action.may_push and (what := _unreadable(request)):
+        return Refuse(catalogue.UNREADABLE_BATCH(what=what), rule.name)
+    # nobody may push without a credential
+    may_pass = git.use == "fetch" or (git.use == "batch" and not action.may_push)
+    return Inject(
+        rule,
+        request.host,
+        (("Authorization", _BASIC),),
+        frozenset(),
+        rule.credentials[0],
+        action.forge,
+        git,
+        action.anonymous_first and may_pass,
+    )
 
 
 def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Refuse:
@@ -145,6 +210,16 @@ def _inject(rule: Rule, action: InjectHeaders, request: Request) -> Inject | Ref
     headers = tuple((header.name, header.template) for header in action.headers if _is_due(header, sent[header.name]))
     needed = any(template.needs_secret for _, template in headers)
     return Inject(rule, request.host, headers, action.dropped, rule.credentials[0] if needed else None, action.forge)
+
+
+def _unreadable(request: Request) -> str | None:
+    """Why the body of a request cannot be held and read, before it is there; None when it can."""
+    length = next(_sent(request, "Content-Length"), "")
+    if any(_sent(request, "Transfer-Encoding")) or not (length.isascii() and length.isdigit()):
+        return "its length is not told"
+    if int(length[:20]) > MOST_READ:
+        return f"it has {length} bytes, and {MOST_READ} are read"
+    return "its content is encoded" if any(_sent(request, "Content-Encoding")) else None
 
 
 def _sent(request: Request, name: str) -> Iterator[str]:

@@ -154,7 +154,7 @@ def test_another_programs_rules(clone: Clone) -> None:
     """A rules.yaml that is none of Gatepass's stops nothing, and costs no word."""
     clone.rules.write_text("groups:\n  - name: example\n    rules: []\n")
     assert clone.gatepass("run", "--", "true") == Result(0, "")
-    assert clone.gatepass("check", "--offline", GH_TOKEN="ghp_a").output.startswith("built-in rules: 2 rules;")
+    assert clone.gatepass("check", "--offline", GH_TOKEN="ghp_a").output.startswith("built-in rules: 5 rules;")
 
 
 def test_nothing_is_shown_of_a_file_that_is_linked_to(clone: Clone, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_serve(clone: Clone) -> None:
     serve = (GATEPASS, "serve", "--listen", "127.0.0.1:0")
     with background(serve, clone.env, clone.folder) as running:
         running.wait_for(r"gatepass: \./rules\.yaml is not allowed; used instead: built-in rules; hint: ")
-        running.wait_for(r"2 rules of built-in rules for github\.com")
+        running.wait_for(r"5 rules of built-in rules for github\.com, raw\.githubusercontent\.com")
         assert running.output.count("is not allowed") == 1
     assert clone.gatepass("allow").code == 0
     assert clone.gatepass("ca", "renew").code == 0

@@ -155,7 +155,7 @@ def test_without_a_file_the_rules_in_use_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GH_TOKEN", "ghp_a")
     result = CliRunner().invoke(check, ["--offline"])
     assert result.exit_code == 0
-    assert result.stdout.startswith("built-in rules: 2 rules;")
+    assert result.stdout.startswith("built-in rules: 5 rules;")
     assert "  sent to     api.github.com, and nowhere else\n" in result.stdout
 
 
@@ -173,8 +173,8 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
         "hint: `env:OTHER` reads the environment variable",
         (
             "rules.yaml:7:5: rules[0].nme: "
-            "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `methods`, "
-            "`on_existing`, `placeholder`, `drop_response_headers`, `clients`, got `nme`"
+            "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "
+            "`methods`, `on_existing`, `placeholder`, `drop_response_headers`, `clients`, got `nme`"
         ),
         "hint: did you mean `name`?",
     ]
@@ -398,10 +398,13 @@ credentials:
       - {github-app: {id: Iv23liAbC, key: file:/run/secrets/app.pem, owner: acme}}
     hosts: [ghe.example.com:8443]
   tenant: {from: [default], hosts: [acme.ghe.com, api.acme.ghe.com]}
+  hub: {from: [default], hosts: [github.com]}
   index: {from: [command: [pass, show, index]], hosts: [packages.example.com]}
 rules:
   - {name: all, match: "ghe.example.com:8443/*", resolve: github-release, when: always, credential: [all]}
   - {match: acme.ghe.com/*, resolve: github-release, require: [digest, immutable], credential: tenant}
+  - {match: github.com/acme/*, resolve: github-git, push: true, on_existing: keep, credential: hub}
+  - {match: raw.githubusercontent.com/acme/*, resolve: github-source, credential: hub}
   - match: packages.example.com/simple/*
     headers: {Authorization: "{basic:me}", X-Kind: literal}
     credential: index

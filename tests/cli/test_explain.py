@@ -19,6 +19,7 @@ import gatepass
 from gatepass.cli import gatepass as command
 from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Fault, Release, Repository, Token
 from gatepass.trust import certificates
+from gitrepos import bare
 from harness import BIN, Client, free_port, mitmdump, strays
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def test_a_header_rule(desk: Desk, github: StandIn) -> None:
     ("path", "hint"),
     [
         ("/acme/tool/releases/tag/v1.0", "page of a release"),
-        ("/acme/tool/archive/refs/tags/v1.0.tar.gz", "archive of the source"),
+        ("/acme/tool/blob/main/README.md", "a browser downloads"),
         ("/acme/tool", "a browser downloads"),
     ],
 )
@@ -743,3 +744,77 @@ def test_a_hostile_folder(tmp_path: Path, name: str, content: str) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False)
     assert (tmp_path / "report.md").is_file(), done.stderr
     assert not (tmp_path / "owned").exists()
+
+
+SOURCES = """\
+  - match: {web}/acme/*/archive/*
+    resolve: github-source
+    credential: standin
+  - match: {web}/*/raw/*
+    resolve: github-source
+    credential: standin
+  - match: {web}/acme/*/releases/expanded_assets/*
+    resolve: github-release
+    credential: standin
+  - match: {web}/acme/*
+    resolve: github-git
+    credential: standin
+"""
+
+
+@pytest.fixture
+def sourced(desk: Desk, github: StandIn, repository: Repository, tmp_path: Path) -> Repository:
+    """The test's repository with git behind it, and rules for its sources."""
+    rules = desk.home / "rules.yaml"
+    rules.write_text(rules.read_text() + SOURCES.format(web=github.web))
+    repository.git = bare(tmp_path / "git", {"README.md": b"hello\n"}, branches=["release/2.0"])
+    return repository
+
+
+@pytest.mark.parametrize(
+    ("rest", "described", "step"),
+    [
+        ("/archive/refs/heads/main.tar.gz", "archive of `refs/heads/main`", "source"),
+        ("/raw/release/2.0/branch.txt", "raw file `release/2.0/branch.txt`", "source"),
+        ("/releases/expanded_assets/v1.0", "the list of assets of release `v1.0`", "release"),
+        (".git", "git of acme/", "git"),
+        ("", "git of acme/", "git"),
+        ("/info/refs", "git of acme/", "git"),
+    ],
+)
+def test_sources(desk: Desk, github: StandIn, sourced: Repository, rest: str, described: str, step: str) -> None:
+    """Archives, raw files, a release's list and git's addresses are known, and the way of each is walked."""
+    told = desk.explain(f"https://{github.web}/{sourced.full_name}{rest}")
+    assert told.code == 0, told.document
+    assert described in told["url"]["finding"]
+    assert told.state(step) == "ok"
+    assert strays(github, github.token) == []
+
+
+@pytest.mark.parametrize(("rest", "step"), [("/archive/v9.tar.gz", "source"), ("/raw/main/none", "source")])
+def test_a_source_that_is_not_there(desk: Desk, github: StandIn, sourced: Repository, rest: str, step: str) -> None:
+    """What is not there fails at its own step."""
+    told = desk.explain(f"https://{github.web}/{sourced.full_name}{rest}")
+    assert (told.code, told.failed[0]) == (1, step)
+
+
+def test_public_sources(desk: Desk, github: StandIn, sourced: Repository) -> None:
+    """What anybody may have passes unchanged, and is told so."""
+    sourced.private = False
+    for rest in ("/raw/main/README.md", ".git"):
+        told = desk.explain(f"https://{github.web}/{sourced.full_name}{rest}")
+        assert (told.code, told.state("public"), told.state("credential")) == (0, "ok", "skip")
+
+
+def test_a_source_without_a_rule(desk: Desk, github: StandIn, repository: Repository) -> None:
+    """It is told which rule comes closest; of what is public that it passes."""
+    url = f"https://{github.web}/{repository.full_name}/archive/main.tar.gz"
+    assert desk.explain(url).failed == ["rule"]
+    repository.private = False
+    assert desk.explain(url).code == 0
+
+
+def test_git_of_requirements(desk: Desk, github: StandIn, sourced: Repository) -> None:
+    """The URL of a requirement is read as it stands there."""
+    told = desk.explain(f"git+https://{github.web}/{sourced.full_name}.git@v1.0")
+    assert (told.code, told.state("git")) == (0, "ok")

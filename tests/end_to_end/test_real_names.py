@@ -11,6 +11,7 @@ import pytest
 
 from gatepass.demo import package
 from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, TENANT, Asset, Release, Repository, StandIn
+from gitrepos import bare
 from harness import ROOT, Client, Proxy, mitmdump
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ def repository(world: StandIn) -> Repository:
 @pytest.fixture
 def url(world: StandIn, repository: Repository) -> str:
     return world.download_url(repository.full_name, "v1.0", WHEEL.name)
+
+
+@pytest.fixture
+def sources(world: StandIn, repository: Repository, tmp_path: Path) -> Repository:
+    """The same with git behind it."""
+    assert repository in world.repositories
+    repository.git = bare(tmp_path / "git", {"README.md": b"hello\n"}, branches=["a/b"])
+    return repository
 
 
 def hosts(world: StandIn) -> list[str]:
@@ -211,3 +220,36 @@ def test_tenant(tenant: tuple[StandIn, Proxy], tmp_path: Path, private: bool) ->
     assert hosts(standin) == (expected if private else ["acme.ghe.com", "release-assets.acme.ghe.com"])
     for call in standin.calls():
         assert ("authorization" in call.headers) == (call.role == "api")
+
+
+@pytest.mark.parametrize("path", ["main/README.md", "refs/heads/main/README.md", "a/b/README.md"])
+def test_the_raw_host(client: Client, world: StandIn, sources: Repository, path: str) -> None:
+    """raw.githubusercontent.com serves private files with the rules as they are: the API gives them."""
+    reply = client.fetch(f"https://{GITHUB.raw}/{sources.full_name}/{path}")
+    assert (reply.status, reply.body) == (200, b"hello\n")
+    assert hosts(world) == [GITHUB.raw, API]
+
+
+def test_public_raw_files_pass(client: Client, world: StandIn, sources: Repository) -> None:
+    """A public file is raw.githubusercontent.com's own answer, ranges and validators included, without the API."""
+    sources.private = False
+    url = f"https://{GITHUB.raw}/{sources.full_name}/main/README.md"
+    reply = client.fetch(url, "-r", "1-2")
+    assert (reply.status, reply.body) == (206, b"el")
+    assert reply.headers["content-type"].startswith("text/plain")
+    assert hosts(world) == [GITHUB.raw]
+
+
+def test_an_archive(client: Client, world: StandIn, sources: Repository) -> None:
+    """An archive of a private repository comes from codeload, past the proxy, with the rules as they are."""
+    reply = client.fetch(f"https://{WEB}/{sources.full_name}/archive/refs/heads/main.tar.gz")
+    assert reply.status == 302
+    assert reply.headers["location"].startswith(f"https://{GITHUB.codeload}/{sources.full_name}/legacy.tar.gz/")
+    assert hosts(world) == [WEB, API]
+
+
+def test_git_is_turned_on_knowingly(client: Client, world: StandIn, sources: Repository) -> None:
+    """The built-in rules use no credential for git: it passes as it came."""
+    reply = client.fetch(f"https://{WEB}/{sources.full_name}.git/info/refs?service=git-upload-pack")
+    assert reply.status == 401
+    assert hosts(world) == [WEB]

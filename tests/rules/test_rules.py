@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gatepass.forge import urls
 from gatepass.forge.hosts import GITHUB, Forge, Host
-from gatepass.rules.model import Credential, Header, InjectHeaders, ResolveRelease
+from gatepass.rules.model import Credential, Header, InjectHeaders, ResolveRelease, ResolveSource, ServeGit
 from gatepass.rules.parser import parse
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern, Template
@@ -153,13 +153,19 @@ def test_when_beside_headers() -> None:
 
 
 def test_repository_rules_are_the_documented_defaults() -> None:
-    """The repository's rules.yaml is valid, and serves the two download URLs of github.com."""
+    """The repository's rules.yaml is valid, and serves releases, their lists and sources of github.com, and no git."""
     rules = parse((Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8"))
     assert [str(rule.match) for rule in rules.rules] == [
         "github.com/*/releases/download/*",
         "github.com/*/releases/latest*",
+        "github.com/*/releases/expanded_assets/*",
+        "github.com/*",
+        "raw.githubusercontent.com/*",
     ]
-    assert {rule.action for rule in rules.rules} == {ResolveRelease(GITHUB, anonymous_first=True)}
+    assert {rule.action for rule in rules.rules} == {
+        ResolveRelease(GITHUB, anonymous_first=True),
+        ResolveSource(GITHUB, anonymous_first=True),
+    }
     assert [credential.sources for credential in rules.credentials] == [(Default(),)]
 
 
@@ -167,13 +173,15 @@ def test_examples_in_the_comments_are_valid() -> None:
     """What the repository's rules.yaml has commented out works when the comment marks are taken away."""
     text = (Path(__file__).parents[2] / "rules.yaml").read_text(encoding="utf-8")
     keys = (
-        r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:|  on_existing:"
+        r"forges:|  - web:|    api:|  artifacts:|    from:|    hosts:|- match:|  headers:|  credential:|  on_existing:|"
+        r"  resolve:"
     )
     text = re.sub(rf"^# ?(?=(?:{keys}))", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^(- match|  headers|  credential|  on_existing)", r"  \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(- match|  headers|  credential|  on_existing|  resolve)", r"  \1", text, flags=re.MULTILINE)
     rules = parse(text)
     assert len(rules.forges) == 2
     assert len(rules.credentials) == 2
+    assert rules.rules[-2].action == ServeGit(GITHUB)
     assert isinstance(rules.rules[-1].action, InjectHeaders)
     assert [header.on_existing for header in rules.rules[-1].action.headers] == ["keep"]
 
@@ -611,7 +619,7 @@ match: github.com/*/releases/download/* → match: github.com/a b
 hint: write other characters of the path percent-encoded
 
 resolve: github-release⏎    credential: ours → resolve: github-relase⏎    credential: ours
-18:5: rules[1].resolve: expected `github-release`, got `github-relase`
+18:5: rules[1].resolve: expected `github-git` or `github-release` or `github-source`, got `github-relase`
 hint: did you mean `github-release`?
 
 resolve: github-release⏎    credential: ours → credential: ours
@@ -690,6 +698,28 @@ hint: a release asset is downloaded by GET and HEAD, and gets headers of its own
 20:5: rules[1].on_existing: expected `on_existing` beside `headers` alone, got `resolve`
 hint: a release asset is downloaded by GET and HEAD, and gets headers of its own
 
+resolve: github-release⏎    credential: ours → resolve: github-git⏎    methods: [GET]\
+⏎    on_existing: placeholder⏎    require: [digest]⏎    credential: ours
+19:5: rules[1].methods: expected `methods` beside `headers` alone, got `resolve`
+hint: git asks by GET and POST, and gets Basic
+20:5: rules[1].on_existing: expected `replace`, `keep` or `refuse` beside `github-git`, got `placeholder`
+hint: git sends one header: `keep` lets what it sends stand
+21:5: rules[1].require: expected `require` beside `resolve: github-release` alone, got `github-git`
+hint: only a release's assets have a digest
+
+resolve: github-release⏎    credential: ours → resolve: github-source⏎    push: true⏎    credential: ours
+19:5: rules[1].push: expected `push` beside `resolve: github-git` alone, got `github-source`
+hint: nothing else is pushed: leave it out
+
+    headers: →     push: true⏎    headers:
+21:5: rules[2].push: expected `push` beside `resolve: github-git` alone, got `headers`
+hint: for a rule with headers say `methods`
+
+resolve: github-release⏎    credential: ours → resolve: github-git⏎    credential: [ours, ours]
+19:5: rules[1].credential: expected one credential beside `github-git`, got several
+hint: write a rule for each owner, or list the sources under one credential
+19:24: rules[1].credential[1]: expected each credential once, got `ours`
+
     credential: github⏎ →
 13:5: rules[0].credential: expected the name of a credential, got nothing
 
@@ -727,8 +757,8 @@ LONG_TEXTS = {
     "or a mapping with `command` or `github-app`",
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
     "`limits`, `indexes`",
-    "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `methods`, "
-    "`on_existing`, `placeholder`, `drop_response_headers`, `clients`",
+    "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "
+    "`methods`, `on_existing`, `placeholder`, `drop_response_headers`, `clients`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
 }
 

@@ -17,9 +17,20 @@ from urllib.parse import quote
 
 from gatepass.assets.budget import Misses, SpentError
 from gatepass.cache import Cache, Flights, Uses
+from gatepass.forge import urls
 from gatepass.forge.signed import SignedUrl
+from gatepass.forge.sources import Content, SourceRef, api_path
+from gatepass.forge.urls import AssetRef
 from gatepass.github import diagnosis
-from gatepass.github.client import PER_PAGE, TOTAL_SECONDS, AssetGoneError, UnclearError, expect_clean
+from gatepass.github.client import (
+    OCTET_STREAM,
+    PER_PAGE,
+    RAW,
+    TOTAL_SECONDS,
+    AssetGoneError,
+    UnclearError,
+    expect_clean,
+)
 from gatepass.github.diagnosis import Look
 from gatepass.github.statistics import spending
 from gatepass.problems import catalogue, choice
@@ -36,7 +47,8 @@ if TYPE_CHECKING:
     from gatepass.credentials.store import Credentials
     from gatepass.decision import Resolve
     from gatepass.forge.hosts import Forge, Host
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.sources import DownloadRef
+    from gatepass.forge.urls import Repository
     from gatepass.github.client import Asset, Excerpt, Found, GitHub
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rules
@@ -70,6 +82,8 @@ _EXPIRES_SOON: Final = 7 * 86_400.0
 _FIRST_BYTE: Final = {"Range": "bytes=0-0"}
 # What is asked before the real question must leave time for it.
 _PUBLIC_SECONDS: Final = 5.0
+# The list of assets in a release holds at least so many (FACTS.md): a longer one may be cut.
+_EMBEDDED: Final = 30
 # So long an API is waited for by who could be served without it.
 _OUTAGE_SECONDS: Final = 5.0
 
@@ -79,7 +93,7 @@ class _Query:
     """One request's question: with which secret it is asked, whose knowledge the answer is, and on which account."""
 
     forge: Forge
-    ref: AssetRef
+    ref: DownloadRef
     credential: Credential
     secret: Secret
     holder: Hashable
@@ -90,29 +104,39 @@ class _Query:
         return (self.holder, self.forge.web, self.ref.repository)
 
     @property
+    def asset(self) -> AssetRef:
+        """What it asks for, where that is of a release."""
+        assert isinstance(self.ref, AssetRef)
+        return self.ref
+
+    @property
     def release_key(self) -> Hashable:
-        return (self.holder, self.forge.web, self.ref.repository, self.ref.tag)
+        return (self.holder, self.forge.web, self.ref.repository, self.asset.tag)
 
     @property
     def asset_key(self) -> Hashable:
+        if isinstance(self.ref, SourceRef):
+            return (self.holder, self.forge.web, self.ref)
         return (self.release_key, self.ref.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an asset's bytes are to be had, and under which key it is remembered.
+    """Where the bytes of an asset, or of an archive or a file, are to be had, and under which key it is remembered.
 
-    `signed` is None for a forge that streams: then they are at `api_url`, with `secret`. A public asset has neither
-    of these, nor an `asset`. `reused` tells that `signed` was handed out before, and so may have been revoked since.
+    `signed` is None for a forge that streams: then they are at `api_url`, with `secret`, in the media type `accept`. A
+    public asset has neither of these, nor an `asset`, which archives and files have not, either. `reused` tells that
+    `signed` was handed out before, and so may have been revoked since.
     """
 
     key: Hashable
     forge: Forge
-    ref: AssetRef
+    ref: DownloadRef
     signed: SignedUrl | None
     reused: bool = False
     asset: Asset | None = None
     api_url: str = ""
+    accept: str = OCTET_STREAM
     secret: Secret | None = None
     credential: str = ""
     notices: tuple[str, ...] = ()
@@ -121,6 +145,10 @@ class Source:
     """Whether its release can not be changed any more."""
     page: str = ""
     """The URL of the release's own page, where that is what was asked for; there is no asset then."""
+    listed: tuple[Asset, ...] | None = None
+    """The assets of the release, where the list of them is what was asked for; the same."""
+    etag: str | None = None
+    """Of a file, which may be another one at the same address."""
     outage: Problem | None = None
     """Why it is not known whether this still holds, and why there is no `signed` that works."""
     query: _Query | None = field(default=None, compare=False, repr=False)
@@ -128,8 +156,28 @@ class Source:
 
     @property
     def version(self) -> Hashable:
-        """Changes when the asset does: GitHub gives a file that was uploaded again a new id."""
+        """Changes when the asset does: GitHub gives a file that was uploaded again a new id.
+
+        Of what a branch holds nothing tells in time: that is known for as long as its address.
+        """
+        if isinstance(self.ref, SourceRef):
+            return (self.key, self.signed, self.etag)
         return (self.key, self.asset.id if self.asset else self.signed and self.signed.path)
+
+    @property
+    def content_type(self) -> str | None:
+        """What its bytes are, where the host names what was asked for instead; None where it says that itself."""
+        return OCTET_STREAM if self.accept == RAW else None
+
+    def expect_file(self, headers: Mapping[str, str]) -> None:
+        """Go on when these headers are of a file: a folder is told in JSON, whatever was asked for.
+
+        Raises:
+            Unresolvable: they are not.
+        """
+        if self.accept == RAW and _is_json(headers):
+            assert isinstance(self.ref, SourceRef)
+            raise Unresolvable(catalogue.NOT_A_FILE(repository=self.ref.repository, name=self.ref.named))
 
     @property
     def host(self) -> Host:
@@ -156,7 +204,7 @@ class _Known:
         return asset if asset is not None and asset.state == "uploaded" else None
 
     def holds(self, ref: AssetRef) -> bool:
-        """Whether it has what is asked for; the release's own page it always has."""
+        """Whether it has what is asked for; the release's own pages it always has."""
         return not ref.name or self.uploaded(ref.name) is not None
 
 
@@ -193,6 +241,7 @@ class Resolver:
         self._looks: Cache[Hashable, Look | Exception] = Cache(size, clock, weigh=_weight)
         self._expiries: Cache[Hashable, datetime] = Cache(size, clock)
         self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
+        self._refs: Cache[Hashable, bool] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
         self._misses = Misses(clock, rules.access.limits.misses)
         # so that the fingerprint of a secret is worth nothing outside this process
@@ -200,16 +249,22 @@ class Resolver:
 
     async def resolve(self, request: Resolve) -> Source | None:
         """Where the asset is to be had; None when it is not ours to say, and the request is to pass unchanged."""
+        ref = request.ref
         if request.anonymous_first:
             try:
-                source = await self._publicly(request.forge, request.ref)
+                if isinstance(ref, SourceRef) or ref.is_list:
+                    if await self._is_anybodys(request.forge, ref):
+                        return None
+                    source = None
+                else:
+                    source = await self._publicly(request.forge, ref)
             except UnclearError as unclear:
                 return await self._anyway(request, unclear.fault)
             if source is not None:
                 return source
         source = _fit(request, await self._on_a_tab(request))
         # only now: a 404 on the web is also what a misspelt name of a public repository gets
-        self._learn_visibility(request.forge, request.ref, public=False)
+        self._learn_visibility(request.forge, ref.repository, public=False)
         return source
 
     async def _on_a_tab(self, request: Resolve) -> Source:
@@ -268,7 +323,10 @@ class Resolver:
             raise Unresolvable(source.outage)
         if source.signed is None:
             assert source.secret is not None
-            return await self._github.api_excerpt(source.forge, source.api_url, source.secret, headers, most)
+            asked = (source.forge, source.api_url, source.secret, headers, most, source.accept)
+            part = await self._github.api_excerpt(*asked)
+            source.expect_file(part.headers)
+            return part
         excerpt = await self._github.excerpt(source.signed, headers, most)
         if excerpt.status in REFUSED and source.reused:
             self.forget(source)
@@ -305,6 +363,53 @@ class Resolver:
             raise UnclearError(unclear.fault)
         return await self._share(key, partial(self._ask_publicly, key, forge, ref))
 
+    async def is_public(self, forge: Forge, repository: Repository) -> bool:
+        """Whether anybody may fetch a repository by git; its web host is asked when that is not known.
+
+        Where that does not say, nobody may.
+        """
+        path = f"/{repository}.git/info/refs?service=git-upload-pack"
+        try:
+            return await self._is_given(forge, repository, repository, forge.web, path)
+        except UnclearError:
+            return False
+
+    async def _is_anybodys(self, forge: Forge, ref: DownloadRef) -> bool:
+        """Whether the web host, or that for raw files, gives it without a credential: then it is to pass unchanged.
+
+        Raises:
+            UnclearError: it did not say.
+        """
+        host, path = forge.web, urls.download_path(ref) if isinstance(ref, AssetRef) else ref.url_path
+        if isinstance(ref, SourceRef) and ref.is_raw and forge.raw is not None:
+            host = forge.raw
+        return await self._is_given(forge, ref.repository, ref, host, path)
+
+    async def _is_given(self, forge: Forge, repository: Repository, what: Hashable, host: Host, target: str) -> bool:
+        known = self._public.get((forge.web, repository))
+        if known is None:
+            known = self._public.get((forge.web, what))
+        if known is not None:
+            return known
+        if unclear := self._unclear.get(host) or self._unclear.get((host, what)):
+            raise UnclearError(unclear.fault)
+        return await self._share(("given", host, what), partial(self._ask_given, forge, repository, what, host, target))
+
+    async def _ask_given(self, forge: Forge, repository: Repository, what: Hashable, host: Host, target: str) -> bool:
+        try:
+            async with asyncio.timeout(_PUBLIC_SECONDS):
+                is_given = await self._github.is_public(host, target)
+        except (UnclearError, TimeoutError) as error:
+            fault = catalogue.TIMED_OUT(host=host, seconds=_PUBLIC_SECONDS)
+            unclear = error if isinstance(error, UnclearError) else UnclearError(fault)
+            self._unclear.put((host, what) if unclear.fault is None else host, unclear, self._lifetimes.missing)
+            raise unclear from None
+        if is_given:
+            self._learn_visibility(forge, repository, public=True)
+        else:
+            self._public.put((forge.web, what), False, self._lifetimes.missing)
+        return is_given
+
     async def _ask_publicly(self, key: Hashable, forge: Forge, ref: AssetRef) -> Source | None:
         try:
             found = await self._anybodys(forge, ref)
@@ -316,7 +421,7 @@ class Resolver:
         if found is None:
             self._public.put((forge.web, ref), False, self._lifetimes.missing)
             return None
-        self._learn_visibility(forge, ref, public=True)
+        self._learn_visibility(forge, ref.repository, public=True)
         source = Source(key, forge, ref, None)
         return self._remember(replace(source, page=found) if isinstance(found, str) else replace(source, signed=found))
 
@@ -329,8 +434,8 @@ class Resolver:
         except TimeoutError:
             raise UnclearError(catalogue.TIMED_OUT(host=forge.web, seconds=_PUBLIC_SECONDS)) from None
 
-    def _learn_visibility(self, forge: Forge, ref: AssetRef, *, public: bool) -> None:
-        key = (forge.web, ref.repository)
+    def _learn_visibility(self, forge: Forge, repository: Repository, *, public: bool) -> None:
+        key = (forge.web, repository)
         if public or self._public.get(key) is None:
             self._public.put(key, public, self._lifetimes.visibility)
 
@@ -423,7 +528,7 @@ class Resolver:
             raise Unresolvable(failure)
         look = self._looks.get(query.repository_key)
         if isinstance(look, Look) and look.releases is None:
-            raise Unresolvable(look.why(query.forge, query.ref, query.secret))
+            raise Unresolvable(choice.repository_not_visible(query.forge, query.ref, query.secret))
         if self._may_miss(query):
             await self._enter(query)
         try:
@@ -438,10 +543,12 @@ class Resolver:
 
     def _may_miss(self, query: _Query) -> bool:
         """Whether the forge is to be asked for something that may not be there."""
-        known = self._releases.get(query.release_key)
-        if known is not None and known.holds(query.ref):
-            return False
-        keys = (query.asset_key, query.release_key)
+        keys = [query.asset_key]
+        if isinstance(query.ref, AssetRef):
+            known = self._releases.get(query.release_key)
+            if known is not None and known.holds(query.ref):
+                return False
+            keys.append(query.release_key)
         return query.asset_key not in self._flights and not any(self._failures.get(key) for key in keys)
 
     async def _enter(self, query: _Query) -> None:
@@ -459,6 +566,10 @@ class Resolver:
             raise Unresolvable(problem) from None
 
     async def _ask(self, query: _Query) -> Source:
+        if isinstance(query.ref, SourceRef):
+            return self._remember(await self._content(query, query.ref))
+        if query.ref.is_list:
+            return self._remember(await self._list_of(query))
         if not query.ref.name:
             return self._remember(self._page_of(query, await self._current(query)))
         for _ in range(2):
@@ -484,6 +595,61 @@ class Resolver:
                 query.account.use()
                 self._releases.drop(query.release_key)
         raise self._no_asset(query, known)
+
+    async def _content(self, query: _Query, ref: SourceRef) -> Source:
+        """An archive or a file, at the first of the places that its URL may mean; a ref that is known goes first."""
+        ask = self._github.content if ref.kind is Content.FILE else self._github.archive
+        known = {place: self._refs.get((query.repository_key, place.ref)) is not None for place in ref.places}
+        is_folder = False
+        for place in sorted(ref.places, key=lambda place: not known[place]):
+            api_url = f"{query.forge.api}/repos/{ref.repository}{api_path(ref, place)}"
+            query.account.use()
+            try:
+                pointed = await ask(query.forge, api_url, query.secret)
+            except AssetGoneError:
+                continue
+            except Unresolvable as unresolvable:
+                raise Unresolvable(self._dated(query, unresolvable.problem)) from None
+            # a folder is told in JSON whatever is asked for
+            if pointed.signed is None and _is_json(pointed.headers):
+                is_folder = True
+                continue
+            if len(ref.places) > 1:
+                self._refs.put((query.repository_key, place.ref), True, _KEPT_SECONDS)
+            return Source(
+                query.asset_key,
+                query.forge,
+                ref,
+                pointed.signed,
+                api_url=pointed.url,
+                accept=RAW if ref.kind is Content.FILE else OCTET_STREAM,
+                secret=query.secret,
+                credential=query.credential.name,
+                etag=pointed.headers.get("etag"),
+                query=query,
+            )
+        if is_folder:
+            raise Unresolvable(catalogue.NOT_A_FILE(repository=ref.repository, name=ref.named))
+        what = f"file `{ref.named}`" if ref.kind is Content.FILE else f"ref `{ref.places[0].ref}`"
+        raise Unresolvable(catalogue.SOURCE_NOT_FOUND(repository=ref.repository, what=what, secret=query.secret))
+
+    async def _list_of(self, query: _Query) -> Source:
+        """The whole list of a release's assets."""
+        known = await self._current(query)
+        while known.next_page is not None and len(known.assets) >= _EMBEDDED:
+            known = await self._share((query.release_key, "page"), partial(self._page, query, known))
+        return Source(
+            query.asset_key,
+            query.forge,
+            query.ref,
+            None,
+            secret=query.secret,
+            credential=query.credential.name,
+            query=query,
+            notices=tuple(self._notices(query, known.found)),
+            immutable=known.found.release.immutable,
+            listed=tuple(asset for asset in known.assets.values() if asset.state == "uploaded"),
+        )
 
     def _page_of(self, query: _Query, known: _Known) -> Source:
         """The page of a release that is known, instead of an asset's source."""
@@ -525,6 +691,7 @@ class Resolver:
         """What the same question is answered with now: a new signed URL, and perhaps another asset of that name."""
         if source.query is not None:
             return await self._ask(source.query)
+        assert isinstance(source.ref, AssetRef), "what is public of the others passes unchanged"
         try:
             signed = await self._anybodys(source.forge, source.ref)
         except UnclearError:
@@ -544,20 +711,20 @@ class Resolver:
 
     async def _locate(self, query: _Query) -> tuple[_Known, Asset]:
         """The asset in its release: in what is known of it, else in what it is now, else on its further pages."""
-        key, name = query.release_key, query.ref.name
+        key, name = query.release_key, query.asset.name
         known = await self._current(query)
         while name not in known.assets and known.next_page is not None:
             known = await self._share((key, "page"), partial(self._page, query, known))
         if asset := known.uploaded(name):
             return known, asset
         if unfinished := known.assets.get(name):
-            raise Unresolvable(catalogue.ASSET_NOT_UPLOADED(ref=query.ref, state=unfinished.state))
+            raise Unresolvable(catalogue.ASSET_NOT_UPLOADED(ref=query.asset, state=unfinished.state))
         raise self._no_asset(query, known)
 
     async def _current(self, query: _Query) -> _Known:
         """What is known of the release, when it is enough; else what it is now."""
         known = self._releases.get(query.release_key)
-        is_enough = known is not None and known.holds(query.ref)
+        is_enough = known is not None and known.holds(query.asset)
         if known is not None and is_enough and known.fresh_until > self._clock():
             return known
         try:
@@ -570,20 +737,20 @@ class Resolver:
     @staticmethod
     def _no_asset(query: _Query, known: _Known) -> Unresolvable:
         found = known.found
-        return Unresolvable(choice.asset_not_found(query.ref, found.release.tag_name, known.assets, found.renamed))
+        return Unresolvable(choice.asset_not_found(query.asset, found.release.tag_name, known.assets, found.renamed))
 
     async def _release(self, query: _Query) -> _Known:
         """Ask for the release, or whether it still is what is known of it."""
         known = self._releases.get(query.release_key)
         etag = known.found.etag if known else None
         try:
-            found = await self._github.release(query.forge, query.ref, query.secret, etag)
+            found = await self._github.release(query.forge, query.asset, query.secret, etag)
         except Unresolvable as unresolvable:
             query.account.use()
             raise Unresolvable(self._dated(query, unresolvable.problem)) from None
         query.account.use(paid=found is not None)
         now = self._clock()
-        fresh_until = now + (self._lifetimes.latest if query.ref.tag is None else self._lifetimes.tags)
+        fresh_until = now + (self._lifetimes.latest if query.asset.tag is None else self._lifetimes.tags)
         if found is not None:
             if found.expires is not None:
                 self._expiries.put(query.holder, found.expires, _EXPIRY_SECONDS)
@@ -605,19 +772,23 @@ class Resolver:
 
     async def _diagnosed(self, request: Resolve, credential: Credential, problem: Problem, tab: Tab) -> Problem:
         """What is behind a 404, as far as a look at its repository tells: one is taken once a minute at the most."""
-        if problem.kind != catalogue.RELEASE_NOT_FOUND.name:
+        if problem.kind not in (catalogue.RELEASE_NOT_FOUND.name, catalogue.SOURCE_NOT_FOUND.name):
             return problem
         query = await self._query(request, credential, tab)
         key = query.repository_key
         look = self._looks.get(key)
         if look is None and (key in self._flights or query.account.has_room(diagnosis.MOST_CALLS)):
             look = await self._share(key, partial(self._look, query))
+        if not isinstance(look, Look):
+            return problem
+        if look.releases is None:
+            why = choice.repository_not_visible(query.forge, query.ref, query.secret)
+        elif isinstance(query.ref, AssetRef):
+            why = look.why(query.forge, query.ref, query.secret)
+        else:
+            return problem
         # what was known before is true, too
-        return (
-            look.why(query.forge, query.ref, query.secret).about(**problem.members)
-            if isinstance(look, Look)
-            else problem
-        )
+        return why.about(**problem.members)
 
     async def _look(self, query: _Query) -> Look | Exception:
         look: Look | Exception
@@ -683,13 +854,19 @@ def _fit(request: Resolve, source: Source) -> Source:
     """
     action = request.rule.action
     require = action.require if isinstance(action, ResolveRelease) else frozenset()
-    if source.asset is None:
+    if source.asset is None and source.listed is None:
         return source
-    if "digest" in require and not source.asset.digest:
+    if "digest" in require and source.asset is not None and not source.asset.digest:
         raise Unresolvable(catalogue.WITHOUT_DIGEST(ref=request.ref, rule=request.rule.name))
     if "immutable" in require and not source.immutable:
         raise Unresolvable(catalogue.MUTABLE_RELEASE(ref=request.ref, rule=request.rule.name))
+    if "digest" in require and source.listed is not None:
+        return replace(source, listed=tuple(asset for asset in source.listed if asset.digest))
     return source
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _audience(request: Resolve) -> Audience:

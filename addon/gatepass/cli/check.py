@@ -22,7 +22,7 @@ from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
 from gatepass.rules import locate, shape
 from gatepass.rules.describe import RESOLVED_UPSTREAM, describe, warnings
-from gatepass.rules.model import InjectHeaders, ResolveRelease
+from gatepass.rules.model import InjectHeaders, ResolveRelease, ResolveSource, ServeGit
 from gatepass.secret import Audience
 from gatepass.shell import inherited
 from gatepass.telemetry import lines
@@ -170,8 +170,10 @@ def _all_uses(rules: Rules) -> Iterable[_Use]:
 
 def _uses(rule: Rule) -> list[_Use]:
     match rule.action:
-        case ResolveRelease(forge):
+        case ResolveRelease(forge) | ResolveSource(forge):
             audience = Audience(forge.api_host, forge)
+        case ServeGit(forge):
+            audience = Audience(forge.web, forge)
         case InjectHeaders(forge=forge):
             audience = Audience(rule.match.host, forge)
     return [_Use(_with_owner(credential, rule), audience) for credential in rule.credentials]
@@ -180,6 +182,6 @@ def _uses(rule: Rule) -> list[_Use]:
 def _with_owner(credential: Credential, rule: Rule) -> Credential:
     """The credential, with an App's installation of the account that the rule's pattern names."""
     owner = rule.match.path.split("/")[1]
-    if not isinstance(rule.action, ResolveRelease) or "*" in owner:
+    if isinstance(rule.action, InjectHeaders) or "*" in owner:
         return credential
     return credential.owned_by(owner)

@@ -18,6 +18,7 @@ from gatepass.explain import probe
 from gatepass.explain.explanation import Step, failed
 from gatepass.explain.probe import FIRST_BYTES, STEP_SECONDS
 from gatepass.forge.signed import SignedUrl
+from gatepass.forge.sources import SourceRef
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
@@ -80,7 +81,9 @@ class Attempts:
 
     async def _part(self, source: Source) -> Step:
         plan = await delivery.plan(self.resolver, source, "GET", httpx2.Headers(FIRST_BYTES))
-        return probe.part(plan) if isinstance(plan, Answer) else probe.whole_for_part()
+        if isinstance(plan, Answer):
+            return probe.part(plan)
+        return probe.whole_of_source() if isinstance(source.ref, SourceRef) else probe.whole_for_part()
 
     async def _whole(self, source: Source) -> Step:
         """The beginning of a GET: a body that is answered whole is left where it is."""
@@ -91,7 +94,7 @@ class Attempts:
             begun = await self.github.excerpt(signed, {}, 0)
         else:
             assert source.secret is not None
-            begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0)
+            begun = await self.github.api_excerpt(source.forge, source.api_url, source.secret, {}, 0, source.accept)
         if begun.status != 200:
             return failed("get", catalogue.SIGNED_URL_REFUSED(host=source.host, status=begun.status))
         return probe.whole(source.host, source.forge.api_host)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gatepass.assets.resolver import Source
     from gatepass.credentials.store import Credentials
     from gatepass.forge.hosts import Forge
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.sources import DownloadRef, GitRef
     from gatepass.github.client import Reply
     from gatepass.rules.model import Credential
     from gatepass.secret import Audience, Secret
@@ -139,7 +139,7 @@ class Introspection:
         installed = "" if seen.installations_count is None else f"; installations: {seen.installations_count}"
         return Step("app", "ok", f"`{seen.name}`{owner}; permissions: {rights}{installed}")
 
-    async def repository(self, forge: Forge, ref: AssetRef, secret: Secret) -> AsyncIterator[Step]:
+    async def repository(self, forge: Forge, ref: DownloadRef | GitRef, secret: Secret) -> AsyncIterator[Step]:
         """Whether the credential sees it, and what else the answer tells of the credential.
 
         Raises:

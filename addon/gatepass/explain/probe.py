@@ -24,6 +24,7 @@ from gatepass.errors import GatepassError
 from gatepass.explain import tunnel
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.forge.sources import clone_target
 from gatepass.github.client import USER_AGENT, NoCookies
 from gatepass.github.refusals import causes
 from gatepass.problems.problem import CONTENT_TYPE
@@ -203,10 +204,16 @@ async def is_ours(proxy: httpx2.Proxy, host: Host) -> bool:
 
 
 async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: Hooks | None) -> AsyncIterator[Step]:
-    """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET."""
+    """What a client gets through a proxy: HEAD, 16 bytes, and the beginning of a GET; of a repository what git gets."""
     first = Host.parse(httpx2.URL(url).netloc.decode())
     async with aclosing(Probe(proxy, trust, hooks)) as probe:
         try:
+            if (asked := clone_target(httpx2.URL(url).path)) is not None:
+                seen = await probe.ask("GET", str(httpx2.URL(url).join(asked)))
+                for step in reached(proxy, first, seen):
+                    yield step
+                yield Step("git", "ok", "200: git may fetch") if seen.status == 200 else refused("git", seen)
+                return
             seen = await probe.ask("HEAD", url)
             for step in reached(proxy, first, seen):
                 yield step
@@ -247,6 +254,10 @@ def part_elsewhere(status: int) -> Step:
 
 def whole_for_part() -> Step:
     return Step("range", "warn", "the whole is answered: this host knows no ranges, so uv loads a wheel twice")
+
+
+def whole_of_source() -> Step:
+    return Step("range", "ok", "the whole is answered: archives and raw files have no ranges")
 
 
 def whole(host: Host, asked: Host) -> Step:

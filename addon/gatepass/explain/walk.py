@@ -20,15 +20,18 @@ from gatepass.explain.introspection import Introspection
 from gatepass.explain.mismatch import nearest_miss
 from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.forge.sources import Content, GitRef, clone_target
+from gatepass.forge.urls import AssetRef
 from gatepass.github.client import GitHub, UnclearError
 from gatepass.problems.problem import Unresolvable
+from gatepass.rules.model import ServeGit, source_at
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from gatepass.explain.report import Recorder
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.sources import DownloadRef
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rules
     from gatepass.secret import Secret
@@ -50,13 +53,26 @@ class Target:
 
 
 def read_url(text: str) -> Target | None:
-    """Read any https URL; None for anything else."""
+    """Read any https URL, also as requirements have one of git; None for anything else."""
+    if (address := text.removeprefix("git+")) != text:
+        start, _, path = address.partition("://")
+        place, slash, path = path.partition("/")
+        text = f"{start}://{place}{slash}{path.partition('@')[0]}"
     try:
         parts = urlsplit(text)
         host = Host.parse(f"{(parts.hostname or '').removesuffix('.')}:{parts.port or HTTPS_PORT}")
     except ValueError:
         return None
     return Target(host, parts.path or "/") if parts.scheme.lower() == "https" else None
+
+
+def _described(ref: DownloadRef) -> str:
+    if isinstance(ref, AssetRef):
+        release = "the latest release" if ref.tag is None else f"release `{ref.tag}`"
+        return f"asset `{ref.name}` of {release} of {ref.repository}"
+    if ref.kind is Content.FILE:
+        return f"raw file `{ref.named}` of {ref.repository}"
+    return f"archive of `{ref.places[0].ref or 'HEAD'}` of {ref.repository}"
 
 
 class Inquiry:
@@ -99,15 +115,21 @@ class Inquiry:
     async def asset(self, target: Target) -> AsyncIterator[Step]:
         """The way of the URL alone."""
         host, path = target.host, target.path
-        ref, rule = urls.parse(path), self._rules.match(host, path)
+        ref, rule = self._ref(host, path), self._rules.match(host, path)
         decision = decide(Request("https", host, "GET", path), self._rules)
-        if ref is not None and not ref.name and isinstance(decision, Resolve):
-            yield Step("url", "ok", f"the page of the latest release of {ref.repository}")
+        if rule is None and ref is None and (asked := clone_target(path)) is not None:
+            # the address of a repository, of which git makes others
+            rule = self._rules.match(host, asked)
+            decision = decide(Request("https", host, "GET", asked), self._rules)
+        if isinstance(ref, AssetRef) and not ref.name and isinstance(decision, Resolve):
+            page = "the list of assets of release `{ref.tag}`" if ref.is_list else "the page of the latest release"
+            yield Step("url", "ok", f"{page.format(ref=ref)} of {ref.repository}")
             yield await self._page(decision)
             return
-        if ref is not None and ref.name:
-            release = "the latest release" if ref.tag is None else f"release `{ref.tag}`"
-            yield Step("url", "ok", f"asset `{ref.name}` of {release} of {ref.repository}")
+        if isinstance(decision, Inject) and decision.git is not None:
+            yield Step("url", "ok", f"git of {decision.git.repository}")
+        elif ref is not None and (not isinstance(ref, AssetRef) or ref.name):
+            yield Step("url", "ok", _described(ref))
         elif not isinstance(decision, Inject):
             yield self._no_download(target)
             return
@@ -115,8 +137,12 @@ class Inquiry:
             is_named = rule.name != str(rule.match)
             yield Step("rule", "ok", f"`{rule.name}` matches{f': {rule.match}' if is_named else ''}")
         match decision:
-            case Resolve():
+            case Resolve(ref=AssetRef()):
                 steps = self._release(target, decision)
+            case Resolve():
+                steps = self._source(target, decision)
+            case Inject(git=GitRef()):
+                steps = self._git(decision)
             case Inject():
                 steps = self._injection(decision)
             case _:
@@ -129,16 +155,22 @@ class Inquiry:
             for step in blocked.steps:
                 yield step
 
+    def _ref(self, host: Host, path: str) -> DownloadRef | None:
+        """What the URL asks for, at a forge or at any host that is none."""
+        forge = next((forge for forge in self._rules.forges if host in (forge.web, forge.raw)), None)
+        return urls.parse(path) or (None if forge is None else source_at(forge, host, path))
+
     async def _page(self, decision: Resolve) -> Step:
-        """Where the page of the latest release leads."""
+        """Where the page of the latest release leads, or what the list of a release's assets holds."""
         try:
             source = await within(self._resolver.resolve(decision), decision.forge.api_host)
         except Unresolvable as unresolvable:
             return explanation.failed("release", unresolvable.problem)
         if source is None:
-            return Step(
-                "release", "warn", "the web host did not say whether it is public: the request passes unchanged"
-            )
+            return Step("release", "warn", "it is public, or the web host did not say: the request passes unchanged")
+        if source.listed is not None:
+            hashed = sum(1 for asset in source.listed if asset.digest)
+            return Step("release", "ok", f"{len(source.listed)} assets, {hashed} of them with a hash")
         return Step("release", "ok", f"it leads to {source.page}")
 
     def _no_download(self, target: Target) -> Step:
@@ -147,21 +179,26 @@ class Inquiry:
         hint = "name the URL that a browser downloads the file from"
         if "/releases/tag/" in target.path:
             hint = "this is the page of a release: copy the link of one of its files"
-        elif "/archive/" in target.path or "/tarball/" in target.path or "/zipball/" in target.path:
-            hint = "this is an archive of the source, which is no release asset"
         elif any(target.host == forge.api_host and forge.api_host != forge.web for forge in self._rules.forges):
             hint = "this is the API's address: use the file's `browser_download_url`"
         return Step("url", "fail", expected, hint)
 
     # ------------------------------------------------------------- other ways
 
-    async def _unmatched(self, target: Target, ref: AssetRef) -> AsyncIterator[Step]:
-        """Without a rule the proxy passes the request unchanged, which is enough for a public asset."""
+    async def _unmatched(self, target: Target, ref: DownloadRef) -> AsyncIterator[Step]:
+        """Without a rule the proxy passes the request unchanged, which is enough for what is public."""
         miss = f"no rule matches: {nearest_miss(self._rules, target.host, target.path)}"
         hint = f"add a rule to {self._rules.source}, or widen that one; `gatepass check` tells what they do"
-        forge = next((forge for forge in self._rules.forges if forge.web == target.host), None)
+        forge = next((forge for forge in self._rules.forges if target.host in (forge.web, forge.raw)), None)
         if forge is None:
             yield Step("rule", "fail", miss, f"{hint}; a forge besides github.com stands under `forges:`")
+            return
+        if not isinstance(ref, AssetRef):
+            if await self._is_public(target):
+                yield Step("rule", "warn", f"{miss}; it passes unchanged")
+                yield Step("public", "ok", "anybody may have it")
+            else:
+                yield Step("rule", "fail", miss, hint)
             return
         try:
             signed = await within(self._github.public(forge, ref), forge.web)
@@ -188,10 +225,77 @@ class Inquiry:
         yield Step("headers", "ok", f"sets {names} on the request, which goes where it was going")
         yield Step("get", "skip", "not tried from here", "`gatepass explain --proxy PROXY URL` asks through a proxy")
 
+    async def _is_public(self, target: Target) -> bool | None:
+        """Whether its host gives it to anybody; None when it does not say."""
+        try:
+            return await within(self._github.is_public(target.host, target.path), target.host)
+        except (UnclearError, Unresolvable):
+            return None
+
+    # ---------------------------------------------------------------- sources
+
+    async def _source(self, target: Target, decision: Resolve) -> AsyncIterator[Step]:
+        """An archive, or a raw file."""
+        forge, ref = decision.forge, decision.ref
+        if decision.anonymous_first:
+            is_public = await self._is_public(target)
+            if is_public:
+                yield Step("public", "ok", "anybody may have it: the request passes unchanged")
+                yield Step("credential", "skip", "none is needed for what is public")
+                return
+            told = "needs a credential: nobody may have it without"
+            unclear = Step("public", "warn", f"{target.host} did not say whether anybody may have it")
+            yield unclear if is_public is None else Step("public", "ok", told)
+        credential = decision.credentials[0]
+        if len(decision.credentials) > 1:
+            credential, step = await self._choice(decision)
+            yield step
+        decision = replace(decision, credentials=(credential,))
+        with explanation.met_at("credential"):
+            secret = await self._credentials.secret(credential, Audience(forge.api_host, forge, ref.repository))
+        yield account.credential(credential.name, secret)
+        step, _ = await self._introspection.account(forge, secret)
+        yield step
+        async for step in self._introspection.repository(forge, ref, secret):
+            yield step
+        try:
+            source = await within(self._resolver.resolve(replace(decision, anonymous_first=False)), forge.api_host)
+        except Unresolvable as unresolvable:
+            raise explanation.blocked_by_api("source", unresolvable.problem) from None
+        assert source is not None  # nobody was asked but the API
+        yield Step("source", "ok", f"{forge.api_host} has it")
+        async for step in self._attempts.all(source):
+            yield step
+
+    async def _git(self, decision: Inject) -> AsyncIterator[Step]:
+        """What git may do with a repository."""
+        forge, git = decision.forge, decision.git
+        assert forge is not None
+        assert git is not None
+        if decision.anonymous_first:
+            if await self._resolver.is_public(forge, git.repository):
+                yield Step("public", "ok", "anybody may fetch it: git's requests pass unchanged")
+                yield Step("credential", "skip", "none is needed for what is public")
+                return
+            yield Step("public", "ok", "needs a credential: nobody may fetch it without")
+        assert decision.credential is not None  # git's rules have one
+        with explanation.met_at("credential"):
+            secret = await self._credentials.secret(decision.credential, Audience(decision.host, forge, git.repository))
+        yield account.credential(decision.credential.name, secret)
+        step, _ = await self._introspection.account(forge, secret)
+        yield step
+        async for step in self._introspection.repository(forge, git, secret):
+            yield step
+        action = decision.rule.action
+        may_push = isinstance(action, ServeGit) and action.may_push
+        pushes = "may push" if may_push else "may push nothing: `git push` is refused with the reason"
+        yield Step("git", "ok", f"git may fetch from {forge.web} with Basic of the credential, and {pushes}")
+
     # --------------------------------------------------------------- releases
 
     async def _release(self, target: Target, decision: Resolve) -> AsyncIterator[Step]:
         forge, ref = decision.forge, decision.ref
+        assert isinstance(ref, AssetRef)
         if decision.anonymous_first:
             try:
                 signed = await within(self._github.public(forge, ref), forge.web)
@@ -225,6 +329,7 @@ class Inquiry:
     async def _private(self, decision: Resolve, secret: Secret) -> AsyncIterator[Step]:
         """The way through the API: account, repository, release, asset."""
         forge, ref = decision.forge, decision.ref
+        assert isinstance(ref, AssetRef)
         step, _ = await self._introspection.account(forge, secret)
         yield step
         async for step in self._introspection.repository(forge, ref, secret):

@@ -70,12 +70,14 @@ class Host:
 class Forge:
     """A GitHub: the host of its web pages, and the base URL of its API (https, no trailing slash).
 
-    `assets` are the hosts that its signed URLs lead to, as far as they are known; no credential is sent there.
+    `assets` are the hosts that its signed URLs lead to, as far as they are known; no credential is sent there. `raw` is
+    the one for single files, where they have a host of their own.
     """
 
     web: Host
     api: str
     assets: tuple[Host, ...] = ()
+    raw: Host | None = None
 
     @property
     def api_host(self) -> Host:
@@ -87,6 +89,12 @@ class Forge:
     def is_cloud(self) -> bool:
         """Whether it is github.com or a tenant of ghe.com, and no GitHub Enterprise Server."""
         return known(self.web) is not None
+
+    def may_archive(self, host: Host, path: str) -> bool:
+        """Whether archives may be at that path of a host, where the API sends to: codeload, by whatever address."""
+        if host.name.startswith("codeload.") and host.port == self.web.port:
+            return host.name.endswith(f".{self.web.name}") or (self.is_cloud and self.may_serve(host))
+        return host == self.web and path.startswith("/_codeload/")
 
     def may_serve(self, host: Host) -> bool:
         """Whether assets may be at that host: one that is known, where any is; else any that has a name."""
@@ -106,6 +114,7 @@ GITHUB: Final = Forge(
     "https://api.github.com",
     # with credentials, and without (FACTS.md)
     (Host("objects.githubusercontent.com"), Host("release-assets.githubusercontent.com")),
+    Host("raw.githubusercontent.com"),
 )
 
 

@@ -41,7 +41,8 @@ class Repository:
 class AssetRef:
     """What a download URL asks for, percent-decoded. `tag` is None for the latest release.
 
-    `name` is empty for the page of the latest release: what scripts ask for to learn its tag.
+    `name` is empty for a page: that of the latest release, which scripts ask for to learn its tag; or, with a tag, the
+    list of a release's assets.
     """
 
     repository: Repository
@@ -53,6 +54,11 @@ class AssetRef:
         """What problem details name it by."""
         asset = self.name or None
         return {"owner": self.repository.owner, "repo": self.repository.name, "tag": self.tag, "asset": asset}
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is the list of a release's assets."""
+        return not self.name and self.tag is not None
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.tag or 'latest'}/{self.name}"
@@ -73,43 +79,55 @@ def repository(path: str) -> Repository | None:
     """The repository that a path begins with, as a web page's does; None when it begins with none."""
     owner, _, rest = path.removeprefix("/").partition("/")
     name = rest.partition("/")[0]
-    return Repository(owner, name) if _is_repository(owner, name) else None
+    return named(owner, name)
 
 
-def _is_repository(owner: str, name: str) -> bool:
-    return _OWNER.fullmatch(owner) is not None and _REPO.fullmatch(name) is not None and name not in _DOTS
+def named(owner: str, name: str) -> Repository | None:
+    """The repository of these names; None when no repository can have them."""
+    is_one = _OWNER.fullmatch(owner) is not None and _REPO.fullmatch(name) is not None and name not in _DOTS
+    return Repository(owner, name) if is_one else None
+
+
+def segments(path: str) -> list[str]:
+    """The segments of a raw path, each decoded once; none when it is no path that is read. Several slashes are one."""
+    if len(path) > _MAX_PATH or not path.startswith("/"):
+        return []
+    try:
+        return [unquote_to_bytes(segment).decode() for segment in straightened(path)[1:].split("/")]
+    except UnicodeError:  # in the bytes, or in how a shell handed them on
+        return []
+
+
+def is_name(text: str) -> bool:
+    """Whether a git ref, or a file, can have that name: dot segments above all would lead elsewhere in the API."""
+    return not _CONTROL.search(text) and _DOTS.isdisjoint(text.split("/"))
 
 
 def parse(path: str) -> AssetRef | None:
     """Read the raw path of a URL, without its query; None when it is no download URL.
 
-    The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, `/O/R/releases/latest/download/FILE`
-    and `/O/R/releases/latest`; several slashes are one. Each segment is decoded once. Names that no repository, git ref
-    or asset can have (dot segments above all, which would lead elsewhere in the API) make it no download URL.
+    The forms are `/O/R/releases/download/TAG/FILE`, in which TAG may hold slashes, `/O/R/releases/latest` and below
+    that `/download/FILE`, and `/O/R/releases/expanded_assets/TAG`. Names that no repository, git ref or asset can have
+    make it no download URL.
     """
-    if len(path) > _MAX_PATH or not path.startswith("/"):
-        return None
-    try:
-        segments = [unquote_to_bytes(segment).decode() for segment in straightened(path)[1:].split("/")]
-    except UnicodeError:  # in the bytes, or in how a shell handed them on
-        return None
     tag: str | None
-    match segments:
+    match segments(path):
         case [owner, repo, "releases", "download", *tag_parts, name] if tag_parts and name:
             tag = "/".join(tag_parts)
         case [owner, repo, "releases", "latest", "download", name] if name:
             tag = None
         case [owner, repo, "releases", "latest"]:
             tag, name = None, ""
+        case [owner, repo, "releases", "expanded_assets", *tag_parts] if tag_parts:
+            tag, name = "/".join(tag_parts), ""
         case _:
             return None
-    if not _is_repository(owner, repo):
+    repository = named(owner, repo)
+    if repository is None or (tag is not None and not is_name(tag)):
         return None
-    if tag is not None and (_CONTROL.search(tag) or not _DOTS.isdisjoint(tag.split("/"))):
+    if name and ("/" in name or not is_name(name)):
         return None
-    if name and ("/" in name or name in _DOTS or _CONTROL.search(name)):
-        return None
-    return AssetRef(Repository(owner, repo), tag, name)
+    return AssetRef(repository, tag, name)
 
 
 def download_path(ref: AssetRef) -> str:
@@ -118,4 +136,6 @@ def download_path(ref: AssetRef) -> str:
     name = quote(ref.name, safe="")
     if ref.tag is None:
         return f"{releases}/latest/download/{name}" if name else f"{releases}/latest"
+    if ref.is_list:
+        return f"{releases}/expanded_assets/{quote(ref.tag, safe='/')}"
     return f"{releases}/download/{quote(ref.tag, safe='/')}/{name}"

@@ -49,6 +49,11 @@ if TYPE_CHECKING:
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
 API_VERSION: Final = "2022-11-28"
 OCTET_STREAM: Final = "application/octet-stream"
+JSON: Final = "application/vnd.github+json"
+RAW: Final = "application/vnd.github.raw+json"
+"""What gives a file's bytes, of up to 100 MB (REST docs, "Get repository content")."""
+ARCHIVE_SECONDS: Final = 300
+"""So long an archive's address can be used; its text does not say (REST docs, "Download a repository archive")."""
 
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 20.0
@@ -128,6 +133,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointed:
+    """What an endpoint of the API, in the end at `url`, has: a URL that it sends to, or bytes with these headers."""
+
+    url: str
+    signed: SignedUrl | None
+    headers: httpx2.Headers
+
+
+@dataclass(frozen=True, slots=True)
 class Excerpt:
     """A part of an asset, or what its host said instead; `content` is empty unless it is a part."""
 
@@ -187,6 +201,22 @@ def signed_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
     if not forge.may_serve(signed.host):
         raise Unresolvable(catalogue.UNKNOWN_ASSET_HOST(forge=forge, host=signed.host))
     return signed
+
+
+def archive_url(location: str, base: str, forge: Forge) -> SignedUrl | None:
+    """The address of an archive that a redirect of the API names; None when it names another place of the API.
+
+    Raises:
+        Unresolvable: it leads to a host that makes none of the forge's archives.
+    """
+    signed = SignedUrl.parse(_joined(base, location))
+    if signed is None or signed.host == forge.api_host != forge.web:
+        return None
+    if forge.may_archive(signed.host, signed.path):
+        return replace(signed, expires=time.time() + ARCHIVE_SECONDS)
+    if signed.host in (forge.api_host, forge.web):
+        return None
+    raise Unresolvable(catalogue.UNKNOWN_ASSET_HOST(forge=forge, host=signed.host))
 
 
 class NoCookies(CookieJar):
@@ -334,47 +364,78 @@ class GitHub:
         self.expect_ok(forge, secret, reply)
         return decode(reply, tuple[Asset, ...], forge)
 
-    @_asked_again
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
-
-        The body of a streamed answer is not read.
 
         Raises:
             AssetGoneError: there is no such asset any more.
         """
-        headers = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
+        return (await self._pointed(forge, api_url, secret, OCTET_STREAM, signed_url)).signed
+
+    async def archive(self, forge: Forge, api_url: str, secret: Secret) -> Pointed:
+        """Ask for the address of an archive.
+
+        Raises:
+            AssetGoneError: there is no such ref, or no such repository.
+        """
+        return await self._pointed(forge, api_url, secret, JSON, archive_url)
+
+    async def content(self, forge: Forge, api_url: str, secret: Secret) -> Pointed:
+        """Ask what a file's endpoint would give.
+
+        Raises:
+            AssetGoneError: there is no such file, ref or repository.
+        """
+        return await self._pointed(forge, api_url, secret, RAW, signed_url)
+
+    @_asked_again
+    async def _pointed(
+        self,
+        forge: Forge,
+        api_url: str,
+        secret: Secret,
+        accept: str,
+        read: Callable[[str, str, Forge], SignedUrl | None],
+    ) -> Pointed:
+        """Where an endpoint sends to, as `read` reads it, or its headers; the body of a streamed answer is not read."""
+        headers = self._api_headers(forge, api_url, secret) | {"Accept": accept}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("api", "GET", api_url, headers, forge.api_host, forge=forge) as response:
                 if response.status_code in (200, 206) and self._is_own(forge, response):
-                    return None
+                    return Pointed(api_url, None, _cleared(response.headers, secret))
                 if response.status_code == 404 and self._is_own(forge, response):
                     raise AssetGoneError
                 if not response.has_redirect_location:
                     reply = self._own(forge, await _reply(response, api_url, secret))
                     raise Unresolvable(refusals.refusal(forge, secret, reply.status, reply.headers, reply.content))
                 location = expect_clean(response.headers["location"], secret, forge)
-            signed = signed_url(location, api_url, forge)
+            signed = read(location, api_url, forge)
             # a login's redirect looks much like it
             if signed is None or (signed.expires is None and signed.host not in forge.assets):
                 self._own(forge, Reply(response.status_code, response.headers, b"", api_url))
             if signed is not None:
-                return signed
+                return Pointed(api_url, signed, _cleared(response.headers, secret))
             api_url = self._same_origin(forge, _joined(api_url, location))
         raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="too many redirects"))
 
     async def api_excerpt(
-        self, forge: Forge, api_url: str, secret: Secret, headers: Mapping[str, str], most: int
+        self,
+        forge: Forge,
+        api_url: str,
+        secret: Secret,
+        headers: Mapping[str, str],
+        most: int,
+        accept: str = OCTET_STREAM,
     ) -> Excerpt:
-        """`excerpt` of an asset endpoint that streams."""
-        authorised = self._api_headers(forge, api_url, secret) | {"Accept": OCTET_STREAM}
+        """`excerpt` of an endpoint that streams."""
+        authorised = self._api_headers(forge, api_url, secret) | {"Accept": accept}
         excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most, forge)
         return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
     @_asked_again
     async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
         """GET a URL of the API, redirects within it included, with the credential."""
-        sent = self._api_headers(forge, url, secret) | {"Accept": "application/vnd.github+json", **(headers or {})}
+        sent = self._api_headers(forge, url, secret) | {"Accept": JSON, **(headers or {})}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
                 limit = number(response.headers, "x-ratelimit-limit")
@@ -394,7 +455,7 @@ class GitHub:
         It may be asked twice, as what makes another token may be.
         """
         sent = self._api_headers(forge, url, secret)
-        sent |= {"Accept": "application/vnd.github+json", "Content-Type": "application/json"}
+        sent |= {"Accept": JSON, "Content-Type": "application/json"}
         content = msgspec.json.encode(body)
         async with self._open("api", "POST", url, sent, forge.api_host, content, forge) as response:
             return self._own(forge, await _reply(response, url, secret))
@@ -463,7 +524,7 @@ class GitHub:
         """
         url = f"https://{forge.web}{urls.download_path(ref)}"
         try:
-            status, location = await self._answered(forge, url)
+            status, location = await self._answered(forge.web, url)
         except Unresolvable as unresolvable:
             raise UnclearError(unresolvable.problem) from unresolvable
         page = _joined(url, location) if location and 300 <= status < 400 else ""
@@ -473,16 +534,33 @@ class GitHub:
             raise UnclearError
         return page
 
+    async def is_public(self, host: Host, target: str) -> bool:
+        """Whether a host gives anybody what is at that path, or sends them on to it.
+
+        Raises:
+            UnclearError: it says neither.
+        """
+        url = f"https://{host}{target}"
+        try:
+            status, location = await self._answered(host, url)
+        except Unresolvable as unresolvable:
+            raise UnclearError(unresolvable.problem) from unresolvable
+        if status in (401, 404) or urlsplit(_joined(url, location or "")).path == "/login":
+            return False
+        if 200 <= status < 400:
+            return True
+        raise UnclearError
+
     @_asked_again
-    async def _answered(self, forge: Forge, url: str) -> tuple[int, str | None]:
-        """The status and the Location of a page of the web host."""
-        async with self._open("web", "GET", url, {}, forge.web) as response:
+    async def _answered(self, host: Host, url: str) -> tuple[int, str | None]:
+        """The status and the Location of a page of the web host, or of that for raw files."""
+        async with self._open("web", "GET", url, {}, host) as response:
             return response.status_code, response.headers.get("location")
 
     async def _public(self, forge: Forge, ref: AssetRef) -> SignedUrl | None:
         url = f"https://{forge.web}{urls.download_path(ref)}"
         for _ in range(_MAX_REDIRECTS):
-            status, location = await self._answered(forge, url)
+            status, location = await self._answered(forge.web, url)
             if status == 404:
                 return None
             if location is None or not 300 <= status < 400:

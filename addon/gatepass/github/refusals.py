@@ -85,6 +85,8 @@ def _refusal(forge: Forge, secret: Secret, status: int, headers: Mapping[str, st
         return catalogue.ADDRESS_NOT_ALLOWED(forge=forge, secret=secret)
     if "login attempts" in folded:
         return catalogue.LOCKED_OUT(forge=forge, secret=secret)
+    if "too large" in folded:
+        return catalogue.FILE_TOO_LARGE(forge=forge, message=said)
     if "forbids access via a" in folded and "token" in folded:
         remedy = catalogue.TOKEN_FORBIDDEN.remedy("lifetime" if "lifetime" in folded else secret.kind)
         return catalogue.TOKEN_FORBIDDEN(forge=forge, secret=secret, message=said, remedy=remedy)

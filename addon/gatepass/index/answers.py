@@ -20,6 +20,7 @@ from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
 from gatepass.forge.hosts import OWN, Host
+from gatepass.forge.urls import AssetRef
 from gatepass.http.conditions import is_unmodified
 from gatepass.index import names, negotiation, pages
 from gatepass.index.contents import Place, settled
@@ -167,8 +168,8 @@ class PackageIndex:
             Unresolvable: it cannot be read.
         """
         ref = decision.ref
-        wheel = names.wheel_of(ref.name)
-        if wheel is None or ref.tag is None:
+        wheel = names.wheel_of(ref.name) if isinstance(ref, AssetRef) else None
+        if not isinstance(ref, AssetRef) or wheel is None or ref.tag is None:
             return None
         place = Place(decision.forge, ref.repository)
         try:

@@ -242,6 +242,24 @@ ASSET_NOT_UPLOADED: Final = Kind("asset-not-uploaded", 404, "asset not fully upl
     "asset `{ref.name}` of {ref.repository} is in the state `{state}`",
     "wait for the upload, or delete the asset and upload it again")
 
+# -------------------------------------------------------------------- source
+
+SOURCE_NOT_FOUND: Final = Kind("source-not-found", 404, "source not found",
+    "{repository} has no {what}, or the {secret.kind} from `{secret.source}` may not see it",
+    "check branch, tag and path, letter case included, and that it has the permission `Contents: read` there")
+NOT_A_FILE: Final = Kind("not-a-file", 404, "that is no file",
+    "{name} of {repository} is a folder, or another repository: it has no content of its own",
+    "ask for a file in it, or for an archive of the whole")
+FILE_TOO_LARGE: Final = Kind("file-too-large", 403, "the file is too large for the API",
+    "{forge.api_host} gives files of up to 100 MB: [{message}|it says no more]",
+    "fetch it by git, or publish it as a release asset")
+PUSH_REFUSED: Final = Kind("push-refused", 403, "nothing may be pushed",
+    "rule `{rule}` lets git fetch from {repository}, and lets nothing be pushed or uploaded",
+    "have the rule say `push: true`, or `on_existing: keep` if git brings a credential of its own")
+UNREADABLE_BATCH: Final = Kind("unreadable-batch", 400, "the LFS request cannot be read",
+    "{what}, so whether it uploads cannot be told",
+    "ask with git-lfs, for fewer objects at once: `git config lfs.batchSize`")
+
 # ----------------------------------------------------------------- the index
 
 NOT_AN_INDEX: Final = Kind("not-an-index", 403, "no index at that address",

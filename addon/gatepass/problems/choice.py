@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gatepass.forge.hosts import Forge
+    from gatepass.forge.sources import DownloadRef, GitRef
     from gatepass.forge.urls import AssetRef, Repository
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
@@ -27,6 +28,7 @@ _LEAST_TELLING: Final = (
     catalogue.APP_NOT_INSTALLED.name,
     catalogue.REPOSITORY_NOT_VISIBLE.name,
     catalogue.RELEASE_NOT_FOUND.name,
+    catalogue.SOURCE_NOT_FOUND.name,
     catalogue.NO_CREDENTIAL.name,
 )
 """What a credential that is simply not for a repository gets, the more telling first."""
@@ -68,7 +70,7 @@ def no_credential(name: str, tried: Iterable[tuple[Source, str]]) -> Problem:
     return catalogue.NO_CREDENTIAL(name=name, tried=reasons, remedies=", or ".join(remedies[:3]))
 
 
-def repository_not_visible(forge: Forge, ref: AssetRef, secret: Secret) -> Problem:
+def repository_not_visible(forge: Forge, ref: DownloadRef | GitRef, secret: Secret) -> Problem:
     remedy = catalogue.REPOSITORY_NOT_VISIBLE.remedy(secret.kind)
     return catalogue.REPOSITORY_NOT_VISIBLE(forge=forge, ref=ref, secret=secret, remedy=remedy)
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatepass.forge.hosts import Forge, Host
-    from gatepass.forge.urls import AssetRef, Repository
+    from gatepass.forge.sources import DownloadRef, GitRef
+    from gatepass.forge.urls import Repository
     from gatepass.secret import Secret
     from gatepass.sources import GitHubApp, Source
 
@@ -54,7 +55,7 @@ class Facts(TypedDict, total=False):
     path: Path
     place: str
     proxy: Host
-    ref: AssetRef
+    ref: DownloadRef | GitRef
     remedies: str
     remedy: str
     renamed: Repository | None

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 
+from gatepass.assets.check import Check
 from gatepass.proxy import facts, modes
 from gatepass.telemetry import event
 from gatepass.telemetry.event import NOBODY, Event, Who
@@ -285,6 +286,8 @@ class Journal:
 def _count(message: Message, counter: _Counter) -> None:
     if message.stream is True:
         message.stream = counter
+    elif isinstance(message.stream, Check):
+        message.stream.counted(counter)
 
 
 def _by_status(flow: HTTPFlow) -> Action | None:

@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
@@ -29,6 +30,7 @@ from mitmproxy.utils import human
 from wsproto.events import CloseConnection
 
 from gatepass.assets import answers
+from gatepass.assets.check import Check
 from gatepass.problems import catalogue
 from gatepass.proxy import facts, wire
 
@@ -53,6 +55,7 @@ MOST_MESSAGE: Final = 16 * 1024 * 1024
 OVERHEAD: Final = 256
 """What is held costs it besides its bytes, so that many small ones count, too."""
 
+_BROKEN: Final = ErrorCode.GENERIC_SERVER_ERROR
 _TOO_BIG: Final = 1009  # RFC 6455, section 7.4.1
 
 
@@ -137,6 +140,19 @@ class _Stream(HttpStream):
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_consume_request_body and self.flow.response is not None:
             yield from self.state_consume_request_body(RequestEndOfMessage(self.stream_id))
+
+    def state_stream_response_body(
+        self, event: ResponseData | ResponseTrailers | ResponseEndOfMessage
+    ) -> CommandGenerator[None]:
+        """Pass on what comes; a body that is wrong at its end has none, so that nobody takes it for whole."""
+        response = self.flow.response
+        if isinstance(event, ResponseEndOfMessage) and response is not None and isinstance(response.stream, Check):
+            fault = response.stream.fault()
+            if fault is not None:
+                message = f"{self.flow.request.host}: {fault}"
+                yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, _BROKEN))
+                return
+        yield from super().state_stream_response_body(event)
 
     def handle_connect_regular(self) -> CommandGenerator[None]:
         """Connect to the server before the answer, where `eager` says so.

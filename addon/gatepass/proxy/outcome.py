@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gatepass.assets.delivery import Plan
     from gatepass.assets.resolver import Source
     from gatepass.decision import Request
-    from gatepass.forge.urls import AssetRef
+    from gatepass.forge.sources import DownloadRef
     from gatepass.problems.problem import Problem
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It goes on as it came; `ref` is the asset that it asks for, where a 404 is to be explained.
+    """It goes on as it came; `ref` is the asset or source that it asks for, where a 404 is to be explained.
 
     `would_refuse` is why it would not if the rules did not only report.
     """
 
-    ref: AssetRef | None = None
+    ref: DownloadRef | None = None
     would_refuse: Refused | None = None
 
 
@@ -62,7 +62,7 @@ class Injected:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The asset that it asks for was found, and the client gets it by that plan."""
+    """The asset, archive or file that it asks for was found, and the client gets it by that plan."""
 
     decision: Resolve
     source: Source
@@ -93,12 +93,18 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
             return Passed(ref, None if would_refuse is None else Refused(would_refuse.problem, would_refuse.rule))
         case Refuse(problem, rule):
             return Refused(problem, rule)
-        case Inject(host=host, credential=credential, forge=forge):
+        case Inject(host=host, credential=credential, forge=forge, git=git):
             if credential is None:
                 return Injected(decision, None)
+            repository = None if git is None else git.repository
+            if repository and forge and decision.anonymous_first:
+                is_public = await state.resolver.is_public(forge, repository)
+                if is_public:
+                    return Passed()
+            audience = Audience(host, forge, repository)
             try:
                 with spending(credential.name):
-                    return Injected(decision, await state.credentials.secret(credential, Audience(host, forge)))
+                    return Injected(decision, await state.credentials.secret(credential, audience))
             except (Unresolvable, GatepassError) as error:
                 return Refused(_problem(error), decision.rule.name, credential.name)
         case Resolve():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from gatepass.cache import Cache
+from gatepass.forge.sources import Content, SourceRef
 from gatepass.github.statistics import Statistics, spending
 from gatepass.problems import catalogue
 from gatepass.proxy import facts
@@ -38,6 +39,16 @@ logger: Final = logging.getLogger("gatepass")
 _DONE: Final = ":white_check_mark:"
 _REFUSED: Final = ":x:"
 _NOTICE_SECONDS: Final = 3600.0
+
+
+def _named(source: Source) -> str:
+    if source.asset is not None:
+        return f"asset {source.asset.id}"
+    if isinstance(source.ref, SourceRef):
+        return "file" if source.ref.kind is Content.FILE else "archive"
+    if source.listed is not None:
+        return f"list of {len(source.listed)} assets"
+    return "page" if source.page else "public asset"
 
 
 @dataclass(slots=True)
@@ -123,7 +134,7 @@ class Record:
         flow.marked = _DONE
 
     def found(self, flow: HTTPFlow, decision: Resolve, source: Source) -> None:
-        asset = f"asset {source.asset.id}" if source.asset else "page" if source.page else "public asset"
+        asset = _named(source)
         by = f", with `{source.credential}`" if source.credential and len(decision.credentials) > 1 else ""
         note = self.note(flow)
         note.action, note.rule, note.credential = "resolve", decision.rule.name, source.credential or None

@@ -15,7 +15,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.errors import printable
-from gatepass.github.client import API_VERSION, OCTET_STREAM
+from gatepass.github.client import API_VERSION
 from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
@@ -127,6 +127,8 @@ class Requests:
                 sealed = {name: partial(_rendered, template, secret) for name, template in decision.headers}
                 seal = Seal(flow, decision.host, self._verified)
                 original = detour.inject(flow, decision.host, sealed, seal)
+                if decision.is_unread:
+                    flow.request.stream = False
             case Found(decision, source, plan):
                 self._life.record.found(flow, decision, source)
                 match plan:
@@ -137,9 +139,9 @@ class Requests:
                         _lead(flow, host)
                         seal = Seal(flow, host, self._verified)
                         original = detour.send(flow, host, target, seal)
-                    case Rewrite(host, target, secret=secret):
+                    case Rewrite(host, target, secret=secret, accept=accept):
                         _lead(flow, host)
-                        headers = {"Accept": OCTET_STREAM, "X-GitHub-Api-Version": API_VERSION}
+                        headers = {"Accept": accept, "X-GitHub-Api-Version": API_VERSION}
                         sealed = {"Authorization": partial(_bearer, secret)}
                         seal = Seal(flow, host, self._verified)
                         original = detour.send(flow, host, target, seal, headers, sealed)

@@ -5,28 +5,33 @@ Knows what was decided, and decides nothing anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx
 from mitmproxy.connection import ConnectionState
 from mitmproxy.http import Headers
 
-from gatepass.assets import answers
+from gatepass.assets import answers, check
+from gatepass.assets.check import Check
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.assets.resolver import REFUSED
 from gatepass.forge.hosts import Host
+from gatepass.forge.sources import batch_operation
 from gatepass.github import refusals
 from gatepass.github.client import expect_clean, signed_url
-from gatepass.problems import catalogue
+from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import facts, failures, upstream, wire
 from gatepass.proxy.outcome import Found, Injected, Passed
-from gatepass.rules.model import ResolveRelease
+from gatepass.rules.model import ResolveRelease, ResolveSource
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Response
 
     from gatepass.assets.resolver import Source
+    from gatepass.decision import Inject
+    from gatepass.forge.hosts import Forge
+    from gatepass.forge.sources import GitRef
     from gatepass.problems.problem import Problem
     from gatepass.proxy.detour import Detour, Detours
     from gatepass.proxy.guard import Guard
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from gatepass.proxy.record import Record
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
+
+
+_OF_DOWNLOADS: Final = (ResolveRelease, ResolveSource)
 
 
 class Responses:
@@ -69,14 +77,20 @@ class Responses:
                 detour.replace(flow, response)
 
     def request(self, flow: HTTPFlow) -> None:
-        """A body that came though none was announced goes nowhere: see `detour.send`."""
+        """A body that came though none was announced goes nowhere: see `detour.send`. Nor does one that may not."""
         detour = self._detours.get(flow)
-        if detour is None or detour.original is None or not flow.request.raw_content:
+        if detour is None:
             return
-        if not facts.has_body(detour.original):
+        problem: Problem | None = None
+        match detour.outcome:
+            case Injected(decision) if decision.is_unread:
+                problem = _upload(decision, flow.request.raw_content or b"")
+        if detour.original is not None and flow.request.raw_content and not facts.has_body(detour.original):
+            problem = catalogue.UNEXPECTED_BODY()
+        if problem is not None:
             # there will be no answer of an upstream to look at
             self._detours.pop(flow).restore(flow)
-            flow.response = self._refusal(flow, catalogue.UNEXPECTED_BODY())
+            flow.response = self._refusal(flow, problem)
 
     def response(self, flow: HTTPFlow) -> None:
         detour = self._detours.pop(flow, None)
@@ -121,11 +135,13 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
     match detour.outcome:
         case Passed(ref) if ref is not None and upstream.status_code == 404:
             # GitHub says it for what is private, too
-            patterns = [str(rule.match) for rule in state.rules.rules if isinstance(rule.action, ResolveRelease)]
+            patterns = [str(rule.match) for rule in state.rules.rules if isinstance(rule.action, _OF_DOWNLOADS)]
             raise Unresolvable(catalogue.NOT_IN_RULES(ref=ref, names=patterns).about(**ref.members))
         case Injected(decision, secret):
             if upstream.status_code == 401 and secret is not None:
                 state.credentials.reject(secret)  # it is asked for anew the next time
+            if decision.git is not None and decision.forge is not None and secret is not None:
+                _expect_git(decision.git, decision.forge, upstream, secret)
             if secret is not None:
                 _clear(upstream, secret)
             for name in decision.dropped:
@@ -135,6 +151,29 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
         case Found(source=source, plan=Rewrite(may_redirect=may_redirect)):
             return _rewritten(state, source, upstream, url, may_redirect=may_redirect)
     return wire.streamed(upstream)
+
+
+def _upload(decision: Inject, body: bytes) -> Problem | None:
+    """Why what git-lfs wants may not be done; None when it may."""
+    assert decision.git is not None
+    match batch_operation(body):
+        case "download":
+            return None
+        case None:
+            return catalogue.UNREADABLE_BATCH(what="it does not say once what it wants to do")
+    return catalogue.PUSH_REFUSED(repository=decision.git.repository, rule=decision.rule.name)
+
+
+def _expect_git(git: GitRef, forge: Forge, upstream: Response, secret: Secret) -> None:
+    """Go on when git's server did not refuse the secret: git would ask its user for a password, and to no end.
+
+    Raises:
+        Unresolvable: it did.
+    """
+    if upstream.status_code == 401:
+        raise Unresolvable(catalogue.BAD_CREDENTIAL(forge=forge, secret=secret).about(**git.members))
+    if upstream.status_code == 404:
+        raise Unresolvable(choice.repository_not_visible(forge, git, secret).about(**git.members))
 
 
 def _served(state: State, source: Source, upstream: Response, url: str) -> Response:
@@ -153,6 +192,7 @@ def _rewritten(state: State, source: Source, upstream: Response, url: str, *, ma
     assert secret is not None
     _clear(upstream, secret)
     if status in answers.ASSET_STATUS:
+        source.expect_file(upstream.headers)
         return _relayed(source, upstream)
     resolver = state.resolver
     resolver.forget(source)
@@ -176,5 +216,18 @@ def _clear(upstream: Response, secret: Secret) -> None:
 
 
 def _relayed(source: Source, upstream: Response) -> Response:
-    fields = answers.from_asset_host(upstream.status_code, upstream.headers.fields, source.host)
-    return wire.relayed(upstream, fields)
+    status, asset = upstream.status_code, source.asset
+    size, digest = (None, None) if asset is None else (asset.size, asset.digest)
+    fields = answers.from_asset_host(status, upstream.headers.fields, source.host, source.content_type)
+    fields = answers.digested(status, fields, digest)
+    expected = check.expected(status, upstream.headers, size, digest)
+    if expected is None:
+        return wire.relayed(upstream, fields)
+    length = upstream.headers.get("content-length", "").strip()
+    if expected.size is not None and length and length != str(expected.size):
+        error = f"its body has {length} bytes, and {expected.size} were to come"
+        raise Unresolvable(catalogue.BROKEN_ANSWER(host=source.host, error=error))
+    if expected.size is not None and not length and "transfer-encoding" not in upstream.headers:
+        # the end of the connection would be the end of the body, wherever it comes
+        fields = (*fields, (b"content-length", str(expected.size).encode()))
+    return wire.relayed(upstream, fields, Check(expected))

@@ -14,6 +14,7 @@ from mitmproxy.net.http import status_codes
 
 from gatepass.assets import answers
 from gatepass.errors import printable
+from gatepass.forge.sources import parse_git
 from gatepass.http.fields import harmless
 from gatepass.proxy import facts
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
 
     from gatepass.assets.answers import Answer
+    from gatepass.assets.check import Check
     from gatepass.http.fields import Field
     from gatepass.problems.problem import Problem
 
@@ -37,8 +39,9 @@ def written(answer: Answer) -> Response:
 
 def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | None = None) -> Response:
     """The problem as the client of that flow gets it; `challenge` asks who asks."""
+    git = parse_git(flow.request.method, flow.request.path)
     is_index = facts.is_for_index(flow)
-    return written(answers.refusal(problem, flow.request.method, challenge, is_index=is_index))
+    return written(answers.refusal(problem, flow.request.method, challenge, git, is_index=is_index))
 
 
 def streamed(response: Response) -> Response:
@@ -49,14 +52,14 @@ def streamed(response: Response) -> Response:
     return response
 
 
-def relayed(response: Response, fields: Iterable[Field]) -> Response:
-    """The response with these fields alone, its body passed on as it arrives."""
+def relayed(response: Response, fields: Iterable[Field], check: Check | None = None) -> Response:
+    """The response with these fields alone, its body passed on as it arrives, and held against what is known of it."""
     data = response.data
     kept = _harmless(fields)
     copy = Response(
         data.http_version, data.status_code, _phrase(data.reason), kept, None, None, data.timestamp_start, None
     )
-    copy.stream = True
+    copy.stream = True if check is None else check
     return copy
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gatepass.forge.urls import Repository
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.rules.coverage import covering
-from gatepass.rules.model import DOWNLOADS, InjectHeaders, Placeholder, ResolveRelease
+from gatepass.rules.model import (
+    DOWNLOADS,
+    GIT_METHODS,
+    InjectHeaders,
+    Placeholder,
+    ResolveRelease,
+    ResolveSource,
+    ServeGit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,13 +58,20 @@ def _describe_rule(rule: Rule) -> str:
     lines = [("match", str(rule.match))]
     if rule.clients:
         lines.append(("clients", ", ".join(rule.clients)))
-    if rule.methods != DOWNLOADS:
+    if rule.methods != (GIT_METHODS if isinstance(rule.action, ServeGit) else DOWNLOADS):
         lines.append(("methods", ", ".join(sorted(rule.methods))))
     match rule.action:
         case ResolveRelease(forge):
             lines.append(("action", "finds the release asset through the API, and fetches it"))
             lines += [("only if", _REQUIRED[each]) for each in sorted(rule.action.require)]
             receiver = forge.api_host
+        case ResolveSource(forge):
+            lines.append(("action", "finds the archive or the raw file through the API, and fetches it"))
+            receiver = forge.api_host
+        case ServeGit(forge, may_push=may_push, on_existing=word):
+            may = "fetch and push" if may_push else "fetch, and push nothing"
+            lines.append(("action", f"lets git {may}{_EXISTING[word]}"))
+            receiver = forge.web
         case InjectHeaders(headers, dropped):
             lines += [("action", f"sets {names}{_EXISTING[word]}") for word, names in _by_word(headers).items()]
             if dropped:

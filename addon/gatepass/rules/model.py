@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from gatepass.forge import sources as forge_sources
 from gatepass.forge import urls
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import OPEN, Password
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gatepass.forge.hosts import Forge, Host
+    from gatepass.forge.sources import SourceRef
     from gatepass.rules.access import Access
     from gatepass.rules.indexes import Repositories
     from gatepass.rules.shape import CacheEntry
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 # A server that takes a fragment off, which no request has (RFC 9112, section 3.2), serves another path, too.
 _CROOKED: Final = re.compile(r"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:/|\\|;|%2f|%5c|$)|#", re.ASCII | re.IGNORECASE)
 
+
+GIT_METHODS: Final = frozenset({"GET", "POST"})
+"""The methods of git's smart HTTP, and of LFS."""
 
 DOWNLOADS: Final = frozenset({"GET", "HEAD"})
 """The methods of a download: what a rule is for that names no others."""
@@ -71,13 +76,36 @@ class ResolveRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolveSource:
+    """Find what a repository's git holds, behind the URL of an archive or of a raw file; `anonymous_first` as above."""
+
+    forge: Forge
+    anonymous_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Placeholder:
     """Set a header where the client sent it with that text for the secret, and nowhere else."""
 
     text: str
 
 
-type OnExisting = Literal["replace", "keep", "refuse"] | Placeholder
+type Word = Literal["replace", "keep", "refuse"]
+type OnExisting = Word | Placeholder
+
+
+@dataclass(frozen=True, slots=True)
+class ServeGit:
+    """Let git fetch, and push where it `may_push`, with Basic of the secret.
+
+    `anonymous_first` tells whether a repository that anybody may read is left alone; `on_existing` is for credentials
+    that the client sent itself.
+    """
+
+    forge: Forge
+    anonymous_first: bool = True
+    may_push: bool = False
+    on_existing: Word = "replace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +130,7 @@ class InjectHeaders:
     forge: Forge | None = None
 
 
-type Action = ResolveRelease | InjectHeaders
+type Action = ResolveRelease | ResolveSource | ServeGit | InjectHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +152,34 @@ class Rule:
         """Whether it is for the client of that name; None has no name."""
         return not self.clients or client in self.clients
 
-    def matches(self, host: Host, path: str, method: str) -> bool:
-        """Whether a request falls under it; `path` is raw, as it was sent, without its query.
+    def matches(self, host: Host, target: str, method: str) -> bool:
+        """Whether a request falls under it; `target` is the raw path, as it was sent, perhaps with its query.
 
-        In a forge's paths the names of owner and repository know no letter case, and several slashes stand for one.
+        In a forge's paths the names of owner and repository know no letter case, and several slashes stand for one;
+        what git asks of `R.git` it asks of R.
         """
-        caseless = 0
-        if isinstance(self.action, ResolveRelease):
-            path = urls.straightened(path)
-            caseless = urls.repository_end(path)
-        return method in self.methods and self.match.matches(host, path, caseless)
+        path = target.partition("?")[0]
+        if method not in self.methods or not self.match.host.covers(host):
+            return False
+        if isinstance(self.action, InjectHeaders):
+            return self.match.matches(host, path)
+        if not self._is_of_its_kind(host, target, method):
+            return False
+        path = urls.straightened(path)
+        paths = {path, forge_sources.without_git(path)} if isinstance(self.action, ServeGit) else {path}
+        return any(self.match.matches(host, each, urls.repository_end(each)) for each in paths)
+
+    def _is_of_its_kind(self, host: Host, target: str, method: str) -> bool:
+        """Whether the request is for what it finds: others go on to the next rule."""
+        path = target.partition("?")[0]
+        match self.action:
+            case ResolveRelease():
+                return urls.parse(path) is not None
+            case ResolveSource(forge):
+                return source_at(forge, host, path) is not None
+            case ServeGit():
+                return forge_sources.parse_git(method, target) is not None
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +225,7 @@ class Rules:
         return hosts | {OWN} if self.indexes and not all(host.is_address for host in hosts) else hosts
 
     def forge_of(self, host: Host) -> Forge | None:
-        """The forge whose web or API host it is."""
+        """The forge whose host it is: that of its web, its API, or its raw files."""
         return next((forge for forge in self.forges if host in (forge.web, forge.api_host)), None)
 
     @property
@@ -193,14 +239,19 @@ class Rules:
         """Whether any rule names that host: only connections to such a host are intercepted."""
         return any(rule.match.host.covers(host) for rule in self.rules)
 
-    def match(self, host: Host, path: str, method: str = "GET") -> Rule | None:
-        """The first rule that a request falls under; `path` is raw, as it was sent, without its query.
+    def match(self, host: Host, target: str, method: str = "GET") -> Rule | None:
+        """The first rule that a request falls under; `target` is the raw path, as it was sent, perhaps with its query.
 
         A path with dot segments, or a fragment, falls under none.
         """
-        return next(self.matching(host, path, method), None)
+        return next(self.matching(host, target, method), None)
 
-    def matching(self, host: Host, path: str, method: str) -> Iterator[Rule]:
+    def matching(self, host: Host, target: str, method: str) -> Iterator[Rule]:
         """All of them, whomever they are for."""
-        if not _CROOKED.search(path):
-            yield from (rule for rule in self.rules if rule.matches(host, path, method))
+        if not _CROOKED.search(target.partition("?")[0]):
+            yield from (rule for rule in self.rules if rule.matches(host, target, method))
+
+
+def source_at(forge: Forge, host: Host, path: str) -> SourceRef | None:
+    """What a source's URL asks for, at the web host of a forge or at that for raw files."""
+    return forge_sources.parse_raw(path) if host == forge.raw else forge_sources.parse(path)

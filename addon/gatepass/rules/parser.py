@@ -17,14 +17,17 @@ from gatepass.forge.hosts import GITHUB, Forge, Host
 from gatepass.rules import access_parser, index_parser, values
 from gatepass.rules.model import (
     DOWNLOADS,
+    GIT_METHODS,
     Action,
     Credential,
     Header,
     InjectHeaders,
     Placeholder,
     ResolveRelease,
+    ResolveSource,
     Rule,
     Rules,
+    ServeGit,
 )
 from gatepass.rules.reader import Reader, value_of, values_of
 from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry
@@ -202,7 +205,8 @@ class _Parser(Reader):
             self._check_no_asset_host((*path, "match"), pattern.host, entry.match)
         action = self._action(path, entry, pattern)
         credentials = self._chosen((*path, "credential"), entry, pattern)
-        methods = DOWNLOADS if entry.methods is UNSET else frozenset(values_of(values.read_method, entry.methods) or ())
+        methods = GIT_METHODS if isinstance(action, ServeGit) else DOWNLOADS
+        methods = methods if entry.methods is UNSET else frozenset(values_of(values.read_method, entry.methods) or ())
         clients = () if entry.clients is UNSET else self._expect_clients((*path, "clients"), entry.clients)
         if not (pattern and action and credentials is not None):
             return None
@@ -230,13 +234,20 @@ class _Parser(Reader):
                 self.report(path, "the name of a credential", "nothing")
             return ()
         names = entry.credential
-        places = [(path, names)] if isinstance(names, str) else [((*path, at), name) for at, name in enumerate(names)]
+        places = [(path, names)] if isinstance(names, str) else [((*path, nth), name) for nth, name in enumerate(names)]
         if entry.headers is not UNSET and len(places) > 1:
             hint = "no answer tells which of them a header should have: list the sources under one credential"
             self.report(path, "one credential beside `headers`", "several", hint)
+        if entry.resolve == "github-git" and len(places) > 1:
+            hint = "write a rule for each owner, or list the sources under one credential"
+            self.report(path, "one credential beside `github-git`", "several", hint)
+        at = pattern.host if pattern else None
+        if at and entry.resolve == "github-source":
+            # the API gets the secret, wherever the file was asked for
+            at = next((forge.web for forge in self._forges.values() if forge.raw == at), at)
         chosen: list[Credential] = []
         for place, name in places:
-            credential = self._named(place, name, pattern.host if pattern else None)
+            credential = self._named(place, name, at)
             if credential in chosen:
                 self.wrong(place, "each credential once", name)
             elif credential:
@@ -265,12 +276,23 @@ class _Parser(Reader):
             if entry.require is not UNSET:
                 hint = "only a release's assets have a digest"
                 self.report((*path, "require"), "`require` beside `resolve` alone", "`headers`", hint)
+            if entry.push is not UNSET:
+                hint = "for a rule with headers say `methods`"
+                self.report((*path, "push"), "`push` beside `resolve: github-git` alone", "`headers`", hint)
             return self._headers(path, entry, entry.headers, pattern)
+        is_git = entry.resolve == "github-git"
         for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
-            if getattr(entry, key) is not UNSET:
+            if getattr(entry, key) is not UNSET and not (is_git and key == "on_existing"):
                 hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
+                if is_git:
+                    hint = "git asks by GET and POST, and gets Basic"
                 self.report((*path, key), f"`{key}` beside `headers` alone", "`resolve`", hint)
+        if entry.push is not UNSET and not is_git:
+            hint = "nothing else is pushed: leave it out"
+            self.report((*path, "push"), "`push` beside `resolve: github-git` alone", f"`{entry.resolve}`", hint)
         forge = self._forge_at(pattern.host) if pattern else None
+        if pattern and entry.resolve == "github-source":
+            forge = forge or next((forge for forge in self._forges.values() if forge.raw == pattern.host), None)
         if pattern and not forge and self._forges_complete:
             hint = f"add `{pattern.host}` under `forges:`: `- web: {pattern.host}`"
             if pattern.host.is_pattern:
@@ -280,11 +302,29 @@ class _Parser(Reader):
         anonymous_first = pattern is not None and "*" in pattern.path.split("/")[1]
         if entry.when is not UNSET:
             anonymous_first = entry.when == "not-found"
+        if entry.require is not UNSET and entry.resolve != "github-release":
+            hint = "only a release's assets have a digest"
+            place = (*path, "require")
+            self.report(place, "`require` beside `resolve: github-release` alone", f"`{entry.resolve}`", hint)
+        if is_git:
+            return self._git(path, entry, forge)
+        if entry.resolve == "github-source":
+            return ResolveSource(forge, anonymous_first) if forge else None
         require = frozenset(() if entry.require is UNSET else entry.require)
         if require and entry.when == "not-found":
             hint = "nobody tells the digest of what anybody may have: leave `when` out"
             self.wrong((*path, "when"), "`always` beside `require`", entry.when, hint)
         return ResolveRelease(forge, anonymous_first and not require, require) if forge else None
+
+    def _git(self, path: Path, entry: RuleEntry, forge: Forge | None) -> ServeGit | None:
+        word = "replace" if entry.on_existing is UNSET else entry.on_existing
+        if not isinstance(word, str) or word == "placeholder":
+            hint = "git sends one header: `keep` lets what it sends stand"
+            got = "`placeholder`" if isinstance(word, str) else "a mapping"
+            self.report((*path, "on_existing"), "`replace`, `keep` or `refuse` beside `github-git`", got, hint)
+            return None
+        # what anybody may read needs no secret, whoever's it is
+        return ServeGit(forge, entry.when != "always", entry.push is True, word) if forge else None
 
     def _headers(
         self, path: Path, entry: RuleEntry, headers: dict[str, str], pattern: Pattern | None

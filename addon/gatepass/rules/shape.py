@@ -141,7 +141,8 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     name: Annotated[Annotated[str, Meta(min_length=1)] | UnsetType, _told("What logs and errors call the rule")] = UNSET
     resolve: Annotated[
-        Literal["github-release"] | UnsetType, _told("Find the release asset through the API, and fetch it")
+        Literal["github-release", "github-source", "github-git"] | UnsetType,
+        _told("Find the release asset, or the archive or raw file, through the API and fetch it; or let git fetch"),
     ] = UNSET
     headers: Annotated[
         Annotated[
@@ -156,11 +157,14 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     when: Annotated[
         Literal["always", "not-found"] | UnsetType,
-        _told("With resolve: go to the API at once, or only for what anybody may not have"),
+        _told("With resolve: use the credential at once, or only for what anybody may not have"),
     ] = UNSET
     require: Annotated[
         _Some[Literal["digest", "immutable"]] | UnsetType,
-        _told("With resolve: refuse an asset without a digest, or of a release that can still be changed"),
+        _told("With github-release: refuse an asset without a digest, or of a release that can still be changed"),
+    ] = UNSET
+    push: Annotated[
+        bool | UnsetType, _told("With github-git: whether git may push, and git-lfs upload; it may not")
     ] = UNSET
     methods: Annotated[
         _Some[Annotated[str, _told(None, values.read_method)]] | UnsetType,
@@ -168,7 +172,9 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     on_existing: Annotated[
         _OnExisting | Annotated[dict[_HeaderName, _OnExisting], Meta(min_length=1)] | UnsetType,
-        _told("With headers: what becomes of one that the client sent, for all or by name; it is replaced"),
+        _told(
+            "With headers or github-git: what becomes of one that the client sent, for all or by name; it is replaced"
+        ),
     ] = UNSET
     placeholder: Annotated[
         str | UnsetType,

@@ -11,7 +11,8 @@ CA: what else both sides shared might be wrong on both, and no test would see it
     replies       the API's JSON
     issuer        the tokens of CI jobs, and the keys that verify them
     apps          the API of GitHub Apps, for a JWT
-    web, api, assets    the three origins: a request in, an answer out
+    sources     what a repository's git holds: archives, files, packs
+    web, api, assets    three of the origins: a request in, an answer out
     server        TLS and HTTP
 """
 
@@ -26,7 +27,7 @@ from typing import Self
 
 from gatepass.trust import certificates
 
-from . import api, assets, web
+from . import api, assets, sources, web
 from .exchange import GITHUB, REAL_HOSTS, TENANT, Answer, Fault, Names, Recorded, Role
 from .model import App, Asset, Content, Installation, Release, Repository, Token, Zeros
 from .server import Listener
@@ -51,7 +52,13 @@ __all__ = [
     "Zeros",
 ]
 
-_ORIGINS = {"web": web.answer, "api": api.answer, "asset": assets.answer}
+_ORIGINS = {
+    "web": web.answer,
+    "api": api.answer,
+    "asset": assets.answer,
+    "raw": sources.raw,
+    "codeload": sources.codeload,
+}
 
 
 @dataclass
@@ -110,7 +117,10 @@ class StandIn(World):
         if fault and fault.status:
             return Answer(fault.status, fault.headers, fault.body, cut_after=fault.cut_after)
         answer = _ORIGINS[request.role](self, request)
-        return replace(answer, cut_after=fault.cut_after) if fault else answer
+        if fault is None:
+            return answer
+        body = answer.body if fault.spoilt is None else fault.spoilt
+        return replace(answer, cut_after=fault.cut_after, body=body, framing=fault.framing or answer.framing)
 
     def calls(self, role: Role | None = None, method: str | None = None) -> list[Recorded]:
         """The requests so far, oldest first, of that role and method."""

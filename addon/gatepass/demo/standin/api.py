@@ -13,7 +13,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from . import apps, assets
+from . import apps, assets, sources
 from .exchange import Answer, Recorded
 from .replies import MONALISA, Refusal, Shapes, common, found, page, success
 
@@ -245,6 +245,12 @@ def _repository(world: World, token: Token, request: Recorded, repository: Repos
             if "application/octet-stream" not in request.headers.get("accept", ""):
                 return success(request, shapes.asset(release, asset))
             return _download(world, token, request, repository, asset)
+        case ["tarball" | "zipball" | "contents", *_]:
+            signed = repository.private and token.kind != "anonymous"
+            reply = sources.of_api(world, request, repository, rest, signed=signed)
+            if isinstance(reply, tuple):
+                raise Refusal(*reply)
+            return found(reply)
         case ["releases", number, *more] if number.isdecimal() and more in ([], ["assets"]):
             release = found(next((release for release in visible if release.id == int(number)), None))
             if not more:

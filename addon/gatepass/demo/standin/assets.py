@@ -43,8 +43,17 @@ def answer(world: World, request: Recorded) -> Answer:
         return _refuse(403, "SignatureDoesNotMatch", "The request signature does not match the signature you provided")
     if verdict == "expired":
         return _refuse(403, "AccessDenied", "Request has expired")
+    if (stored := _stored(world, request.path)) is not None:
+        return Answer(200, {"content-type": "application/octet-stream"}, stored)
     found = world.find_asset(UUID(request.path.rpartition("/")[2]).int)
     return serve(request, found) if found else _refuse(404, "NoSuchKey", "The specified key does not exist")
+
+
+def _stored(world: World, path: str) -> bytes | None:
+    """The LFS object that a path names; None for any other path."""
+    name = path.removeprefix("/lfs/")
+    held = (each.lfs for each in tuple(world.repositories))
+    return next((lfs[name] for lfs in held if name != path and name in lfs), None)
 
 
 def serve(request: Recorded, asset: Asset, *, ranges: bool = True) -> Answer:

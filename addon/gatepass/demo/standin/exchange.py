@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from .model import Content
 
-type Role = Literal["web", "api", "asset"]
+type Role = Literal["web", "api", "asset", "raw", "codeload"]
 
 # Where GitHub Enterprise Server has its API, below the web host.
 ENTERPRISE_API = "/api/v3"
@@ -23,19 +23,22 @@ class Names:
     """A family of names that one GitHub goes by; its API has a host of its own, and so no prefix.
 
     `signed` and `public` serve the assets: URLs that were given to somebody with credentials, and to anybody without.
-    `others` are pages that nobody here asks for.
+    `codeload` makes archives, `raw` has single files. `others` are pages that nobody here asks for.
     """
 
     web: str
     api: str
     signed: str
     public: str
+    codeload: str
+    raw: str
     others: tuple[str, ...] = ()
 
     def roles(self) -> dict[str, Role]:
         """What answers under each name."""
         assets: dict[str, Role] = dict.fromkeys((self.signed, self.public), "asset")
-        return {self.web: "web", self.api: "api", **assets, **dict.fromkeys(self.others, "web")}
+        sources: dict[str, Role] = {self.codeload: "codeload", self.raw: "raw"}
+        return {self.web: "web", self.api: "api", **assets, **sources, **dict.fromkeys(self.others, "web")}
 
 
 GITHUB = Names(
@@ -43,7 +46,9 @@ GITHUB = Names(
     "api.github.com",
     "objects.githubusercontent.com",
     "release-assets.githubusercontent.com",
-    ("uploads.github.com", "codeload.github.com"),
+    "codeload.github.com",
+    "raw.githubusercontent.com",
+    ("uploads.github.com",),
 )
 # Enterprise Cloud with data residency: the web at `SUBDOMAIN.ghe.com`, the API at `api.SUBDOMAIN.ghe.com` (its docs,
 # "API access"). No source tells the hosts of its assets: the two here are assumed. Its docs, "Network details for
@@ -53,7 +58,9 @@ TENANT = Names(
     "api.acme.ghe.com",
     "objects.acme.ghe.com",
     "release-assets.acme.ghe.com",
-    ("uploads.acme.ghe.com", "codeload.acme.ghe.com"),
+    "codeload.acme.ghe.com",
+    "raw.acme.ghe.com",
+    ("uploads.acme.ghe.com",),
 )
 # The largest body, in bytes, that a request in the log keeps; uploads are drained and forgotten.
 KEPT_BODY = 64 * 1024
@@ -102,6 +109,10 @@ def role_of(host: str, target: str, listener: Role) -> Role:
     real = REAL_HOSTS.get(_host_name(host))
     if real:
         return real
+    if listener == "web" and target.startswith("/_codeload/"):
+        return "codeload"  # which a GHES without subdomain isolation has there, as it has `raw`
+    if listener == "web" and target.startswith("/raw/"):
+        return "raw"
     return "api" if listener == "web" and target.startswith(f"{ENTERPRISE_API}/") else listener
 
 
@@ -109,11 +120,15 @@ def _host_name(host: str) -> str:
     return host.lower().removesuffix(":443")
 
 
+type Framing = Literal["length", "chunked", "close"]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A reply. Of `body`, the bytes from `start` up to `stop` (its end by default) are sent.
 
     `cut_after`: the connection is dropped after that many bytes of the body, for the tests of broken downloads.
+    `framing`: whether the length is told, or the body comes in chunks, or ends where the connection does.
     """
 
     status: int
@@ -122,6 +137,7 @@ class Answer:
     start: int = 0
     stop: int | None = None
     cut_after: int | None = None
+    framing: Framing = "length"
 
     @classmethod
     def text(cls, status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> Self:
@@ -140,6 +156,7 @@ class Fault:
 
     First it waits `hang` seconds. Then: `close` drops the connection without an answer; `status` answers with that
     status, `headers` and `body`; otherwise the true answer follows, broken off after `cut_after` bytes of its body.
+    With `framing` that end looks like the true one; the bytes of `spoilt` stand in the body's place.
     """
 
     role: Role | None = None
@@ -151,6 +168,8 @@ class Fault:
     hang: float = 0
     close: bool = False
     cut_after: int | None = None
+    framing: Framing | None = None
+    spoilt: bytes | None = None
     times: int = 1
 
     def hits(self, request: Recorded) -> bool:

@@ -135,7 +135,8 @@ class Release:
 class Repository:
     """A repository. `renamed_from` holds the full names (`owner/name`) that it had before.
 
-    `tags` are git's without a release, the newest first; each published release has one besides.
+    `tags` are git's without a release, the newest first; each published release has one besides. `git` is the folder of
+    a bare repository, from which archives, files and packs come; `lfs` holds large files by their SHA-256.
     """
 
     owner: str
@@ -145,6 +146,8 @@ class Repository:
     renamed_from: list[str] = field(default_factory=list)
     owner_type: Literal["Organization", "User"] = "Organization"
     tags: list[str] = field(default_factory=list)
+    git: Path | None = None
+    lfs: dict[str, bytes] = field(default_factory=dict)
     id: int = field(default_factory=_ids.__next__)
 
     @property

@@ -137,11 +137,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if not bodiless:
+        chunked = answer.framing == "chunked" and not bodiless
+        if chunked:
+            self.send_header("transfer-encoding", "chunked")
+        elif answer.framing == "close":
+            self.close_connection = True
+        elif not bodiless:
             self.send_header("content-length", str(stop - answer.start))
         if answer.cut_after is not None:
             stop = min(stop, answer.start + answer.cut_after)
-            self.close_connection = True
+            self.close_connection = self.close_connection or answer.framing == "length"
         request.status = answer.status
         self.end_headers()
         if bodiless or request.method == "HEAD":
@@ -150,10 +155,12 @@ class _Handler(BaseHTTPRequestHandler):
             # Counted before, so that a client which has the last byte finds it in the log.
             request.bytes_sent += len(block)
             try:
-                self.wfile.write(block)
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(block), bytes(block)) if chunked else block)
             except OSError:
                 request.bytes_sent -= len(block)
                 raise
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(self.server.clock() if timestamp is None else timestamp)

@@ -91,6 +91,16 @@ class Signer:
         fresh = self.clock() < min(claims["exp"], datetime.fromisoformat(query["se"]).timestamp())
         return "good" if fresh and claims["key"] == f"key{self.generation}" else "expired"
 
+    def token(self, path: str, lifetime: int) -> str:
+        """What opens one path of codeload: a text that does not say when it ends."""
+        end = f"{int(self.clock()) + lifetime:x}"
+        return f"{self._hmac('token', str(self.generation), path, {'end': end}).hex().upper()[:40]}{end.upper()}"
+
+    def opens(self, path: str, token: str) -> bool:
+        mark, end = token[:40], token[40:].lower()
+        known = self._hmac("token", str(self.generation), path, {"end": end}).hex().upper()[:40]
+        return bool(end) and hmac.compare_digest(mark.encode(), known.encode()) and self.clock() < int(end, 16)
+
     def _hmac(self, method: str, host: str, path: str, query: Mapping[str, str], without: str = "") -> bytes:
         # Over decoded values: a client that re-encodes the query keeps a good URL, as with SigV4's canonical form.
         signed = (f"{k}={v}" for k, v in sorted(query.items()) if k != without)

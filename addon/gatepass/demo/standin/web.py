@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from . import sources
 from .exchange import Answer, Recorded
 from .issuer import PATH
 from .model import Zeros
@@ -30,6 +31,8 @@ def answer(world: World, request: Recorded) -> Answer:
     """
     if request.path.startswith(f"{PATH}/"):
         return world.issuer.answer(request)
+    if sources.takes(world, request):
+        return sources.answer(world, request)
     if request.method not in ("GET", "HEAD"):
         return Answer.text(200, f"{request.method} of {request.bytes_received} bytes\n")
     # For tests of what passes through: a body of N zero bytes under any path.
@@ -59,6 +62,20 @@ def _repository(world: World, request: Recorded, repository: Repository, rest: s
         case ["releases", "expanded_assets", *tag]:
             if release := repository.release(unquote("/".join(tag))):
                 return _expanded_assets(repository, release)
+        case ["archive", *file] if parts := re.fullmatch(r"(.+)\.(tar\.gz|zip)", unquote("/".join(file))):
+            wanted, form = parts.groups()
+            if sources.commit(repository, wanted) is None and repository.name in wanted.rpartition("/")[2]:
+                wanted = wanted.rpartition("/")[0]  # `archive/SHA/NAME-SHA.tar.gz`, the form that packagers like
+            url = sources.codeload_url(world, request, repository, form, wanted, signed=False)
+            return Answer(302, {"location": url})
+        case ["tarball" | "zipball" as kind, *ref]:
+            form = "legacy.tar.gz" if kind == "tarball" else "legacy.zip"
+            wanted = unquote("/".join(ref)) or "HEAD"
+            url = sources.codeload_url(world, request, repository, form, wanted, signed=False)
+            return Answer(302, {"location": url})
+        case ["raw", *place] if place:
+            base = f"https://{request.names.raw}" if request.names else f"https://{world.web}/raw"
+            return Answer(302, {"location": f"{base}/{repository.full_name}/{'/'.join(place)}"})
         case ["releases", "latest"]:
             # Observed: to the page of the release, or to the list of none.
             latest = repository.latest()

@@ -33,7 +33,8 @@ class World:
     `most_listed`: the list of a repository's releases ends after so many (concourse/github-release-resource #122).
     `login`: of the user whose tokens these are.
     `stream_assets`: the API answers an asset with 200 and the bytes, as GHES has been seen to; `stream_ranges`: and
-    then honours Range. `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
+    then honours Range. `most_raw`: bytes of a file that the API gives at the most (REST docs, "Repository contents").
+    `signed_lifetime`: of signed URLs, in seconds. `over_limit_status`: 403 or 429.
     `max_bad_logins`: after so many bad tokens every login is refused for `lockout` seconds.
     `private_mode`: the web host sends everybody to its sign-in page, as a GHES in private mode does.
     `latency`: seconds added to every answer. `clock`: epoch seconds, for expiry and budgets.
@@ -48,6 +49,7 @@ class World:
     login: str = "monalisa"
     stream_assets: bool = False
     stream_ranges: bool = False
+    most_raw: int = 100 * 1024 * 1024
     signed_lifetime: int = 300
     over_limit_status: Literal[403, 429] = 403
     max_bad_logins: int = 5
