@@ -519,6 +519,33 @@ def test_a_dead_destination(start: Callable[..., AbstractContextManager[Proxy]],
         assert late.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
+def test_through_an_upstream_proxy(
+    start: Callable[..., AbstractContextManager[Proxy]], company: tuple[str, Running]
+) -> None:
+    """There a tunnel is asked for before its client is told that it is open: what speaks first is heard, what the
+    client has sent early is not lost, and what cannot be reached is told at CONNECT.
+    """
+    port = urlsplit(company[0]).port
+    way = ("--mode", f"upstream:http://127.0.0.1:{port}", "--set", "upstream_auth=me:p@ss/1")
+    with speaker() as first, start(LOOPBACK, *way) as proxy:
+        head, _, said = tunnelled(proxy, f"localhost:{first}").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert said == b"220 speaks first\r\nhello"
+        early = raw(proxy, f"CONNECT localhost:{first} HTTP/1.1\r\n\r\nhello")
+        assert early.endswith(b"220 speaks first\r\nhello")
+        answer = raw(proxy, f"CONNECT localhost:{free_port()} HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (502, "proxy-refused")
+    with start(LOOPBACK, "--mode", f"upstream:http://127.0.0.1:{free_port()}") as proxy:
+        answer = raw(proxy, "CONNECT files.example.net:443 HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (502, "unreachable")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        start(LOOPBACK, "--mode", f"upstream:http://127.0.0.1:{silent.getsockname()[1]}") as proxy,
+    ):
+        answer = raw(proxy, "CONNECT files.example.net:443 HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (504, "timed-out")
+
+
 def test_a_host_that_a_rule_names_is_not_connected_to(
     start: Callable[..., AbstractContextManager[Proxy]],
 ) -> None:
