@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from auditing import awaited
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
 from harness import Client, free_port, mitmdump
@@ -618,6 +620,37 @@ def test_fronting(start: Callable[..., AbstractContextManager[Proxy]], tmp_path:
         with start(rules.replace("egress: {}\n", ""), ca=trust.ca) as proxy:
             client = Client(tmp_path, proxy.variables())
             assert client.fetch(server.url("/a"), "-H", "Host: evil.example").status == 200, "as ever"
+
+
+def test_a_tunnel_within_a_connection(start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path) -> None:
+    """A CONNECT in a decrypted connection leads nowhere; it is refused in our words, and told as a refusal."""
+    trust, file = Trust(tmp_path), tmp_path / "audit.jsonl"
+    with origin(trust) as server:
+        rules = f"egress: {{}}\nrules: [{{match: {server.host}/none, headers: {{x: y}}}}]\n"
+        with start(rules, f"--set=gatepass_audit={file}", ca=trust.ca) as proxy:
+            client = Client(tmp_path, proxy.variables())
+            reply = client.fetch(server.url("/a"), "-X", "CONNECT", "--request-target", "169.254.169.254:80")
+            assert reply.status == 400
+            assert json.loads(reply.body)["type"] == "urn:gatepass:problem:malformed-request"
+            told = awaited(file, lambda told: told["url"]["domain"] == "169.254.169.254")
+    assert (told["event"]["action"], told["http"]["response"]["status_code"]) == ("refuse", 400)
+    assert told["gatepass"]["problem"] == "malformed-request"
+
+
+def test_a_connection_that_outlives_its_rules(
+    start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path
+) -> None:
+    """What was judged by rules that are no more is judged anew, though its client's connection is the same."""
+    with inside() as server, start("egress: {private: [127.0.0.0/8]}\n" + HTTP_RULE) as proxy:
+        kept = http.client.HTTPConnection("127.0.0.1", urlsplit(proxy.url).port or 0, timeout=20)
+        kept.request("GET", f"http://127.0.0.1:{server.port}/before")
+        assert kept.getresponse().read() == b"inside\n"
+        (tmp_path / "rules.yaml").write_text(f"version: 1\negress: {{}}\n{HTTP_RULE}")
+        proxy.running.wait_for("rules read again")
+        kept.request("GET", f"http://127.0.0.1:{server.port}/after")
+        assert kept.getresponse().status == 403
+        kept.close()
+        assert server.asked == ["/before"]
 
 
 def test_fronting_of_a_plain_request(start: Callable[..., AbstractContextManager[Proxy]]) -> None:
