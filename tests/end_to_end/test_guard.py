@@ -46,10 +46,14 @@ class Inside:
 
 
 @contextmanager
-def inside(address: str = "127.0.0.1", port: int = 0, text: bytes = b"inside\n") -> Iterator[Inside]:
+def inside(
+    address: str = "127.0.0.1", port: int = 0, text: bytes = b"inside\n", version: str = "HTTP/1.0"
+) -> Iterator[Inside]:
     server = Inside()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = version
+
         def do_GET(self) -> None:
             server.asked.append(self.path)
             server.hosts.append(self.headers.get("host", ""))
@@ -641,14 +645,16 @@ def test_a_connection_that_outlives_its_rules(
     start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path
 ) -> None:
     """What was judged by rules that are no more is judged anew, though its client's connection is the same."""
-    with inside() as server, start("egress: {private: [127.0.0.0/8]}\n" + HTTP_RULE) as proxy:
+    with inside(version="HTTP/1.1") as server, start("egress: {private: [127.0.0.0/8]}\n" + HTTP_RULE) as proxy:
         kept = http.client.HTTPConnection("127.0.0.1", urlsplit(proxy.url).port or 0, timeout=20)
         kept.request("GET", f"http://127.0.0.1:{server.port}/before")
         assert kept.getresponse().read() == b"inside\n"
+        connection = kept.sock
         (tmp_path / "rules.yaml").write_text(f"version: 1\negress: {{}}\n{HTTP_RULE}")
         proxy.running.wait_for("rules read again")
         kept.request("GET", f"http://127.0.0.1:{server.port}/after")
         assert kept.getresponse().status == 403
+        assert kept.sock is connection
         kept.close()
         assert server.asked == ["/before"]
 
