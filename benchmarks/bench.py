@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Final, Self
@@ -61,6 +61,17 @@ credentials:
 rules:
 {rules}
 """
+_EGRESS: Final = """\
+clients:
+  ci: {{password: [env:BENCHMARK_PASSWORD]}}
+egress:
+  allow: {hosts}
+  deny: ["*.paste.example"]
+  private: [127.0.0.0/8, "::1"]
+limits: {{connections: 10000, requests: 1000000}}
+"""
+CREDENTIALS: Final = "ci:benchmark"
+"""Of a proxy that asks for them."""
 _FORGE: Final = "  - {{web: '{web}', api: '{api}'}}"
 _RULE: Final = "  - {{match: '{web}/acme/*/releases/download/*', resolve: github-release, credential: benchmark}}"
 
@@ -125,6 +136,20 @@ class Bench:
         with self.mitmdump(*command) as proxy:
             yield proxy
 
+    @contextmanager
+    def egress(self) -> Iterator[Proxy]:
+        """The same with all that a company's proxy has: clients, hosts, limits, audit, metrics."""
+        host = self.upstream.web.partition(":")[0]
+        ports = [self.upstream.web, self.upstream.asset_host, self.github.web, self.github.ask(servers.asset_host)]
+        rules = self.fresh("egress") / "rules.yaml"
+        rules.write_text(
+            self.rules().read_text(encoding="utf-8") + _EGRESS.format(hosts=[host, *ports]), encoding="utf-8"
+        )
+        audit, admin = rules.parent / "audit.jsonl", "127.0.0.1:0"
+        options = ("--set", f"gatepass_audit={audit}", "--set", f"gatepass_admin={admin}")
+        with self.mitmdump("-s", str(programs.SCRIPT), "--set", f"gatepass_rules={rules}", *options) as proxy:
+            yield replace(proxy, credentials=CREDENTIALS)
+
     def plain(self, *options: str) -> Proxy:
         """mitmdump, without the addon unless the options name it; the same one for the same options."""
         if options not in self._plain:
@@ -140,7 +165,7 @@ class Bench:
             self.bundle,
             self.upstream_ca,
             *options,
-            variables={programs.TOKEN: self.github.token},
+            variables={programs.TOKEN: self.github.token, "BENCHMARK_PASSWORD": CREDENTIALS.partition(":")[2]},
         ) as proxy:
             yield proxy
 
@@ -156,7 +181,9 @@ class Bench:
         return path
 
     def connect(self, host: str, proxy: Proxy | None) -> client.Connection:
-        return client.Connection(host, self.trust, proxy.port if proxy else None)
+        if proxy is None:
+            return client.Connection(host, self.trust)
+        return client.Connection(host, self.trust, proxy.port, proxy.credentials)
 
     def fresh(self, name: str) -> Path:
         """An empty folder."""

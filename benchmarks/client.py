@@ -5,6 +5,7 @@ A library's client would be what is measured on two cores.
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import ssl
@@ -47,12 +48,17 @@ class Request:
 class Connection:
     """A TLS connection to `host` (`name:port`) through the proxy on this port, if there is one."""
 
-    def __init__(self, host: str, trust: ssl.SSLContext, proxy: int | None = None) -> None:
+    def __init__(
+        self, host: str, trust: ssl.SSLContext, proxy: int | None = None, credentials: str | None = None
+    ) -> None:
+        """`credentials` are USER:PASSWORD for the proxy."""
         name, _, port = host.partition(":")
         plain = socket.create_connection(("127.0.0.1", proxy or int(port)), _PATIENCE)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if proxy is not None:
-            plain.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            known = base64.b64encode((credentials or "").encode()).decode()
+            field = f"Proxy-Authorization: Basic {known}\r\n" if known else ""
+            plain.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{field}\r\n".encode())
             self._buffer = b""
             head = self._head(plain)
             if b" 200 " not in head[:16]:

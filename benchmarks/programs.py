@@ -8,8 +8,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ TOKEN: Final = "BENCHMARK_TOKEN"
 # What the user's own shell says of proxies, trust, tokens and tools is not what is measured.
 _CLEAN: Final = re.compile(r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^GATEPASS_|^XDG_).*|VIRTUAL_ENV", re.IGNORECASE)
 _PATIENCE: Final = 30.0
+_NCSA: Final = "/usr/lib/squid/basic_ncsa_auth"
 _numbers = itertools.count(1)
 
 
@@ -68,10 +71,13 @@ class Proxy:
     bundle: Path
     started: float
     """Seconds from the start of the program until it said that it listens."""
+    credentials: str | None = None
+    """USER:PASSWORD, where it asks for them."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        known = f"{self.credentials}@" if self.credentials else ""
+        return f"http://{known}127.0.0.1:{self.port}"
 
     def resident(self) -> int:
         """The most bytes of memory it has had since `reset`, or its start."""
@@ -106,12 +112,59 @@ def mitmdump(
         if process.poll() is not None:
             raise RuntimeError(f"mitmdump has ended:\n{log.read_text()}")
     finally:
-        process.terminate()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
+    """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached."""
+    user, _, password = credentials.partition(":")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # a folder of its own, open to others: of root's rights it keeps none
+    with tempfile.TemporaryDirectory(prefix="gatepass-squid-") as name:
+        place = Path(name)
+        place.chmod(0o777)
+        run(["htpasswd", "-cbB", place / "users", user, password], {}, place)
+        (place / "squid.conf").write_text(
+            f"http_port 127.0.0.1:{port}\n"
+            f"auth_param basic program {_NCSA} {place / 'users'}\n"
+            f"acl known proxy_auth REQUIRED\nacl there dstdomain {host}\n"
+            "http_access allow known there\nhttp_access deny all\n"
+            f"access_log stdio:{place / 'access.log'}\ncache_log {place / 'log'}\npid_filename none\n"
+            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n",
+            encoding="utf-8",
+        )
+        # a name of its own: else two of them share their memory
+        command = ["squid", "-N", "-n", f"bench{port}", "-f", str(place / "squid.conf")]
+        start = time.perf_counter()
+        with (place / "output").open("wb") as output:
+            process = subprocess.Popen(
+                command, env=environment(), cwd=place, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
         try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            while not _answers(port):
+                if process.poll() is not None or time.perf_counter() > start + _PATIENCE:
+                    raise RuntimeError(f"squid does not listen:\n{(place / 'output').read_text()}")
+                time.sleep(0.01)
+            yield Proxy(port, process.pid, bundle, time.perf_counter() - start, credentials)
+        finally:
+            _end(process)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> int:

@@ -99,6 +99,10 @@ def _serve_github(pipe: Connection) -> None:
             pipe.send(question(standin, *arguments, **named))
 
 
+def asset_host(standin: StandIn) -> str:
+    return standin.asset_host
+
+
 def calls(standin: StandIn, role: Role) -> int:
     """The requests that reached the API, the web or the asset host, since last asked."""
     count = len(standin.calls(role))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,16 @@ def test_write_is_all_or_nothing(tmp_path: Path) -> None:
         files.write(path, "né")
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.pem"]
+
+
+def test_a_file_that_has_nothing_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file of the kernel's may have nothing for the moment, as a pipe: it is empty, and nobody waits."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    monkeypatch.setattr(os, "open", lambda *_: reading)
+    monkeypatch.setattr(stat, "S_ISREG", lambda _: True)
+    assert files.read(tmp_path / "kmsg", 10) == b""
+    os.close(writing)
 
 
 def test_a_new_file_replaces_none(tmp_path: Path) -> None:

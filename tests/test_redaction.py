@@ -41,6 +41,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "JSON, in upper case": lambda text: escaped(text).upper().replace("\\U", "\\u"),
     "JSON in JSON": lambda text: json.dumps(escaped(text))[1:-1],
     "JSON, here and there": lambda text: text[:3] + escaped(text[3:7]) + text[7:],
+    "eight digits": lambda text: "".join(f"\\U{ord(character):08x}" for character in text),
+    "JavaScript": lambda text: "".join(f"\\u{{{ord(character):x}}}" for character in text),
     "percent": percent,
     "percent, in lower case": lambda text: percent(text).lower(),
     "percent, twice": lambda text: percent(text).replace("%", "%25"),
@@ -48,6 +50,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "JSON in percent": lambda text: quote(escaped(text), safe=""),
     "HTML": lambda text: "".join(f"&#{ord(character)};" for character in text),
     "HTML, hexadecimal": lambda text: "".join(f"&#x{ord(character):x};" for character in text),
+    "HTML, without ends": lambda text: "".join(f"&#{ord(character)}" for character in text),
+    "HTML, with zeros": lambda text: "".join(f"&#x000000{ord(character):x}" for character in text),
     "bytes in Python": lambda text: repr(text.encode()),
     "hexadecimal": lambda text: text.encode().hex(),
     "hexadecimal, in upper case": lambda text: text.encode().hex().upper(),
@@ -152,7 +156,7 @@ def test_memory_is_bounded() -> None:
     assert len(redaction._in_use) == redaction._MOST
 
 
-@pytest.mark.parametrize("unit", ["\\u0041", "\\", "%41", "%25", "&#65;", "a", "\\\\\\u", "&#00000"])
+@pytest.mark.parametrize("unit", ["\\u0041", "\\", "%41", "%25", "&#65;", "a", "\\\\\\u", "&#00000", "&#65", "\\u{"])
 def test_no_text_takes_long(unit: str) -> None:
     """Whatever a server sends, a megabyte is looked at in a second or two, with the secret in it or without."""
     text = (unit * (1_000_000 // len(unit))).encode()

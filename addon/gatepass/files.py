@@ -55,7 +55,8 @@ def read(path: Path, most: int) -> bytes:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(None, "no regular file")
-        return file.read(most + 1)
+        # a file of the kernel's, such as /proc/kmsg, may have nothing for the moment
+        return file.read(most + 1) or b""
 
 
 def program(name: str, environ: Mapping[str, str]) -> str | None:

@@ -43,9 +43,11 @@ def opened(path: str, environ: Mapping[str, str] = os.environ) -> Path:
     """`path`, which may begin with `~` for the user's home, or with `~NAME` for that of another whom the system knows.
 
     Raises:
-        GatepassError: nothing tells where the user's home is. Python's own functions would leave the `~` as it is,
-            which names a folder in the working one, or take an empty $HOME for the root.
+        GatepassError: no file can have that name; or nothing tells where the user's home is. Python's own functions
+            would leave the `~` as it is, which names a folder in the working one, or take an empty $HOME for the root.
     """
+    if "\0" in path:
+        raise GatepassError(f"{path}: expected the name of a file, got one that none can have")
     whose, *rest = Path(path).parts or ("",)
     if whose != "~":
         return Path(os.path.expanduser(path))  # noqa: PTH111 — Path's raises for a name that is nobody's

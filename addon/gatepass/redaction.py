@@ -53,9 +53,10 @@ _known: _Forms = {}
 _ESCAPE: Final = re.compile(  # begins with a set, and heeds case: else each place would be tried
     rb"""
     [\\%&] (?:
-        (?: (?<=\\)(?:[uU]00|[xX]) | (?<=%)(?:25){0,4} ) (?P<byte>[2-7][0-9a-fA-F])
-        | (?<=&)\#[xX]0{0,4}(?P<point>[2-7][0-9a-fA-F]);
-        | (?<=&)\#0{0,4}(?P<decimal>[0-9]{2,3});
+        (?: (?<=\\)(?:[uU](?:00){1,3}|[xX]) | (?<=%)(?:25){0,4} ) (?P<byte>[2-7][0-9a-fA-F])
+        | (?<=\\)u\{0{0,8}(?P<braced>[2-7][0-9a-fA-F])\}
+        | (?<=&)\#[xX]0{0,8}(?P<point>[2-7][0-9a-fA-F]);?
+        | (?<=&)\#0{0,8}(?P<decimal>[0-9]{2,3});?
         | (?<=&)(?P<name>amp|lt|gt|quot|apos);
     )
     """,
@@ -153,7 +154,7 @@ def _plain(data: bytes) -> bytes | None:
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
-    if byte := escape["byte"] or escape["point"]:
+    if byte := escape["byte"] or escape["braced"] or escape["point"]:
         return bytes.fromhex(byte.decode())
     if decimal := escape["decimal"]:
         return chr(int(decimal)).encode()
@@ -187,8 +188,8 @@ def _written(raw: bytes) -> Iterator[_Form]:
 def _pattern(form: _Form) -> bytes:
     """What finds a form, each of its bytes as it is or escaped."""
     inner = b"".join(
-        rb"(?:\\{0,8}%b|(?:\\{1,8}(?:[uU]00|[xX])|%%(?:25){0,4}|&\#[xX]0{0,4})(?i:%02x);?|&\#0{0,4}%d;)"
-        % (re.escape(bytes((byte,))), byte, byte)
+        rb"(?:\\{0,8}%b|(?:\\{1,8}(?:[uU](?:00){1,3}|[xX]|u\{0{0,8})|%%(?:25){0,4}|&\#[xX]0{0,8})(?i:%02x)[;}]?"
+        rb"|&\#0{0,8}%d;?)" % (re.escape(bytes((byte,))), byte, byte)
         for byte in form.text
     )
     return form.before + inner + form.after

@@ -57,6 +57,36 @@ def test_mitmdump_in_a_deleted_folder(shell: Shell) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["run -- true", "serve -- --set confdir=/dev/null"])
+def test_a_folder_whose_name_steers_terminals(shell: Shell, command: str) -> None:
+    """What is told of a project's settings names their folder, which came from anybody, and steers no terminal."""
+    folder = "a\x1b]0;owned\x07b"
+    (shell.home / folder).mkdir()
+    (shell.home / folder / ".npmrc").write_text("cafile=/none.pem\n")
+    done = within(shell, f"cd a*b && exec gatepass {command}")
+    assert "a ]0;owned b/.npmrc:1 names CAs" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_project_with_much_to_tell(shell: Shell) -> None:
+    """However many lines of a project's settings are told of, they leave what matters on the screen."""
+    (shell.home / "project").mkdir()
+    (shell.home / "project" / ".npmrc").write_text("cafile=/none.pem\n" * 10_000)
+    done = within(shell, "cd project && exec gatepass run -- true")
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) < 30
+    assert "gatepass: and 9980 more like these\n" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/null/x", "/proc/x"])
+def test_a_confdir_that_is_none(shell: Shell, place: str) -> None:
+    """A folder for mitmproxy's files that cannot be one is told in one line."""
+    done = within(shell, f"exec gatepass serve --listen 127.0.0.1:0 -- --set confdir={place}")
+    assert done.returncode == 1
+    assert ONE_LINE.fullmatch(done.stderr), done.stderr
+    assert f"expected a folder, got `{place}`" in done.stderr
+
+
 # ------------------------------------------------------------------------- home
 
 

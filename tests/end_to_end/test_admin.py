@@ -55,7 +55,7 @@ def test_what_is_seen(shell: Shell, wheel_url: str, github: StandIn) -> None:
         state = json.loads(seen(client, f"{admin}/status.json"))
         assert state["rules"]["file"] == str(shell.rules)
         assert state["requests"]["resolve"] == 1
-        assert state["problems"] == {"asset-not-found": 1}
+        assert state["problems"] == {"urn:gatepass:problem:asset-not-found": 1}
         assert state["refusals"][0]["user"] == "gatepass"
         assert state["refusals"][0]["path"].endswith("acme_tool-9.0-py3-none-any.whl")
         (credential,) = state["credentials"]
@@ -64,7 +64,7 @@ def test_what_is_seen(shell: Shell, wheel_url: str, github: StandIn) -> None:
 
         metrics = seen(client, f"{admin}/metrics")
         assert 'gatepass_requests_total{action="resolve",client="",status="302"} 1.0' in metrics
-        assert 'gatepass_refused_total{reason="asset-not-found"} 1.0' in metrics
+        assert 'gatepass_refused_total{reason="urn:gatepass:problem:asset-not-found"} 1.0' in metrics
         calls = re.findall(rf'gatepass_api_calls_total{{forge="{github.web}",status="\d+"}} (\S+)', metrics)
         assert sum(map(float, calls)) == len(github.calls("api"))
         assert 'gatepass_cache_total{cache="releases",result="hit"}' in metrics

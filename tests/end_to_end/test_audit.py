@@ -142,14 +142,14 @@ def test_what_is_refused(through: Client, file: Path, wheel_url: str, github: St
     assert through.fetch(absent).status == 404
     told = awaited(file, of(path_of(absent)))
     assert facts(told) == ("refuse", "failure", 404)
-    assert told["gatepass"]["problem"] == "asset-not-found"
+    assert told["gatepass"]["problem"] == "urn:gatepass:problem:asset-not-found"
     assert told["gatepass"]["credential"] == "standin"
     assert told["rule"]["name"]
     assert "acme_tool-9.9-py3-none-any.whl" in told["event"]["reason"]
 
     foreign = wheel_url.replace("/acme/", "/other/")
     assert through.fetch(foreign).status == 404
-    assert awaited(file, of(path_of(foreign)))["gatepass"]["problem"] == "not-in-rules"
+    assert awaited(file, of(path_of(foreign)))["gatepass"]["problem"] == "urn:gatepass:problem:not-in-rules"
 
     github.faults.append(Fault("web", status=0, close=True, times=1))
     broken = f"https://{github.web}/injected/y"
@@ -258,6 +258,7 @@ def test_who_asks(shell: Shell, wheel_url: str) -> None:
         assert client.curl("-v", "-k", "-x", proxy.replace("gatepass:", "gatepass:not"), wheel_url).code
         told = awaited(path, lambda told: told["event"]["action"] == "refuse")
         assert (told["http"]["request"]["method"], told["http"]["response"]["status_code"]) == ("CONNECT", 407)
+        assert told["destination"]["bytes"] > 0, "the client is told why"
         assert "user" not in told
         assert "path" not in told["url"]
     assert path.stat().st_mode & 0o777 == 0o600

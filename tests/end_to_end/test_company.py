@@ -317,6 +317,20 @@ def test_a_proxy_in_settings_is_overruled(tool: str, shell: Shell, wheel_url: st
     assert b"S3CR3T" not in done.stdout + done.stderr
 
 
+def test_no_proxy_in_settings(shell: Shell, wheel_url: str) -> None:
+    """A curl that its settings let use no proxy comes to Gatepass; that it asks a host directly is told by line."""
+    needs("curl")
+    settings = shell.home / ".curlrc"
+    settings.write_text('proxy = ""\n')
+    done = shell.run(*COMMANDS["curl"](wheel_url))
+    assert (done.returncode, done.stderr) == (0, b"")
+    settings.write_text('noproxy = "localhost"\n')
+    done = shell.run(*COMMANDS["curl"](wheel_url))
+    assert done.returncode == 22, "it went through the proxy"
+    said = f"gatepass: {settings}:1 has `localhost`: what curl asks of localhost:"
+    assert said.encode() in done.stderr
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_a_proxy_in_a_variable_is_overruled(name: str, shell: Shell, wheel_url: str, tarball: str) -> None:
     """So does one that a variable of its own sends there."""

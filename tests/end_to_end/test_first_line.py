@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import Proxy, mitmdump
+from harness import Proxy, eventually, mitmdump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,17 @@ def test_a_control_character_in_the_first_line(proxy: Proxy, line: str) -> None:
         answer = said(port_of(proxy), f"{line.format(host=f'127.0.0.1:{port}')}\r\nHost: x\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert heard == []
+
+
+@pytest.mark.parametrize("byte", [b"\x9b", b"\xff", b"\x85"])
+def test_a_method_that_is_no_word(proxy: Proxy, byte: bytes) -> None:
+    """A method with bytes that are no ASCII goes nowhere, and no such byte is shown: some steer terminals."""
+    before = len(proxy.running.lines)
+    answer = said(port_of(proxy), b"G%sT http://127.0.0.1:1/method HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n" % byte)
+    assert answer.startswith(b"HTTP/1.1 400 gatepass: malformed request")
+    # of a byte that is no UTF-8 the harness would end
+    eventually(lambda: "/method" in "".join(proxy.running.lines[before:]))
+    assert "G T http://127.0.0.1:1/method" in "".join(proxy.running.lines[before:])
 
 
 @pytest.mark.parametrize("host", ["0", "256.256.256.256", "a" * 300, "-", "xn--", "\u00e9"])

@@ -322,6 +322,7 @@ def interrupted(*_):
         sys.exit(130)
 signal.signal(signal.SIGINT, interrupted)
 signal.signal(signal.SIGUSR1, lambda *_: print("so far", count, flush=True))
+signal.signal(signal.SIGCONT, lambda *_: print("continued", flush=True))
 def size(*_):
     print("size", *os.get_terminal_size(), flush=True)
 signal.signal(signal.SIGWINCH, size)
@@ -379,6 +380,7 @@ def test_job_control(shell: Shell) -> None:
         shown.wait_for("back-42\n")
         shown.press("fg\n")
         shown.wait_for(r"fg\n.*gatepass run.*\n")
+        shown.wait_for("continued\n")  # the terminal's keys are the shell's until then
         shown.press(INTERRUPT)
         shown.wait_for("interrupted 1\n")
         shown.press(INTERRUPT)

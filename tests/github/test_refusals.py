@@ -40,6 +40,8 @@ def said(message: str) -> bytes:
         (403, {"retry-after": "30"}, "", "secondary-rate-limited", 30),
         (429, {"retry-after": "0"}, "", "secondary-rate-limited", 0),
         (429, {"retry-after": "Thu, 01 Jan 2026 00:00:00 GMT"}, "", "secondary-rate-limited", 0),
+        (429, {"retry-after": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}, "", "secondary-rate-limited", 60),
+        (429, {"retry-after": "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"}, "", "secondary-rate-limited", 60),
         (403, {"retry-after": "soon"}, "You have exceeded a secondary rate limit", "secondary-rate-limited", 60),
         (429, {}, "", "secondary-rate-limited", 60),
         (403, {}, "the `acme` organization has an IP allow list enabled", "address-not-allowed", None),
@@ -235,6 +237,7 @@ def test_what_may_be_an_assets(status: int) -> None:
 @given(st.binary(max_size=400), st.binary(max_size=400))
 @example(b"<title", b"")
 @example(b"<title>", b"x" * 400)
+@example(b"<title>", b"&#" + b"9" * 5000 + b";")
 def test_any_page_has_a_harmless_title(start: bytes, end: bytes) -> None:
     """Whatever stands in a page, its title is one printable line."""
     for page in (start + end, start + b"<title>" + end, start + b"<title>" + end + b"</title>"):

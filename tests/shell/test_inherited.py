@@ -46,12 +46,22 @@ def test_upstream(text: str, url: str, auth: str | None) -> None:
         "http://p:99999",
         "http://p:x",
         "http://[",
+        "http://a..test:80",
+        f"http://{'a' * 64}.test:80",
     ],
 )
 def test_upstream_that_is_none(text: str) -> None:
     """What mitmproxy cannot go through is refused, with the variable's name and without the password."""
     with pytest.raises(GatepassError, match=r"^\$all_proxy: expected the URL of an http or https proxy") as error:
         inherited.upstream({"all_proxy": text})
+    assert "S3CR3T" not in str(error.value)
+
+
+@pytest.mark.parametrize("user", [":S3CR3T", ":", "me\udcff:S3CR3T", "me:S3CR3T\udcff"])
+def test_upstream_with_a_user_that_is_none(user: str) -> None:
+    """A user whom mitmproxy could not tell to the proxy is refused: it would end the command in a traceback."""
+    with pytest.raises(GatepassError, match=r"^\$all_proxy: expected a user and a password in UTF-8") as error:
+        inherited.upstream({"all_proxy": f"http://{user}@proxy.test:1"})
     assert "S3CR3T" not in str(error.value)
 
 

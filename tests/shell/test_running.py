@@ -24,6 +24,9 @@ def test_stale_files(user: dict[str, str], serving: Running) -> None:
     future = running.folder(user) / "1-1.json"
     future.write_text('{"pid": "of a version to come"}')
     (running.folder(user) / "2-2.json").write_bytes(b"\xff{")
+    # the pid of one that lives
+    (running.folder(user) / "3-3.json").write_text('{"pid": 1, "proxy": "http://[", "bundle": "b", "ca": "c"}')
+    (running.folder(user) / "4-4.json").write_text('{"pid": 1, "proxy": "http://a:x", "bundle": "b", "ca": "c"}')
     assert running.find(user) == [serving]
     assert not any(path.exists() for path in stale)
     assert future.exists()

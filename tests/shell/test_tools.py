@@ -80,9 +80,9 @@ def test_a_proxy_is_found_by_file_and_line(case: str, home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        (".npmrc", "proxy=null\nhttps-proxy=\nnoproxy=a.test\n//a.test/:_authToken=x\n"),
+        (".npmrc", "proxy=null\nhttps-proxy=\n//a.test/:_authToken=x\n"),
         (".wgetrc", "use_proxy = on\nhttp_proxy = http://proxy.test\n"),
-        (".gitconfig", f"[core]\n\tproxy = {THEIRS}\n[http]\n\tproxy =\n"),
+        (".gitconfig", f"[core]\n\tproxy = {THEIRS}\n[http]\n\tsslVerify =\n"),
         (".config/pip/pip.conf", "[global]\nindex-url = https://proxy.test/\n"),
         (".cargo/config.toml", f"[net]\nproxy = '{THEIRS}'\n"),
         (".config/uv/uv.toml", f"[pip]\nhttps-proxy = '{THEIRS}'\n"),
@@ -93,6 +93,42 @@ def test_what_names_no_proxy(name: str, content: str, home: Path) -> None:
     """A key of another section, an empty value, or what cannot be read, is none."""
     at_home(home, name, content)
     assert read({"HOME": str(home)}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".curlrc", 'noproxy = "b.test, a.test"\n'),
+        (".wgetrc", "no_proxy = b.test,.a.test\n"),
+        (".npmrc", "noproxy=a.test\n"),
+        (".config/uv/uv.toml", 'no-proxy = ["b.test", "a.test"]\n'),
+    ],
+)
+def test_hosts_that_a_tool_asks_directly(name: str, content: str, home: Path) -> None:
+    """A tool may be told of hosts that no proxy is for: where a rule names one that is told, as it is of NO_PROXY."""
+    path = at_home(home, name, content)
+    found = read({"HOME": str(home)})
+    (notice,) = overruling.exemptions(found, hosts("a.test", "c.test"))
+    assert notice.startswith(f"{path}:1 has `")
+    assert notice.endswith(" asks of a.test will not come here")
+    assert overruling.notices(found, has_upstream=False) == []
+    assert tools.authorities(found, {}) == ([], [])
+    assert overruling.for_client(OURS, home / "bundle.pem", {"HOME": str(home)}, found).keys() <= {"CURL_HOME"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "variable"),
+    [
+        (".curlrc", 'proxy = ""\n', "CURL_HOME"),
+        (".gitconfig", '[http "https://a.test"]\n\tproxy =\n', "GIT_CONFIG_VALUE_0"),
+    ],
+)
+def test_a_proxy_that_is_empty(name: str, content: str, variable: str, home: Path) -> None:
+    """To curl and git an empty proxy says that there is none, whatever the variables say: it is overruled."""
+    at_home(home, name, content)
+    found = read({"HOME": str(home)})
+    assert variable in overruling.for_client(OURS, home / "bundle.pem", {"HOME": str(home)}, found)
+    assert overruling.notices(found, has_upstream=False) == []
 
 
 @pytest.mark.parametrize("name", ["PIP_PROXY", "npm_config_proxy", "NPM_CONFIG_HTTPS_PROXY", "CARGO_HTTP_PROXY"])
@@ -168,6 +204,22 @@ def test_a_projects_file_that_means_harm(name: str, content: str, home: Path) ->
     before = time.process_time()
     assert any(setting.value == THEIRS and not setting.is_own for setting in read({"HOME": str(home)}))
     assert time.process_time() - before < 1
+
+
+@pytest.mark.parametrize("path", ["~a\0b", "~/a\0b", "a\0b", "/dev/zero", "/proc/kmsg", "."])
+def test_a_project_that_includes_what_is_no_file(path: str, home: Path) -> None:
+    """What git is to include may have a name that no file can have, or be read for ever: it is passed over."""
+    at_home(home / "project", ".git/config", f"[include]\n\tpath = {path}\n[http]\n\tproxy = {THEIRS}\n")
+    assert [setting.value for setting in read({"HOME": str(home)})] == [THEIRS]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~/a\0b", "~a\0b"])
+def test_cas_of_a_name_that_no_file_can_have(path: str, home: Path) -> None:
+    """A setting that names CAs by a name with a null byte, as in a file of another encoding, is told of."""
+    at_home(home, ".config/pip/pip.conf", f"[global]\ncert = {path}\n")
+    texts, (notice,) = tools.authorities(read({"HOME": str(home)}), {"HOME": str(home)})
+    assert texts == []
+    assert "which cannot be read: " in notice
 
 
 def test_a_project_above(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from gatepass import home
+from gatepass.errors import printable
 from gatepass.redaction import cleared
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gatepass.rules.model import Rules
+
+_MOST_SAID: Final = 20
 
 rules_option = click.option(
     "--rules", type=click.Path(path_type=Path), help="The rules file; else as `gatepass check` finds it."
@@ -36,7 +39,15 @@ def print_json(document: object) -> None:
 
 def say(text: str) -> None:
     """Tell in one line what is no error."""
-    click.echo(f"gatepass: {text}", err=True)
+    click.echo(f"gatepass: {printable(text)}", err=True)
+
+
+def say_all(texts: Sequence[str]) -> None:
+    """Tell the first of these, and how many there are besides: a project's file may cause thousands."""
+    for text in texts[:_MOST_SAID]:
+        say(text)
+    if len(texts) > _MOST_SAID:
+        say(f"and {len(texts) - _MOST_SAID} more like these")
 
 
 def load_rules(rules: Path | None, notice: Callable[[str], None] = say) -> Rules:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepass import files
-from gatepass.cli.options import load_rules, rules_option, say
+from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
@@ -57,10 +57,7 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     tokens = () if keep_token else tuple(name for name in sorted(loaded.variables) if name in os.environ)
     for host in sorted(loaded.hosts):
         if entry := inherited.exempting(os.environ, host):
-            click.echo(
-                f"gatepass: NO_PROXY has `{printable(entry)}`: what the command asks of {host} will not come here",
-                err=True,
-            )
+            say(f"NO_PROXY has `{entry}`: what the command asks of {host} will not come here")
     kept = f"{', '.join(tokens)} kept from the command (--keep-token leaves {'it' if len(tokens) == 1 else 'them'})"
     on_terminal = sys.stderr.isatty()
     if tokens and on_terminal:
@@ -71,8 +68,8 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         files.write(folder / authority.CA_FILE, ca, 0o600)
         found = tools.read(os.environ)
         named, notices = tools.authorities(found, os.environ)
-        for notice in (*notices, *overruling.notices(found, has_upstream=upstream is not None)):
-            click.echo(f"gatepass: {notice}", err=True)
+        notices += overruling.notices(found, has_upstream=upstream is not None)
+        say_all([*notices, *overruling.exemptions(found, sorted(loaded.hosts))])
         shell = bundles.shell_bundle(os.environ, *named)
         settings: dict[str, Any] = {
             "ssl_verify_upstream_trusted_ca": str(files.write(folder / bundles.UPSTREAM_FILE, shell)),

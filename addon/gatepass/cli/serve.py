@@ -20,8 +20,8 @@ import click
 
 from gatepass import files, home, shipped
 from gatepass.cli import signals
-from gatepass.cli.options import load_rules, rules_option, say
-from gatepass.errors import GatepassError, printable
+from gatepass.cli.options import load_rules, rules_option, say, say_all
+from gatepass.errors import GatepassError, printable, why
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
 from gatepass.shell import elsewhere, environment, inherited, running, tempdir, tools, undo
 from gatepass.telemetry.audit import STDOUT, claim_stdout
@@ -105,10 +105,9 @@ def serve(
     beyond = [inherited.beyond(shell, *address) for address in addresses]
     upstream = beyond[0] if "mode" not in settings and all(beyond) else None
     named, notices = tools.authorities(tools.read(os.environ), os.environ)
-    for notice in notices:
-        click.echo(f"gatepass: {notice}", err=True)
+    say_all(notices)
     if "confdir" in settings:
-        home.opened(settings["confdir"])  # where there is no home mitmproxy would make a folder `~` here
+        _expect_folder(home.opened(settings["confdir"]))  # without a home mitmproxy would make a folder `~` here
     own_confdir = None if "confdir" in settings else _ca_folder(loaded)
     by_address = re.split("[:@]", settings.get("mode", ""))[0] in _BY_ADDRESS
     if own_confdir is not None and by_address:
@@ -170,7 +169,8 @@ def serve(
             try:
                 self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
             except (GatepassError, OSError) as error:
-                click.echo(f"gatepass: `gatepass env` will not find this server: {error}", err=True)
+                for line in f"`gatepass env` will not find this server: {error}".splitlines():
+                    say(line)
             own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
             if own:
                 click.echo(f"gatepass: the rules name who may use it: {'; '.join(own)}")
@@ -248,7 +248,7 @@ def serve(
 def _say_once(text: str) -> None:
     """Tell what the addon, which reads the same rules in this process, is going to log: at once, and in its stead."""
     say(text)
-    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {text}")
+    logging.getLogger("gatepass").addFilter(lambda record: record.getMessage() != f"gatepass: {printable(text)}")
 
 
 def _ca_folder(rules: Rules) -> Path:
@@ -272,6 +272,14 @@ def _settings(arguments: Sequence[str]) -> dict[str, str]:
     parsed = parser.parse_known_args(arguments)[0]
     settings = {name: value for name, _, value in (spec.partition("=") for spec in parsed.set)}
     return settings | ({"mode": parsed.mode} if parsed.mode else {})
+
+
+def _expect_folder(place: Path) -> None:
+    """Make it, as mitmproxy would do with a traceback where it cannot."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatepassError(f"--set confdir: expected a folder, got `{place}`: {why(error)}") from None
 
 
 def _told(client: Client) -> str:

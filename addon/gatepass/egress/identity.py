@@ -6,6 +6,7 @@ Pure. Holds no password and no token.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 type Address = IPv4Address | IPv6Address
@@ -41,6 +42,7 @@ class Unknown:
     what: str = ""
 
 
+@lru_cache(4096)  # a client's is read again at each of its requests
 def read_address(text: str) -> Address:
     """An address as the system or a proxy writes it, without a zone; an IPv4 one within IPv6 is the IPv4 one.
 

@@ -17,7 +17,7 @@ import httpx2
 from gatepass.errors import GatepassError, why
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.probe import Probe, is_ours, listens, reached, read_proxy, said
-from gatepass.shell import environment, inherited, tools, undo
+from gatepass.shell import environment, inherited, overruling, tools, undo
 from gatepass.trust import bundles
 
 if TYPE_CHECKING:
@@ -138,14 +138,18 @@ def _proxy_variable(environ: Mapping[str, str]) -> str | None:
     return next((name for name in PROXIES if environ.get(name)), None)
 
 
-def _told_otherwise(environ: Mapping[str, str], variable: str) -> Iterator[Step]:
-    """The tools that settings of their own send to another proxy than the shell names."""
-    found = [setting for setting in tools.read(environ) if setting.names_proxy]
+def _told_otherwise(environ: Mapping[str, str], variable: str, host: Host) -> Iterator[Step]:
+    """The tools that settings of their own send to another proxy than the shell names, or to none."""
+    settings = tools.read(environ)
+    found = [setting for setting in settings if setting.names_proxy]
     overruled = {setting.tool for setting in found if setting.value == environ[variable]}
     for setting in found:
         if setting.tool not in overruled:
-            finding = f"{setting.place} sends {setting.tool} to a proxy of its own, past {variable}"
+            does = f"sends {setting.tool} to a proxy of its own" if setting.value else f"lets {setting.tool} use none"
+            finding = f"{setting.place} {does}, past {variable}"
             yield Step("settings", "warn", finding, "`gatepass run` and `gatepass env` overrule it, but for uv's")
+    for finding in overruling.exemptions(settings, [host]):
+        yield Step("settings", "warn", finding, "take it out there")
 
 
 async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | None = None) -> AsyncIterator[Step]:
@@ -170,7 +174,7 @@ async def look(environ: Mapping[str, str], host: Host, url: str, hooks: Hooks | 
     except GatepassError as error:
         yield Step("proxy", "fail", f"{variable}: {error.message}", error.hint)
         return
-    for step in _told_otherwise(environ, variable):
+    for step in _told_otherwise(environ, variable, host):
         yield step
     async with aclosing(Probe(proxy, client_trust(environ), hooks)) as probe:
         try:

@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from h2.events import ConnectionTerminated
 
 from gatepass.errors import printable
 from gatepass.forge.hosts import Host
+from gatepass.http import fields
 from gatepass.problems import catalogue
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|([+-]\d{4}))
 _OF_ASSETS: Final = frozenset({304, 404, 412, 416})
 # Bytes of a page in which its title stands.
 _HEAD: Final = 8 * 1024
+# A title is cut shorter than the numbers in `&#…;` that Python refuses to read.
+_MOST_TITLE: Final = 1024
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ def _title(page: bytes) -> str:
     """What a page calls itself: one printable line, cut short."""
     folded = page[:_HEAD].lower()
     start = folded.find(b">", folded.find(b"<title")) + 1 if b"<title" in folded else 0
-    text = page[start : folded.find(b"</title", start)] if start else b""
+    text = page[start : folded.find(b"</title", start)][:_MOST_TITLE] if start else b""
     return printable(" ".join(html.unescape(text.decode("utf-8", "replace")).split()))[:100]
 
 
@@ -210,11 +212,8 @@ def _wait(retry_after: str) -> int | None:
     """For how many seconds that header asks: it says so, or names a date (RFC 9110, section 10.2.3)."""
     if (seconds := _seconds(retry_after)) is not None:
         return seconds
-    try:
-        date = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0, math.ceil(date.timestamp() - time.time())) if date.tzinfo else None
+    date = fields.date(retry_after)
+    return None if date is None else max(0, math.ceil(date.timestamp() - time.time()))
 
 
 def message(content: bytes) -> str:

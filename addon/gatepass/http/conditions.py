@@ -6,8 +6,9 @@ Pure: from header texts to answers. What it cannot tell for sure it leaves to th
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
+
+from gatepass.http.fields import date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +64,5 @@ def is_unmodified(request: Mapping[str, str], etag: str | None, last_modified: s
         # the weak comparison (section 8.8.3.2)
         ours = _ETAG.fullmatch(etag) if etag is not None else None
         return None if ours is None else ours[1] in _ETAG.findall(known)
-    try:
-        since = parsedate_to_datetime(request.get("if-modified-since", ""))
-        return parsedate_to_datetime(last_modified or "") <= since
-    except (TypeError, ValueError):
-        return None
+    since, modified = date(request.get("if-modified-since", "")), date(last_modified or "")
+    return None if since is None or modified is None else modified <= since

@@ -6,10 +6,12 @@ Pure; knows neither flows nor rules.
 from __future__ import annotations
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
 type Field = tuple[bytes, bytes]
 
@@ -34,6 +36,15 @@ def folded(name: str) -> str:
 def harmless(value: bytes) -> bytes:
     """A field's value in which nothing ends the line: RFC 9110, section 5.5, has a space in its place."""
     return _BREAK.sub(b" ", value).strip()
+
+
+def date(value: str) -> datetime | None:
+    """The moment that a field's value names (RFC 9110, section 5.6.7); None when it names none that a calendar has."""
+    try:
+        named = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return named if named.tzinfo else None
 
 
 def onward(fields: Iterable[Field]) -> Iterator[Field]:

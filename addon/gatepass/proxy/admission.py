@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gatepass.proxy.life import Life
     from gatepass.proxy.state import State
 
+_UNFORESEEN: Final = catalogue.INTERNAL()
+
 type Identities = WeakKeyDictionary[Client | HTTPFlow, Identity]
 """Who opened a connection, and who sent a request."""
 
@@ -74,7 +76,7 @@ class Admission:
             problem = self._enter(state, client, identity or Unknown())
         except Exception:
             logger.exception("gatepass: who connects was not found out")
-            problem = catalogue.INTERNAL()
+            problem = _UNFORESEEN
         if problem is not None:
             client.error = f"gatepass: {problem.title}"
             self._life.record.turned_away(str(client.peername[0]), problem)
@@ -93,7 +95,7 @@ class Admission:
             problem = self._enter(state, client, answer)
         except Exception:
             logger.exception("gatepass: who asks was not found out")
-            problem = catalogue.INTERNAL()
+            problem = _UNFORESEEN
         data.valid = problem is None
         if problem is not None:
             self._life.record.turned_away(str(client.peername[0]), problem)
@@ -146,7 +148,7 @@ class Admission:
         state = self._life.state
         if state is None or flow.response or flow.error:
             return
-        refusal: Unknown | Problem | None = catalogue.INTERNAL()
+        refusal: Unknown | Problem | None = _UNFORESEEN
         try:
             with state.in_use():
                 refusal = await self._refusal(state, flow)

@@ -32,7 +32,7 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False) -> Problem | N
     `is_guarded` tells whether it matters where a request gets to behind the server that it is sent to.
     """
     data = flow.request.data
-    if _CONTROL.search(data.path) or _CONTROL.search(data.method):
+    if _CONTROL.search(data.path) or _CONTROL.search(data.method) or not data.method.isascii():
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, ReverseMode) and not flow.is_replay and not _is_ours(host, mode.address[0]):

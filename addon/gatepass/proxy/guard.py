@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gatepass.proxy.life import Life
     from gatepass.proxy.state import State
 
+_UNFORESEEN: Final = catalogue.INTERNAL()
+
 type _Judged = Cache[tuple[str, int], tuple[State, tuple[str, ...]]]
 """The addresses of a host, and the rules under which they were judged."""
 
@@ -80,7 +82,7 @@ class Guard:
         state = self._life.state
         if state is None or not state.is_guarded or flow.response is not None or flow.error is not None:
             return
-        problem: Problem | None = catalogue.INTERNAL()
+        problem: Problem | None = _UNFORESEEN
         try:
             problem = await self._problem(state, flow, guard.place_of(*address))
         except Unresolvable as unresolvable:
@@ -155,7 +157,7 @@ class Guard:
         dialled = self._dialled.get(server)
         if dialled is not None and dialled.judged == server.address:
             return
-        problem: Problem | None = catalogue.INTERNAL()
+        problem: Problem | None = _UNFORESEEN
         try:
             if (chosen := await self._chosen(state, data.client, server)) is not None:
                 if dialled is not None:

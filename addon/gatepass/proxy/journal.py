@@ -157,6 +157,7 @@ class Journal:
             status=status,
             host=event.text(flow.request.host),
             port=flow.request.port,
+            received=len(flow.response.raw_content or b""),
         )
 
     # ---------------------------------------------------------------- tunnels

@@ -44,7 +44,7 @@ _NOTICE_SECONDS: Final = 3600.0
 class Note:
     """What is known so far of what becomes of a request, or of a client's tunnel; it is told at the end.
 
-    `problem` is the name of its kind; `is_answered` tells whether the client was answered with it. `asked` counts the
+    `problem` is its `type`; `is_answered` tells whether the client was answered with it. `asked` counts the
     API calls.
     """
 
@@ -81,7 +81,7 @@ class Record:
 
     def refused(self, flow: HTTPFlow, problem: Problem, rule: str | None = None, credential: str | None = None) -> None:
         note = self.note(flow)
-        note.action, note.problem, note.reason = "refuse", problem.kind, f"{problem.title}: {problem.detail}"
+        note.action, note.problem, note.reason = "refuse", problem.type, f"{problem.title}: {problem.detail}"
         note.rule, note.credential = rule or note.rule, credential or note.credential
         flow.comment = f"gatepass: {problem}"
         flow.marked = _REFUSED
@@ -99,7 +99,7 @@ class Record:
 
     def _would_refuse(self, of: HTTPFlow | Client, shown: str, problem: Problem, rule: str | None) -> None:
         note = self.note(of)
-        note.action, note.problem, note.is_answered = "would-refuse", problem.kind, False
+        note.action, note.problem, note.is_answered = "would-refuse", problem.type, False
         note.reason, note.rule = f"{problem.title}: {problem.detail}", rule
         logger.warning("gatepass: %s: would be refused: %s", shown, problem)
 

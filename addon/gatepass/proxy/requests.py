@@ -12,6 +12,7 @@ from mitmproxy import ctx
 
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
+from gatepass.errors import printable
 from gatepass.github.client import API_VERSION, OCTET_STREAM
 from gatepass.github.statistics import asking
 from gatepass.problems import catalogue
@@ -65,6 +66,8 @@ class Requests:
         try:
             host = self._hosts.get(flow.request, "")
             if fault := form.fault(flow, host, is_guarded=state.is_guarded):
+                # mitmproxy shows the bytes of a method as they came, and some of those steer terminals
+                flow.request.method = printable(flow.request.method)
                 settled = Refused(fault)
             elif self._guard.is_reported(flow):
                 settled = Passed()

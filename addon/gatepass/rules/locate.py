@@ -186,7 +186,7 @@ def _content(path: Path, name: str, hint: str, opener: Callable[[str, int], int]
     """The bytes of a file, one more at the most than it may have; None if there is nothing of that name."""
     try:
         with open(path, "rb", opener=opener) as file:
-            return file.read(MAX_SIZE + 1)
+            return file.read(MAX_SIZE + 1) or b""  # as in `files.read`
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise GatepassError(f"{name}: expected a rules file, got a link to nothing", hint) from None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 _NO_NAME: Final = re.compile(r"[^\w.:%-]")
+# What Python makes of bytes that are no UTF-8 (PEP 383).
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -54,6 +56,7 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # has a label that is empty, or too long, where it is none
     except ValueError:
         host = None
     if not host or _NO_NAME.search(host) or parts.scheme not in _PORTS:
@@ -67,6 +70,11 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     auth = None
     if parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        if not parts.username or _SURROGATE.search(auth):
+            raise GatepassError(
+                f"${name}: expected a user and a password in UTF-8 before the proxy's name, got something else",
+                "mitmproxy can tell a proxy no other",
+            )
     return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth, name)
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from gatepass import files
-from gatepass.shell import environment, tools
+from gatepass.shell import environment, inherited, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from gatepass.forge.hosts import Host
     from gatepass.shell.tools import Setting
 
 _STUBBORN: Final = "uv"
@@ -61,12 +62,24 @@ def notices(found: Iterable[Setting], *, has_upstream: bool) -> list[str]:
                 f"{setting.place} sends {setting.tool} to a proxy, past this one, and nothing overrules it; "
                 "hint: take it out, and let HTTPS_PROXY name that proxy"
             )
-        elif setting.names_proxy and not has_upstream:
+        elif setting.names_proxy and setting.value and not has_upstream:
             texts.append(
                 f"{setting.place} sends {setting.tool} to a proxy: overruled, and Gatepass itself goes out without it; "
                 "hint: let HTTPS_PROXY name that proxy, if it is the way out"
             )
     return texts
+
+
+def exemptions(found: Iterable[Setting], hosts: Iterable[Host]) -> list[str]:
+    """What people should know of hosts that tools are told to ask without a proxy: it is left as it is."""
+    hosts = list(hosts)
+    return [
+        f"{setting.place} has `{entry}`: what {setting.tool} asks of {host} will not come here"
+        for setting in found
+        if setting.exempts
+        for host in hosts
+        if (entry := inherited.exempting_entry(setting.value, host))
+    ]
 
 
 def _git_variables(proxies: Iterable[Setting], environ: Mapping[str, str], proxy: str) -> dict[str, str]:

@@ -88,6 +88,7 @@ def find(environ: Mapping[str, str]) -> list[Running]:
     for path in place.glob("*.json"):
         try:
             server = msgspec.convert(json.loads(path.read_bytes()), Running, dec_hook=lambda kind, text: kind(text))
+            urlsplit(server.proxy).port  # noqa: B018 — which tells whether it is a URL
         except (OSError, ValueError):  # it has just ended, or is of a version to come
             continue
         if _lives(server):

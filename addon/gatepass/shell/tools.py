@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gatepass import files
 from gatepass.errors import GatepassError, why
 from gatepass.home import folder as home_of
 from gatepass.home import opened
@@ -48,6 +49,12 @@ _AUTHORITIES: Final = {
     "uv": set[str](),
 }
 
+# The key that keeps some hosts from any proxy; and the tools whose empty `proxy` does so with all, whatever the
+# variables say (curl(1), `--proxy`; git, `http.c`).
+_EXEMPTIONS: Final = "noproxy"
+_EXEMPTING: Final = frozenset({"wget", "curl", "npm", "uv"})
+_DIRECT_IF_EMPTY: Final = frozenset({"curl", "git"})
+
 # A key and a text in an inline table.
 _INLINE: Final = re.compile(r"""\b([a-z]+)\s*=\s*["']([^"']*)["']""")
 
@@ -64,7 +71,8 @@ class Setting:
     """What one line, or one variable, says; `value` may hold a password, and is in no repr.
 
     `key` is the tool's own name for it, with git's section; of a variable its name. `is_own` says that the user or the
-    system's owner wrote it: a project's file may be anybody's.
+    system's owner wrote it: a project's file may be anybody's. An empty proxy means none; with `exempts` the value has
+    the hosts that none is for.
     """
 
     tool: str
@@ -73,6 +81,7 @@ class Setting:
     value: str = field(repr=False)
     is_own: bool = True
     names_proxy: bool = True
+    exempts: bool = False
 
 
 class _File(NamedTuple):
@@ -216,12 +225,13 @@ def git_count(environ: Mapping[str, str]) -> int:
 
 def _of_file(file: _File, environ: Mapping[str, str], *, is_included: bool = False) -> Iterator[Setting]:
     try:
-        if not file.path.is_file() or file.path.stat().st_size > _MOST_BYTES:
-            return
-        # a path may be in any encoding: it is to come out as it went in
-        text = file.path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    except OSError:
+        content = files.read(file.path, _MOST_BYTES)
+    except (OSError, ValueError):
         return
+    if len(content) > _MOST_BYTES:
+        return
+    # a path may be in any encoding: it is to come out as it went in
+    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     for number, section, name, value in _lines(text):
         place = f"{file.path}:{number}"
         kind, _, quoted = section.partition(" ")
@@ -268,17 +278,21 @@ def _plain(value: str) -> str:
 def _judged(file: _File, place: str, name: str, value: str, key: str = "") -> Iterator[Setting]:
     """The setting, when it is one of a proxy or of CAs."""
     tool, name = file.tool, re.sub("[-_]", "", name).lower()
-    if value.lower() in _NO or (name == "useproxy" and value.lower() not in ("off", "no", "0")):
+    is_direct = not value and name == "proxy" and tool in _DIRECT_IF_EMPTY
+    if (value.lower() in _NO and not is_direct) or (name == "useproxy" and value.lower() not in ("off", "no", "0")):
         return
     if name in _PROXIES[tool] or name in _AUTHORITIES[tool]:
         yield Setting(tool, place, key or name, value, file.is_own, name in _PROXIES[tool])
+    elif name == _EXEMPTIONS and tool in _EXEMPTING:
+        hosts = re.sub(r"""[]["']""", " ", value)
+        yield Setting(tool, place, name, hosts, file.is_own, names_proxy=False, exempts=True)
 
 
 def authorities(found: Iterable[Setting], environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The texts of the CAs that tools are told to trust; and, for people, what is said of CAs to no effect."""
     texts, notices = [], []
     for setting in found:
-        if setting.names_proxy:
+        if setting.names_proxy or setting.exempts:
             continue
         if not setting.is_own:
             notices.append(f"{setting.place} names CAs, which are not trusted: the file is a project's; {_NAME_THEM}")

@@ -34,7 +34,7 @@ class Event:
 
     `began` is in epoch seconds, and `seconds` is how long it took. `sent` are the bytes that the client sent to the
     destination, and `received` those that it got: of a request its bodies', of a tunnel all. `client` is the name of an
-    entry of the rules, `user` a person's or a machine's, `subject` a token's. `problem` is the name of its kind.
+    entry of the rules, `user` a person's or a machine's, `subject` a token's. `problem` is the `type` of its document.
     """
 
     action: Action

@@ -90,9 +90,12 @@ class Gatepass(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     api_calls: Annotated[Count, _told("the questions to a forge's API that this one caused")]
     client: Annotated[Name, _told("the entry of `clients` that the client falls under")] | UnsetType = UNSET
     credential: Annotated[Name, _told("a credential's name")] | UnsetType = UNSET
-    problem: Annotated[Name, _told("the kind of problem that was answered, as docs/problems.md has it")] | UnsetType = (
-        UNSET
-    )
+    problem: (
+        Annotated[
+            Name, _told("the `type` of the problem that was answered; its last part is the heading in docs/problems.md")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

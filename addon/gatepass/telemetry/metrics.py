@@ -101,15 +101,15 @@ class _Collector:
         )
         yield _counter(
             "gatepass_problems",
-            "Problems that were answered, by kind",
+            "Problems that were answered, by type",
             ("type",),
-            {(kind,): number for kind, number in counts.problems.items()},
+            {(name,): number for name, number in counts.problems.items()},
         )
         yield _counter(
             "gatepass_refused",
-            "Requests that were refused, or would have been, by the problem's kind",
+            "Requests that were refused, or would have been, by the problem's type",
             ("reason",),
-            {(kind,): number for kind, number in counts.refused.items()},
+            {(name,): number for name, number in counts.refused.items()},
         )
         yield _counter(
             "gatepass_reloads",
