@@ -638,7 +638,7 @@ def test_a_tunnel_within_a_connection(start: Callable[..., AbstractContextManage
             assert json.loads(reply.body)["type"] == "urn:gatepass:problem:malformed-request"
             told = awaited(file, lambda told: told["url"]["domain"] == "169.254.169.254")
     assert (told["event"]["action"], told["http"]["response"]["status_code"]) == ("refuse", 400)
-    assert told["gatepass"]["problem"] == "malformed-request"
+    assert told["gatepass"]["problem"] == "urn:gatepass:problem:malformed-request"
 
 
 def test_a_connection_that_outlives_its_rules(
