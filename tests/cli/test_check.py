@@ -376,6 +376,19 @@ def test_the_schema_refuses_what_gatepass_refuses(old: str, new: str) -> None:
     assert not is_accepted(text)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["{}", "{password: [env:A], networks: [10.0.0.0/8]}", "{oidc: {issuer: 'https://i.example'}}", "{users: a}"],
+)
+def test_the_schema_refuses_clients_that_gatepass_refuses(entry: str) -> None:
+    """A client is known by one thing."""
+    text = f"{RULES}clients: {{a: {{networks: [10.0.0.0/8]}}, b: {entry}}}\n"
+    with pytest.raises(RulesError):
+        parse(text)
+    assert not is_accepted(text)
+    assert is_accepted(text.replace(f", b: {entry}", ""))
+
+
 EVERY_KEY = """\
 version: 1
 forges:

@@ -209,6 +209,20 @@ def test_a_tunnel_that_its_client_leaves(audit: Proxy, file: Path) -> None:
     assert {each["event"]["action"] for each in told} == {"tunnel"}
 
 
+def test_a_tunnel_in_which_nobody_speaks(github: StandIn, rules: Path, file: Path, tmp_path: Path) -> None:
+    """A tunnel that was opened at CONNECT has its line, though nothing ever went through it."""
+    guarded = tmp_path / "guarded.yaml"
+    guarded.write_text(f"{rules.read_text()}egress: {{private: [127.0.0.0/8]}}\n")
+    with audited(github, guarded, tmp_path, file) as proxy, socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        with socket.create_connection(("127.0.0.1", int(proxy.url.rsplit(":", 1)[1])), DEADLINE) as client:
+            client.sendall(f"CONNECT {where} HTTP/1.1\r\n\r\n".encode())
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        told = awaited(file, lambda told: told["event"]["action"] == "tunnel")
+        assert told["url"] == {"domain": "127.0.0.1", "port": server.getsockname()[1]}
+        assert (told["source"]["bytes"], told["destination"]["bytes"]) == (0, 0)
+
+
 def test_tunnels_that_tls_tells(github: StandIn, rules: Path, file: Path, tmp_path: Path) -> None:
     """Where a connection is known by what its client says in TLS alone, as when it names another host there."""
     with audited(github, rules, tmp_path, file) as proxy:

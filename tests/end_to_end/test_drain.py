@@ -249,7 +249,9 @@ def test_one_address_twice(shell: Shell) -> None:
     assert f"--listen: expected different addresses, got `127.0.0.1:{number}` twice" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("options", [("--no-password",), ("--", "--set", "proxyauth=")])
+@pytest.mark.parametrize(
+    "options", [("--no-password",), ("--", "--set", "proxyauth="), ("--", "--set", "proxyauth=any")]
+)
 def test_beyond_loopback_without_a_password(shell: Shell, options: tuple[str, ...]) -> None:
     """Where other machines reach it, `serve` without a password does not start, and says what to write."""
     for listen in (("--listen=0.0.0.0:0",), ("--listen=127.0.0.1:0", "--listen=0.0.0.0:0")):

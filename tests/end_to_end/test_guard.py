@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from auditing import awaited
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
 from harness import Client, free_port, mitmdump
@@ -44,10 +46,14 @@ class Inside:
 
 
 @contextmanager
-def inside(address: str = "127.0.0.1", port: int = 0, text: bytes = b"inside\n") -> Iterator[Inside]:
+def inside(
+    address: str = "127.0.0.1", port: int = 0, text: bytes = b"inside\n", version: str = "HTTP/1.0"
+) -> Iterator[Inside]:
     server = Inside()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = version
+
         def do_GET(self) -> None:
             server.asked.append(self.path)
             server.hosts.append(self.headers.get("host", ""))
@@ -519,6 +525,33 @@ def test_a_dead_destination(start: Callable[..., AbstractContextManager[Proxy]],
         assert late.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
+def test_through_an_upstream_proxy(
+    start: Callable[..., AbstractContextManager[Proxy]], company: tuple[str, Running]
+) -> None:
+    """There a tunnel is asked for before its client is told that it is open: what speaks first is heard, what the
+    client has sent early is not lost, and what cannot be reached is told at CONNECT.
+    """
+    port = urlsplit(company[0]).port
+    way = ("--mode", f"upstream:http://127.0.0.1:{port}", "--set", "upstream_auth=me:p@ss/1")
+    with speaker() as first, start(LOOPBACK, *way) as proxy:
+        head, _, said = tunnelled(proxy, f"localhost:{first}").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert said == b"220 speaks first\r\nhello"
+        early = raw(proxy, f"CONNECT localhost:{first} HTTP/1.1\r\n\r\nhello")
+        assert early.endswith(b"220 speaks first\r\nhello")
+        answer = raw(proxy, f"CONNECT localhost:{free_port()} HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (502, "proxy-refused")
+    with start(LOOPBACK, "--mode", f"upstream:http://127.0.0.1:{free_port()}") as proxy:
+        answer = raw(proxy, "CONNECT files.example.net:443 HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (502, "unreachable")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        start(LOOPBACK, "--mode", f"upstream:http://127.0.0.1:{silent.getsockname()[1]}") as proxy,
+    ):
+        answer = raw(proxy, "CONNECT files.example.net:443 HTTP/1.1\r\n\r\n")
+        assert problem(answer) == (504, "timed-out")
+
+
 def test_a_host_that_a_rule_names_is_not_connected_to(
     start: Callable[..., AbstractContextManager[Proxy]],
 ) -> None:
@@ -591,6 +624,39 @@ def test_fronting(start: Callable[..., AbstractContextManager[Proxy]], tmp_path:
         with start(rules.replace("egress: {}\n", ""), ca=trust.ca) as proxy:
             client = Client(tmp_path, proxy.variables())
             assert client.fetch(server.url("/a"), "-H", "Host: evil.example").status == 200, "as ever"
+
+
+def test_a_tunnel_within_a_connection(start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path) -> None:
+    """A CONNECT in a decrypted connection leads nowhere; it is refused in our words, and told as a refusal."""
+    trust, file = Trust(tmp_path), tmp_path / "audit.jsonl"
+    with origin(trust) as server:
+        rules = f"egress: {{}}\nrules: [{{match: {server.host}/none, headers: {{x: y}}}}]\n"
+        with start(rules, f"--set=gatepass_audit={file}", ca=trust.ca) as proxy:
+            client = Client(tmp_path, proxy.variables())
+            reply = client.fetch(server.url("/a"), "-X", "CONNECT", "--request-target", "169.254.169.254:80")
+            assert reply.status == 400
+            assert json.loads(reply.body)["type"] == "urn:gatepass:problem:malformed-request"
+            told = awaited(file, lambda told: told["url"]["domain"] == "169.254.169.254")
+    assert (told["event"]["action"], told["http"]["response"]["status_code"]) == ("refuse", 400)
+    assert told["gatepass"]["problem"] == "urn:gatepass:problem:malformed-request"
+
+
+def test_a_connection_that_outlives_its_rules(
+    start: Callable[..., AbstractContextManager[Proxy]], tmp_path: Path
+) -> None:
+    """What was judged by rules that are no more is judged anew, though its client's connection is the same."""
+    with inside(version="HTTP/1.1") as server, start("egress: {private: [127.0.0.0/8]}\n" + HTTP_RULE) as proxy:
+        kept = http.client.HTTPConnection("127.0.0.1", urlsplit(proxy.url).port or 0, timeout=20)
+        kept.request("GET", f"http://127.0.0.1:{server.port}/before")
+        assert kept.getresponse().read() == b"inside\n"
+        connection = kept.sock
+        (tmp_path / "rules.yaml").write_text(f"version: 1\negress: {{}}\n{HTTP_RULE}")
+        proxy.running.wait_for("rules read again")
+        kept.request("GET", f"http://127.0.0.1:{server.port}/after")
+        assert kept.getresponse().status == 403
+        assert kept.sock is connection
+        kept.close()
+        assert server.asked == ["/before"]
 
 
 def test_fronting_of_a_plain_request(start: Callable[..., AbstractContextManager[Proxy]]) -> None:

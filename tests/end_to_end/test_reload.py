@@ -212,6 +212,31 @@ def test_tunnels_of_a_client_that_is_gone(shell: Shell, file: Path, github: Stan
             tunnel.close()
 
 
+def test_silent_tunnels_of_a_client_that_is_gone(shell: Shell, file: Path, github: StandIn) -> None:
+    """Those end, too, in which nobody has said anything yet, and what becomes a tunnel only later."""
+    users = shell.home / "users"
+    users.write_text("me:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nyou:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")  # `password`
+    file.write_text(file.read_text() + "clients: {developers: {htpasswd: users}}\negress: {private: [127.0.0.0/8]}\n")
+    login = base64.b64encode(b"me:password").decode()
+    with serving(shell, file, "--no-password") as (running, client):
+        port = urlsplit(client.variables["HTTPS_PROXY"]).port
+        tunnels = {}
+        for host in (github.asset_host, github.web):
+            tunnels[host] = socket.create_connection(("127.0.0.1", port), 10)
+            tunnels[host].sendall(f"CONNECT {host} HTTP/1.1\r\nProxy-Authorization: Basic {login}\r\n\r\n".encode())
+            assert tunnels[host].recv(1000).startswith(b"HTTP/1.1 200")
+        users.write_text(users.read_text().splitlines()[1] + "\n")
+        # no rule names its host any more: nothing of it is decrypted
+        file.write_text(file.read_text().replace(github.web, "localhost:1"))
+        assert tunnels[github.asset_host].recv(1000) == b""
+        running.wait_for(f"(?s){AGAIN}.*for localhost:1,")
+        time.sleep(5)  # more than the tunnels of a reload take to end
+        tunnels[github.web].sendall(b"\x16\x03\x01\x01\x00")
+        assert tunnels[github.web].recv(1000) == b""
+        for tunnel in tunnels.values():
+            tunnel.close()
+
+
 def test_rules_that_ask_nobody_any_more(shell: Shell, file: Path, wheel_url: str) -> None:
     """Rules without `clients` do not take the place of rules that have them: nobody would be asked for a password."""
     whole = file.read_text()

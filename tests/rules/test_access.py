@@ -85,6 +85,10 @@ def test_each_way_to_be_known() -> None:
         ("*.x.example:1", "a.x.example", 1, True),
         ("10.0.0.1", "10.0.0.1", 443, True),
         ("[2001:DB8::1]:8443", "2001:db8::1", 8443, True),
+        ("[::FFFF:1.2.3.4]", "1.2.3.4", 443, True),  # as it is judged
+        ("X.example.:8443", "x.example", 8443, True),
+        ("*.ZIP", "a.zip", 443, True),
+        ("*.zip", "zip", 443, False),
     ],
 )
 def test_destination(text: str, name: str, port: int, does: bool) -> None:
@@ -116,6 +120,9 @@ def test_an_empty_list_allows_nothing() -> None:
         ("egress: {allow: ['*']}", "3:18: egress.allow[0]", "without `allow` every host is allowed"),
         ("egress: {allow: ['https://x.y']}", "3:18: egress.allow[0]", "leave scheme and path out"),
         ("egress: {deny: ['[::x]']}", "3:17: egress.deny[0]", "expected"),
+        ("egress: {deny: ['127.1']}", "3:17: egress.deny[0]", "expected an address in its usual form"),
+        ("egress: {deny: ['2130706433:80']}", "3:17: egress.deny[0]", "expected an address in its usual form"),
+        ("egress: {deny: ['0x7f.0.0.1']}", "3:17: egress.deny[0]", "expected an address in its usual form"),
         ("egress: {report_only: maybe}", "3:10: egress.report_only", "`true` or `false`, got `maybe`"),
         ("egress: {allows: []}", "3:10: egress.allows", "did you mean `allow`?"),
         ("limits: {connections: 0}", "3:10: limits.connections", "a whole number from 1"),
@@ -127,6 +134,33 @@ def test_mistakes_are_located_and_explained(text: str, place: str, expected: str
         parse(f"{HEAD}{text}\n{RULE}")
     assert f"rules.yaml:{place}" in str(caught.value)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("egress", "is_reached"),
+    [
+        ("deny: ['*.example.com']", False),
+        ("deny: ['*.com']", False),
+        ("deny: ['*.example.com:444']", True),
+        ("deny: ['*.a.example.com', a.example.com]", True),
+        ("allow: [github.com]", False),
+        ("allow: [example.com]", False),
+        ("allow: ['a.example.com:444']", False),
+        ("allow: [a.example.com]", True),
+        ("allow: ['*.a.example.com']", True),
+        ("allow: ['*.com']", True),
+    ],
+)
+def test_a_rule_for_several_hosts_that_no_client_reaches(egress: str, *, is_reached: bool) -> None:
+    """It is told of a rule for a pattern, too, when none of its hosts is left."""
+    rule = "rules: [{match: '*.example.com/x', headers: {x: y}}]"
+    assert (list(warnings(parse(f"version: 1\n{rule}\negress: {{{egress}}}\n"))) == []) == is_reached
+
+
+def test_limits_alone_in_words() -> None:
+    """Limits hold without clients, and are told without them."""
+    assert "limits of each\n  at once     3 connections" in describe(parse(f"{HEAD}{RULE}limits: {{connections: 3}}\n"))
+    assert "limits" not in describe(parse(f"{HEAD}{RULE}"))
 
 
 def test_a_rule_names_clients_that_there_are() -> None:
@@ -168,6 +202,10 @@ def test_in_words() -> None:
         ),
         ("egress: {allow: [github.com]}", None),
         ("egress: {allow: [gitlab.com], report_only: true}", None),
+        (
+            "clients: {a: {networks: [10.0.0.0/8]}, b: {networks: ['::ffff:10.1.0.0/112']}}",
+            "clients `a` and `b` both have 10.1.0.0/16: the first wins",
+        ),
         ("clients: {a: {networks: [10.0.0.0/8]}, b: {networks: ['11.0.0.0/8', '::/0']}}", None),
     ],
 )

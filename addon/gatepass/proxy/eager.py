@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from mitmproxy import ctx
 from mitmproxy.connection import Server
 
 from gatepass.forge.hosts import Host
 from gatepass.github.client import CONNECT_SECONDS
 from gatepass.problems import catalogue
-from gatepass.proxy import facts, wire
+from gatepass.proxy import facts, failures, upstream, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from gatepass.proxy.guard import Guard
     from gatepass.proxy.life import Life
+
+SECONDS: Final = CONNECT_SECONDS
+"""In which a tunnel is there, or its client is told why not."""
 
 _MOST_ATTEMPTS: Final = 4
 
@@ -45,7 +49,7 @@ class Eager:
 
     def attempts(self, flow: HTTPFlow) -> Iterator[Server]:
         """The connections to try, one after the other, while there are addresses, time, and the client."""
-        end = time.monotonic() + CONNECT_SECONDS
+        end = time.monotonic() + SECONDS
         address = flow.request.host, flow.request.port
         left = min(_MOST_ATTEMPTS, max(1, len(self._guard.known(flow.client_conn, address))))
         server = flow.server_conn
@@ -58,11 +62,13 @@ class Eager:
                 return
             server = Server(address=address)
 
-    def refusal(self, flow: HTTPFlow) -> Response:
-        """What the client is told when none came about."""
+    def refusal(self, flow: HTTPFlow, error: str | None) -> Response:
+        """What the client is told when none came about: why, in mitmproxy's words; None when time has run out."""
         host = Host(flow.request.host.lower(), flow.request.port)
-        problem = self._guard.fault(flow) or catalogue.UNREACHABLE(
-            host=host, error=flow.server_conn.error or "no connection"
+        problem = self._guard.fault(flow) or (
+            catalogue.TIMED_OUT(host=host, seconds=SECONDS)
+            if error is None
+            else failures.problem(error, host, flow.server_conn, upstream.trust_name(ctx.options))
         )
         self._life.record.refused(flow, problem)
         return wire.refusal(flow, problem)

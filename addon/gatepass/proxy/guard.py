@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _UNFORESEEN: Final = catalogue.INTERNAL()
 
-type _Judged = Cache[tuple[str, int], tuple[str, ...]]
+type _Judged = Cache[tuple[str, int], tuple[State, tuple[str, ...]]]
+"""The addresses of a host, and the rules under which they were judged."""
 
 _MOST_JUDGED: Final = 16
 """Destinations of one client connection: a plain request may name another each time."""
@@ -135,17 +136,20 @@ class Guard:
         except Unresolvable:
             return ()
         judged = self._judged.get(client)
-        return (judged.get((place.name, place.port)) if judged else None) or ()
+        found = judged.get((place.name, place.port)) if judged else None
+        return found[1] if found is not None and found[0] is self._life.state else ()
 
     async def _addresses(self, state: State, client: Client, place: Place) -> tuple[str, ...]:
-        """Those that were judged for that client connection already, or now."""
+        """Those that were judged for that client connection already, by the same rules, or now."""
         judged = self._judged.get(client)
         if judged is None:
             judged = self._judged[client] = Cache(_MOST_JUDGED, time.monotonic)
         key = place.name, place.port
-        if (found := judged.get(key)) is None:
-            found = await guard.dialled(state.reach, self._life.lookup, place)
-            judged.put(key, found, _JUDGED_SECONDS)
+        known = judged.get(key)
+        if known is not None and known[0] is state:
+            return known[1]
+        found = await guard.dialled(state.reach, self._life.lookup, place)
+        judged.put(key, (state, found), _JUDGED_SECONDS)
         return found
 
     # -------------------------------------------------------------- what is dialled

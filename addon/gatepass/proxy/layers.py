@@ -8,15 +8,18 @@ it is. Knows mitmproxy's layers (12.3), and neither rules nor why a request is a
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layer import NextLayer
+from mitmproxy.proxy.layer import Layer, NextLayer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    HttpEvent,
+    RequestData,
     RequestEndOfMessage,
     ResponseData,
     ResponseEndOfMessage,
@@ -25,6 +28,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from mitmproxy.utils import human
 from wsproto.events import CloseConnection
@@ -32,12 +36,12 @@ from wsproto.events import CloseConnection
 from gatepass.assets import answers
 from gatepass.assets.check import Check
 from gatepass.problems import catalogue
-from gatepass.proxy import facts, wire
+from gatepass.proxy import eager, facts, wire
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Request, Response
     from mitmproxy.proxy.context import Context
-    from mitmproxy.proxy.layer import CommandGenerator, Layer
+    from mitmproxy.proxy.layer import CommandGenerator
     from mitmproxy.proxy.layers.http._events import RequestHeaders
 
     from gatepass.proxy.eager import Eager
@@ -167,14 +171,44 @@ class _Stream(HttpStream):
         if self.flow.response is not None or not self._eager.opens(self.flow):
             yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]  # the same
             return
+        error: str | None = None
         for server in self._eager.attempts(self.flow):
             self.context.server = self.flow.server_conn = server
-            if not (yield commands.OpenConnection(server)):
+            error = yield commands.OpenConnection(server)
+            if not error:
                 break
         else:
-            self.flow.response = self._eager.refusal(self.flow)
-        self.child_layer = NextLayer(self.context)
+            self.flow.response = self._eager.refusal(self.flow, error)
+        # asked at once: neither side may have anything to say for long, and it is a tunnel all the same
+        self.child_layer = NextLayer(self.context, ask_on_start=True)
         yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]  # the same
+
+    def handle_connect_upstream(self) -> CommandGenerator[None]:
+        """The same through an upstream proxy, which is asked for the way, and may refuse it."""
+        if self.flow.response is not None or not self._eager.opens(self.flow):
+            yield from super().handle_connect_upstream()  # type: ignore[no-untyped-call]  # the same
+            return
+        way = _Way(self.context)
+        early: list[events.Event] = []
+        self._handle_event = partial(self._opening, way, early)
+        yield commands.RequestWakeup(eager.SECONDS)
+        yield from self._opening(way, early, events.Start())
+
+    def _opening(self, way: _Way, early: list[events.Event], event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, HttpEvent):  # its client does not wait for the answer
+            early.append(event)
+            return
+        yield from way.handle_event(event)
+        if not way.is_settled:
+            return
+        self.child_layer = way
+        if not way.is_open:
+            self._handle_event = self.state_errored
+            self.flow.response = self._eager.refusal(self.flow, way.error)
+        yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]  # the same
+        for waiting in early:
+            if isinstance(waiting, RequestData | RequestEndOfMessage):
+                yield from self._handle_event(waiting)
 
     def state_done(self, _: events.Event) -> CommandGenerator[None]:
         yield from ()
@@ -183,6 +217,55 @@ class _Stream(HttpStream):
         yield from super().flow_done()
         if isinstance(self.child_layer, WebsocketLayer):
             self.child_layer.__class__ = _Websocket
+
+
+class _Way(Layer):
+    """A way through an upstream proxy. Started it is opened, and once it is open, what goes through it is."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        stack = HttpUpstreamProxy.make(context, send_connect=True)
+        last = stack[-1]
+        assert isinstance(last, HttpUpstreamProxy)
+        self._outer, self._last = stack[0], last
+        self._opener = self._last.child_layer = _Opener(context)
+        self.is_settled = self.is_open = False
+        self.error: str | None = None
+        """Why it is not open, in mitmproxy's words; None when time has run out."""
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, events.Wakeup):
+            if not self.is_settled:
+                self.is_settled = True
+                yield commands.CloseConnection(self._last.tunnel_connection)
+        elif self.is_open and isinstance(event, events.Start):
+            # asked at once: neither side may have anything to say for long, and it is a tunnel all the same
+            within = self._last.child_layer = NextLayer(self.context, ask_on_start=True)
+            for each in (event, *self._opener.early):
+                yield from within.handle_event(each)
+        else:
+            yield from self._outer.handle_event(event)
+            if self._opener.is_done and not self.is_settled:
+                self.is_settled, self.error = True, self._opener.error
+                self.is_open = self.error is None
+
+
+class _Opener(Layer):
+    """What stands at the end of a way until it is open."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.is_done = False
+        self.error: str | None = None
+        self.early: list[events.Event] = []
+        """What came along with the answer of the upstream proxy: servers may speak first."""
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            self.error = yield commands.OpenConnection(self.context.server)
+            self.is_done = True
+        else:
+            self.early.append(event)
 
 
 class _Websocket(WebsocketLayer):

@@ -47,17 +47,11 @@ class Leaving:
             self._task.cancel()
 
     async def _watch(self) -> None:
-        swept = self._life.state
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            state = self._life.state
-            if state is None or state is swept:
-                continue
-            self._end_tunnels(state)
-            # and once more, for what was let in under the old rules and has become a tunnel since
-            await asyncio.sleep(_LOOK_SECONDS)
-            self._end_tunnels(state)
-            swept = state
+            # not after a reload alone: what was let in before may become a tunnel only when its client says something
+            if (state := self._life.state) is not None:
+                self._end_tunnels(state)
 
     def _end_tunnels(self, state: State) -> None:
         for handler in connections.running():
@@ -65,7 +59,7 @@ class Leaving:
             identity = self._identities.get(client)
             if identity is None or admission.is_known(state, identity):
                 continue
-            layer = self._innermost.of(client)
-            if layer is not None and not isinstance(layer, HttpLayer):
+            # None where a client that is known by SOCKS, or by its address, has said nothing yet
+            if not isinstance(self._innermost.of(client), HttpLayer):
                 logger.info("gatepass: a tunnel ends, whose client the rules do not name any more")
                 connections.end(handler)

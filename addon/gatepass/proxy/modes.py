@@ -61,7 +61,7 @@ def index(host: str, port: int) -> str:
 
 def exposed(options: Options) -> list[str]:
     """Where it listens for other machines without asking for a password, for people; nothing where all is well."""
-    if options.proxyauth:
+    if options.proxyauth and options.proxyauth != "any":  # with which any password is right
         return []
     modes = [ProxyMode.parse(spec) for spec in options.mode]
     hosts = [mode.listen_host(options.listen_host) for mode in modes if not isinstance(mode, _OF_THEIR_OWN)]

@@ -5,6 +5,7 @@ Knows what was decided, and decides nothing anew.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
 
+# `validate_request` in mitmproxy's `proxy/layers/http/__init__.py`, which goes on to tell its user what to set
+_UNSOUND: Final = re.compile(r"Received (.*) from client, refusing", re.DOTALL)
+
 
 _OF_DOWNLOADS: Final = (ResolveRelease, ResolveSource)
 
@@ -54,6 +58,17 @@ class Responses:
         self._detours = detours
         self._answers = answers
         self._guard = guard
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """What mitmproxy itself refuses, before any of us is asked, is told in our words, too."""
+        error = flow.error
+        if error is None or error.msg == error.KILLED_MESSAGE or flow.response is not None:
+            return
+        told = _UNSOUND.match(error.msg)
+        what = told[1] if told else "it is no request that could be passed on"
+        if flow.request.method == "CONNECT":
+            what = "a tunnel is asked for within a connection that leads somewhere already"
+        self._answers[flow] = self._refusal(flow, catalogue.MALFORMED_REQUEST(what=what))
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         detour = self._detours.get(flow)

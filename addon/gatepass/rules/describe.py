@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from gatepass.forge.urls import Repository
-from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
+from gatepass.rules.access import Htpasswd, Limits, Networks, Oidc, Password
 from gatepass.rules.coverage import covering
 from gatepass.rules.model import (
     DOWNLOADS,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gatepass.forge.hosts import Host
-    from gatepass.rules.access import Egress, Network, Proof
+    from gatepass.rules.access import Destination, Egress, Network, Proof
     from gatepass.rules.model import Header, Index, Rule, Rules
 
 RESOLVED_UPSTREAM: Final = (
@@ -127,7 +127,7 @@ def _describe_access(rules: Rules) -> Iterable[str]:
         ("a minute", access.limits.requests, "requests"),
         ("a minute", access.limits.misses, "misses"),
     ]
-    if access.is_guarded:
+    if access.is_guarded or access.limits != Limits():
         yield _block("limits of each", [(label, f"{most} {what}") for label, most, what in limits if most is not None])
 
 
@@ -178,13 +178,20 @@ def warnings(rules: Rules) -> Iterable[str]:
 
 def unreachable(egress: Egress | None, host: Host) -> str | None:
     """Why no client gets to that host, which may stand for several; None where one may."""
-    if egress is None or egress.report_only or host.is_pattern:
+    if egress is None or egress.report_only:
         return None
+    # a pattern is no name of a host: what covers it covers all that it stands for
     if denied := next((each for each in egress.deny if each.covers(host.name, host.port)), None):
         return f"`egress.deny` has `{denied}`"
-    if egress.allow is not None and not any(each.covers(host.name, host.port) for each in egress.allow):
+    if egress.allow is not None and not any(_meet(each, host) for each in egress.allow):
         return f"`egress.allow` has no `{host}`"
     return None
+
+
+def _meet(entry: Destination, host: Host) -> bool:
+    """Whether some server falls under both."""
+    below = host.is_pattern and host.port in entry.ports and entry.name.endswith(host.name.removeprefix("*"))
+    return below or entry.covers(host.name, host.port)
 
 
 def _length(network: Network) -> int:

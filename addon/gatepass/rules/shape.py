@@ -310,6 +310,7 @@ class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file, for editors."""
     (generated,), definitions = msgspec.json.schema_components([RulesFile], ref_template="#/$defs/{name}")
+    definitions["ClientEntry"] |= {"minProperties": 1, "maxProperties": 1}  # which no type of Python says
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Gatepass rules"}
     return {**head, **generated, "$defs": definitions}
 

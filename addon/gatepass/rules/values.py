@@ -30,6 +30,8 @@ _FIELD_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
 _KIND: Final = re.compile(r"[A-Za-z]{1,12}", re.ASCII)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _API_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)*/?", re.ASCII)
+# All that `inet_aton` reads as an address is of this form.
+_NUMBERS: Final = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}", re.ASCII)
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
 _FIELD_VALUE: Final = re.compile(r"[!-~]+(?: +[!-~]+)*", re.ASCII)
 
@@ -180,7 +182,7 @@ def read_hosts(text: str) -> Host:
 
 
 def read_destination(text: str) -> Destination:
-    """Read HOST or HOST:PORT, where HOST may be an address, or begin with `*.`.
+    """Read HOST or HOST:PORT, where HOST may be an address, or begin with `*.`; a domain at the top may be denied, too.
 
     Raises:
         UnfitError: it is something else.
@@ -188,30 +190,50 @@ def read_destination(text: str) -> Destination:
     address = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", text, re.ASCII)
     if address is not None:
         try:
-            name = str(ipaddress.IPv6Address(address[1]))
+            found = ipaddress.IPv6Address(address[1])
         except ValueError:
             raise UnfitError("an IPv6 address in the brackets") from None
+        name = str(found.ipv4_mapped or found)
         port = None if address[2] is None else int(address[2])
         if port is not None and not 1 <= port <= 65535:
             raise UnfitError("a port from 1 to 65535 after the colon")
     elif text == "*":
         raise UnfitError("a host", "without `allow` every host is allowed")
     else:
-        host = read_hosts(text.removesuffix("."))
-        name, port = host.name, host.port if ":" in text else None
+        named = re.sub(r"\.(?=(?::[0-9]+)?\Z)", "", text)
+        below = named.removeprefix("*.")
+        host = read_host(below)
+        if _NUMBERS.fullmatch(host.name) and not _is_address(host.name):
+            # resolvers read it as an address, and it is judged by that: as it stands here it would be nobody's
+            raise UnfitError("an address in its usual form", "as in `10.1.2.3`")
+        name = host.name if below == named else f"*.{host.name}"
+        port = host.port if ":" in text else None
     return Destination(name, frozenset({80, HTTPS_PORT} if port is None else {port}), text)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_network(text: str) -> Network:
-    """Read an address, or a network in CIDR notation.
+    """Read an address, or a network in CIDR notation. IPv4 addresses within IPv6 are IPv4 ones, as everywhere.
 
     Raises:
         UnfitError: it is neither, or has bits set behind its prefix.
     """
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+        if mapped is None or network.prefixlen < 96:
+            return network
+        return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
