@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from conftest import Publish
     from gatepass.demo.standin import Repository, StandIn
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 MB = 1 << 20
 MOST = 40 * MB
 """Bytes that the proxy may have taken more, whatever is done to it: what it touches for the first time counts."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
     from harness import Running, Shell
 
+pytestmark = pytest.mark.slow  # a matrix of tools, variables and settings
+
 STORE = "/etc/ssl/certs"
 
 

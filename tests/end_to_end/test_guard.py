@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from conftest import Publish
     from harness import Proxy, Running, Shell
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 PUBLIC, OTHER = "93.184.215.14", "93.184.215.15"
 """Of a network of a test's own: here they are anybody's."""
 HTTP_RULE = "rules: [{match: files.example.com/x, headers: {x: y}}]\n"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
     from harness import Running, Shell
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 AGAIN = "rules read again"
 REFUSED = "rules not replaced"
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from gatepass.demo.standin import StandIn
 
+pytestmark = pytest.mark.slow  # each starts a server of its own
+
 DAY = datetime.timedelta(days=1)
 
 

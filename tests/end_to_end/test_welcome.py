@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
     from harness import Reply, Running, Shell
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 URL = "http://gatepass.internal"
 
 

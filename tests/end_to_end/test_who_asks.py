@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     type Doors = Callable[..., Door]
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 CI = "ci-sesame-opens-42"
 CLIENTS = """\
 clients:
