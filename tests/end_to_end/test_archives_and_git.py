@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from harness import Proxy
 
+pytestmark = pytest.mark.slow  # real clients, each with packages to get
+
 RULES = """\
 version: 1
 forges:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin.exchange import Framing
     from harness import Client
 
+pytestmark = pytest.mark.slow  # they wait for clocks, and move much
+
 CONTENT = bytes(range(256)) * 2048
 DIGEST = f"sha-256=:{base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()}:"
 # who has a credential of its own is not sent on

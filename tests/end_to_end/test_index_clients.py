@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
     from harness import Client
 
+pytestmark = pytest.mark.slow  # real clients, each with packages to get
+
 RULES = """\
 version: 1
 forges: [{web: "%(web)s", api: "%(api)s"}]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     type Temp = pytest.TempPathFactory
     type Start = Callable[..., AbstractContextManager[Proxy]]
 
+pytestmark = pytest.mark.slow  # real clients, each with packages to get
+
 RULE_WEB = re.compile(r"web: \"([^\"]+)\"")
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     type Serve = Callable[..., AbstractContextManager[Served]]
 
+pytestmark = pytest.mark.slow  # real clients, each with packages to get
+
 BIG = 3 * 1024 * 1024
 
 
