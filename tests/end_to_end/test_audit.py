@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from conftest import Publish
     from harness import Proxy, Shell
 
+pytestmark = pytest.mark.slow  # each starts a server of its own
+
 BIG = 300_000
 
 

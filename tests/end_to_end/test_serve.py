@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gatepass.demo.standin import StandIn
     from harness import Running, Shell
 
+pytestmark = pytest.mark.slow  # each starts a server of its own
+
 
 def exports(output: str) -> dict[str, str]:
     """The variables that `serve` tells a client to set."""
