@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepass.assets import delivery
 from gatepass.decision import Inject, Pass, Refuse, Resolve, decide
 from gatepass.errors import GatepassError
+from gatepass.forge.urls import AssetRef
 from gatepass.github.client import TOTAL_SECONDS
 from gatepass.github.statistics import spending
-from gatepass.index import answers as index
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
     from gatepass.proxy.state import State
     from gatepass.secret import Secret
+
+_METADATA: Final = ".whl.metadata"  # PEP 658
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
 
 async def indexed(state: State, request: Request, headers: Mapping[str, str], *, in_place: bool) -> Outcome:
     """What becomes of a request for the package indexes; `in_place` where these are a web server of their own."""
+    from gatepass.index import answers as index  # whose libraries take a tenth of a second, which not every start pays
+
     path = request.path.partition("?")[0]
     asked = index.Request(request.method, path, headers, request.client, in_place, request.account)
     try:
@@ -136,8 +140,10 @@ async def _resolved(
     """The asset, and how the client gets it; `is_listed` where an index has looked what there is for that URL."""
     try:
         async with asyncio.timeout(TOTAL_SECONDS):
-            if not is_listed and (answer := await state.index.metadata(decision, method, headers)) is not None:
-                return Listed(answer, rule=decision.rule.name)
+            if not is_listed and isinstance(decision.ref, AssetRef) and decision.ref.name.endswith(_METADATA):
+                answer = await state.index.metadata(decision, method, headers)
+                if answer is not None:
+                    return Listed(answer, rule=decision.rule.name)
             source = await state.resolver.resolve(decision)
             if source is None:
                 return Passed()

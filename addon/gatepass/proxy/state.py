@@ -19,7 +19,6 @@ from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
 from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
-from gatepass.index.answers import PackageIndex
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from mitmproxy.options import Options
 
     from gatepass.egress.lookup import Lookup
+    from gatepass.index.answers import PackageIndex
     from gatepass.proxy.record import Record
     from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
@@ -111,6 +111,8 @@ class State:
 
     @cached_property
     def index(self) -> PackageIndex:
+        from gatepass.index.answers import PackageIndex  # when it is wanted: its libraries are many
+
         return PackageIndex(self.credentials, self._github, self.rules)
 
     async def close(self) -> None:
