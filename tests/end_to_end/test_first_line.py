@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from gatepass.demo.standin import DEFAULT_TOKEN
-from harness import Proxy, eventually, mitmdump
+from harness import Proxy, eventually, listening, mitmdump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,27 +26,6 @@ def said(port: int, text: bytes, seconds: float = 20) -> bytes:
         while b"\r\n\r\n" not in answer and (part := connection.recv(65536)):
             answer += part
         return answer
-
-
-@contextmanager
-def listening(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """A server of one answer: its port, and the heads that it heard."""
-    heard: list[bytes] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                heard.append(connection.recv(65536))
-                connection.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1], heard
-        server.shutdown(socket.SHUT_RDWR)
 
 
 def port_of(proxy: Proxy) -> int:

@@ -18,7 +18,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN
 from gatepass.shell import environment, joining
 from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import authority, certificates
-from harness import BIN, DEADLINE, GATEPASS, Client, background, call, clean_environment, mitmdump, need
+from harness import BIN, DEADLINE, GATEPASS, Client, background, call, clean_environment, listening, mitmdump, need
 from shells import parse, program
 from terminal import terminal
 
@@ -112,8 +112,7 @@ def test_the_name_does_not_leave(shell: Shell, away: Client, github: StandIn) ->
     names = ("GatePass.Internal", "gatepass.internal.", "gatepass.internal:8080", "GATEPASS.INTERNAL.:1")
     with_tls = names[:2]
     options = ("--set", "proxyauth=me:secret")
-    seen: list[bytes] = []
-    with _recording(seen) as other:
+    with listening(b"") as (other, seen):
         for mode in ("regular", f"upstream:http://127.0.0.1:{other}"):
             with mitmdump(shell.home, shell.rules, github.ca_file, "--mode", mode, *options) as proxy:
                 for name in names:
@@ -133,24 +132,6 @@ def test_the_name_does_not_leave(shell: Shell, away: Client, github: StandIn) ->
             assert "that is the proxy's own name" in proxy.log
             assert "getaddrinfo" not in proxy.log
     assert seen == []
-
-
-@contextmanager
-def _recording(seen: list[bytes]) -> Iterator[int]:
-    """Another proxy, which keeps what it is asked; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def take() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    seen.append(connection.recv(10_000))
-
-        threading.Thread(target=take, daemon=True).start()
-        yield server.getsockname()[1]
 
 
 def test_the_public_url(shell: Shell, away: Client) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import socket
 import ssl
-import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Fault
 from gatepass.demo.standin.issuer import Issuer
 from gatepass.shell import environment
-from harness import GATEPASS, Client, background, eventually, htpasswd, mitmdump, need
+from harness import GATEPASS, Client, background, eventually, htpasswd, listening, mitmdump, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # they wait for clocks, and move much
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CI = "ci-sesame-opens-42"
 CLIENTS = """\
 clients:
@@ -171,7 +171,7 @@ def test_real_clients(own: Door, github: StandIn, wheel_url: str, who: str) -> N
 
 def test_a_plain_request(own: Door) -> None:
     """Each is asked, and goes on without what it said of who asks."""
-    with plain_server() as (port, heard):
+    with listening(OK) as (port, heard):
         url = f"http://127.0.0.1:{port}/x"
         assert own.client().fetch(url, "--noproxy", "", "-x", own.proxy.url).status == 407
         assert heard == []
@@ -186,7 +186,7 @@ def test_a_plain_request(own: Door) -> None:
 def test_each_request_of_a_connection(doors: Doors) -> None:
     """Plain requests, and CONNECTs that led to nothing, are asked each for itself: another proxy may share one."""
     own = doors(CLIENTS)
-    with plain_server() as (port, _), socket.create_connection(("127.0.0.1", own.port), 20) as connection:
+    with listening(OK) as (port, _), socket.create_connection(("127.0.0.1", own.port), 20) as connection:
         for what, known, status in (
             (f"GET http://127.0.0.1:{port}/", True, 200),
             (f"GET http://127.0.0.1:{port}/", False, 407),
@@ -207,29 +207,6 @@ def test_what_a_decrypted_request_says_of_others(own: Door, github: StandIn) -> 
     assert len(calls) == 2
     for call in calls:
         assert not {"x-forwarded-for", "proxy-authorization"} & set(call.headers)
-
-
-@contextmanager
-def plain_server() -> Iterator[tuple[int, list[bytes]]]:
-    """A server that answers one connection after another, and keeps what it heard."""
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    heard.append(connection.recv(65536))
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield server.getsockname()[1], heard
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
 
 
 # ----------------------------------------------------------------------- nobody
