@@ -26,6 +26,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
+from gatepass.proxy import late
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
 
@@ -145,7 +146,7 @@ class _Proxy:
 
     async def serve(self, end: asyncio.Future[int]) -> None:
         """Serve whoever waits at the door, and all who come, until that end."""
-        embedded = await _imported("gatepass.proxy.embedded")
+        embedded = await _imported()
         gc.freeze()
         gc.enable()
         causes = embedded.Causes()
@@ -185,14 +186,15 @@ async def _run(command: tuple[str, ...], env: dict[str, str], proxy: _Proxy) -> 
     return end.result()
 
 
-async def _imported(name: str) -> ModuleType:
-    """A module that takes long: its import is a thread's, so that signals, and the command's end, are heard."""
+async def _imported() -> ModuleType:
+    """mitmproxy, and what is ours in it; a thread imports them, so that signals, and the command's end, are heard."""
     future: Future[ModuleType] = Future()
     future.set_running_or_notify_cancel()
 
     def bring() -> None:
         try:
-            future.set_result(importlib.import_module(name))
+            late.postpone()
+            future.set_result(importlib.import_module("gatepass.proxy.embedded"))
         except Exception as error:
             future.set_exception(error)
         except BaseException as error:  # such as a module's `sys.exit`, which would end the loop, and not the command
