@@ -156,7 +156,7 @@ def test_a_start_that_fails(slowly: Shell) -> None:
     done = slowly.run("sh", "-c", f'rm "$0"; touch {GO}; exec sleep 1000', users)
     assert (done.returncode, done.stdout) == (1, b"")
     said = done.stderr.decode()
-    assert said.startswith("error: the command was ended, for its proxy did not start: gatepass: ")
+    assert said.startswith(f"error: the command was ended, for its proxy did not start: {slowly.rules}:")
     assert f"expected a file of Apache's htpasswd, got `{users}`: no such file or directory\n" in said
     assert left(slowly) == []
 

@@ -218,7 +218,8 @@ async def _end(child: asyncio.subprocess.Process, end: asyncio.Future[int]) -> N
 def _failed(error: BaseException | None) -> GatepassError:
     """Why there is no proxy."""
     if isinstance(error, GatepassError):
-        return GatepassError(f"the command was ended, for its proxy did not start: {error.message}", error.hint)
+        reason = error.message.removeprefix("gatepass: ")
+        return GatepassError(f"the command was ended, for its proxy did not start: {reason}", error.hint)
     return GatepassError(
         "the command was ended, for its proxy did not start: expected mitmproxy, got "
         f"`{type(error).__name__}: {printable(str(error))}`",
