@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Inject, Resolve
     from gatepass.github.statistics import Asked
     from gatepass.problems.problem import Problem
