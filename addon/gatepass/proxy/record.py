@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Inject, Resolve
     from gatepass.egress.identity import Identity
     from gatepass.github.statistics import Asked

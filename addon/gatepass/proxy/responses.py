@@ -15,7 +15,7 @@ from mitmproxy.http import Headers
 from gatepass.assets import answers, check
 from gatepass.assets.check import Check
 from gatepass.assets.delivery import Rewrite, Serve
-from gatepass.assets.resolver import REFUSED
+from gatepass.assets.source import REFUSED
 from gatepass.forge.hosts import Host
 from gatepass.forge.sources import batch_operation
 from gatepass.github import refusals
@@ -29,7 +29,7 @@ from gatepass.rules.model import ResolveRelease, ResolveSource
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Response
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Inject
     from gatepass.forge.hosts import Forge
     from gatepass.forge.sources import GitRef
