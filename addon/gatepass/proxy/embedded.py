@@ -131,7 +131,7 @@ async def proxy(rules: Rules, door: socket.socket, confdir: Path, **settings: An
         if not ready.told.is_set() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
-        yield Proxy(addon.statistics, server)
+        yield Proxy(addon.record.statistics, server)
     finally:
         told.cancel()
         logging.getLogger().removeHandler(causes)

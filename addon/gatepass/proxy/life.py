@@ -48,8 +48,6 @@ class Given:
 class Life:
     """An addon that reads options and rules."""
 
-    name = "gatepass_life"
-
     def __init__(self) -> None:
         self.record = Record()
         self.lookup = Lookup()
@@ -80,6 +78,8 @@ class Life:
         try:
             if "gatepass_rules" in updated:
                 self._put_in_force(_rules())
+            if self.state is not None:
+                self.state.heed(ctx.options)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 upstream.way(ctx.options)
