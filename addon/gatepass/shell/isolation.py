@@ -81,6 +81,8 @@ class Plan:
     def arguments(self, working: Path, public: Path) -> list[str]:
         """What bubblewrap is told: the outer before the inner, since what comes later lies above."""
         told = [_BINDS[self.base], "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        for path in _KERNEL:
+            told += ["--ro-bind-try", path, path]
         for path in sorted(self.kinds, key=lambda path: (len(path.parts), path)):
             kind = self.kinds[path]
             if kind is not Kind.EMPTY:
@@ -97,6 +99,10 @@ class Plan:
 
 EMPTY_FILE: Final = "empty"
 """In the public folder: what is shown in place of a file."""
+_KERNEL: Final = ("/proc/sys", "/proc/sysrq-trigger", "/proc/acpi", "/proc/fs", "/proc/mtrr", "/proc/scsi")
+"""The kernel's own settings: root may change them, whatever else has been taken from it (`kernel.core_pattern` names a
+program that is run outside). Bubblewrap covers only those of which it is sure that they are writable.
+"""
 _RUN: Final = Path("/run")
 _BINDS: Final = {Kind.WRITABLE: "--bind", Kind.READABLE: "--ro-bind"}
 
