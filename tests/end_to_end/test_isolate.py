@@ -1,4 +1,4 @@
-"""`gatepass run --isolate` as a way to run commands: it is to them what `gatepass run` is, but for what it takes away."""
+"""`gatepass run --isolate` as a way to run commands: what `gatepass run` is to them, but for what it takes away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from gatepass.demo.standin import DEFAULT_TOKEN, Repository
 from gitrepos import ALONE, bare
 from harness import BIN, DEADLINE, GATEPASS, PIP, UV, background, connections, eventually, need
-from sandbox import OPTIONS, Sandbox, need_isolation
+from sandbox import OPTIONS, Sandbox, as_nobody, need_isolation, ruled
 from terminal import INTERRUPT, SUSPEND, WATCH, terminal
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ KEPT = b"gatepass: STANDIN_TOKEN kept from the command (--keep NAME leaves it)\n
 
 
 @pytest.fixture
-def sandbox(shell: Shell) -> Sandbox:
+def sandbox(shell: Shell, github: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     need_isolation()
-    return Sandbox(shell)
+    return Sandbox(ruled(shell, github, tmp_path_factory.mktemp("rules")))
 
 
 def within(sandbox: Sandbox, **variables: str) -> Sandbox:
@@ -84,7 +84,16 @@ def test_streams_and_arguments(sandbox: Sandbox) -> None:
 def test_nothing_else_is_open(sandbox: Sandbox) -> None:
     """The command has the three streams, and no other descriptor: neither the shell's, nor Gatepass's own."""
     program = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1])"
-    command = [GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", sys.executable, "-c", program]
+    command: list[str | Path] = [
+        GATEPASS,
+        *OPTIONS,
+        "--rules",
+        sandbox.shell.rules,
+        "--",
+        sys.executable,
+        "-c",
+        program,
+    ]
     secret = os.open(sandbox.home, os.O_RDONLY)
     done = subprocess.run(
         command, env=sandbox.shell.env, cwd=sandbox.home, pass_fds=[secret], capture_output=True, check=True
@@ -116,7 +125,17 @@ def test_signals(sandbox: Sandbox, name: str) -> None:
 def test_a_signal_to_all(sandbox: Sandbox) -> None:
     """What ends bubblewrap reaches the command alone: `timeout`, a supervisor or a terminal sends to all of a group."""
     program = "trap 'echo told; sleep 0.3; echo tidied; exit 7' TERM; echo ready; while :; do sleep 0.02; done"
-    command = ["setsid", GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "sh", "-c", program]
+    command: list[str | Path] = [
+        "setsid",
+        GATEPASS,
+        *OPTIONS,
+        "--rules",
+        sandbox.shell.rules,
+        "--",
+        "sh",
+        "-c",
+        program,
+    ]
     with background(command, sandbox.shell.env, sandbox.home) as running:
         running.wait_for("ready")
         os.killpg(running.process.pid, signal.SIGTERM)
@@ -146,7 +165,11 @@ def test_nohup(sandbox: Sandbox) -> None:
 
 def test_dispositions(sandbox: Sandbox) -> None:
     """The command ignores and blocks the signals that it would without isolation: Python itself ignores SIGPIPE."""
-    program = "import re; print(re.findall('Sig(?:Blk|Ign).*', open('/proc/self/status').read()))"
+    # but for the two that the C library keeps for itself, and ignores in what `posix_spawn` starts: 32 and 33
+    program = (
+        "import re; print([int(mask, 16) & ~(3 << 31) for mask in "
+        "re.findall(r'Sig(?:Blk|Ign):\\s*(\\S+)', open('/proc/self/status').read())])"
+    )
     script = ("sh", "-c", 'exec "$0" -c "$1"', sys.executable, program)
     assert sandbox.run(*script).stdout == sandbox.shell.run(*script).stdout
 
@@ -249,11 +272,12 @@ def test_through_a_proxy(sandbox: Sandbox, wheel_url: str, github: StandIn, comp
     assert b"p@ss" not in done.stdout
 
 
-def test_its_own_servers(sandbox: Sandbox, github: StandIn) -> None:
+def test_its_own_servers(sandbox: Sandbox) -> None:
     """What the command serves inside it reaches there, without the proxy, where no rule names a loopback host."""
     rules = sandbox.home / "own.yaml"
     rules.write_text("version: 1\nrules: [{match: files.example.com/x, headers: {x: y}}]\n")
-    program = f"{sys.executable} -m http.server 8765 >/dev/null 2>&1 & n=0; " + (
+    program = (
+        f"{sys.executable} -m http.server 8765 >/dev/null 2>&1 & n=0; "
         "while ! curl -sSf -o out http://localhost:8765/own.yaml 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; "
         "n=$((n+1)); done; cmp out own.yaml"
     )
@@ -344,7 +368,7 @@ def test_a_shell_inside(sandbox: Sandbox, program: tuple[str, ...]) -> None:
         shown.press(SUSPEND)
         shown.wait_for("(?i)(stopped|suspended)")
         shown.press("fg\n")
-        shown.wait_for(r"fg\n(.|\n)*sleep 1000\n")
+        shown.wait_for(r"(?i)(stopped|suspended)(.|\n)*sleep 1000\n(.|\n)*sleep 1000\n")
         shown.press(INTERRUPT)
         shown.press("echo code-$?\n")
         shown.wait_for("code-130\n")
@@ -359,7 +383,8 @@ def test_a_shell_inside(sandbox: Sandbox, program: tuple[str, ...]) -> None:
 
 def test_a_pager_beside_it(sandbox: Sandbox) -> None:
     """In a pipe, what comes after it reads from the terminal, as it does after any command."""
-    program = f'{GATEPASS} run --isolate --keep-token --rules {sandbox.shell.rules} -- sh -c "echo ready; sleep 1" | (read a; read b </dev/tty; echo "[$a $b]")'
+    command = f"{GATEPASS} run --isolate --keep-token --rules {sandbox.shell.rules} -- sh -c 'echo ready; sleep 1'"
+    program = f'{command} | (read a; read b </dev/tty; echo "[$a $b]")'
     with terminal([*BASH, "-c", program], within(sandbox, **PLAIN).shell.env, sandbox.home) as shown:
         shown.press("key\n")
         shown.wait_for(r"\[ready key\]\n")
@@ -418,7 +443,7 @@ def test_no_home(sandbox: Sandbox, value: str | None) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"here\n", b"")
 
 
-def test_read_only(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_read_only(sandbox: Sandbox) -> None:
     """With `--read-only` the working folder is writable, and so are /tmp and the cache, which go with the command;
     without it the home is as well, and `--write` names what is besides.
     """
@@ -483,7 +508,17 @@ def test_where_no_namespace_can_be_made(sandbox: Sandbox) -> None:
         "--proc",
         "/proc",
     ]
-    command = [*strict, "--", GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "echo", "here"]
+    command: list[str | Path] = [
+        *strict,
+        "--",
+        GATEPASS,
+        *OPTIONS,
+        "--rules",
+        sandbox.shell.rules,
+        "--",
+        "echo",
+        "here",
+    ]
     done = subprocess.run(command, env=sandbox.shell.env, cwd=sandbox.home, capture_output=True, check=False)
     if b"nknown option" in done.stderr and b"--disable-userns" in done.stderr:
         pytest.skip("this bubblewrap cannot forbid it")
@@ -496,7 +531,7 @@ def test_where_no_namespace_can_be_made(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
 def test_a_folder_as_a_stream(sandbox: Sandbox, stream: str) -> None:
     """A folder that is open from outside leads to all that is hidden: it is no stream of the command's."""
-    command = [GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "touch", "ran"]
+    command: list[str | Path] = [GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "touch", "ran"]
     folder = os.open("/", os.O_RDONLY)
     try:
         done = subprocess.run(
@@ -567,18 +602,10 @@ def test_under_a_run_that_does_not_isolate(sandbox: Sandbox) -> None:
 # ------------------------------------------------------------------- other users
 
 
-def test_a_plain_user(sandbox: Sandbox, wheel_url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_plain_user(sandbox: Sandbox, wheel_url: str) -> None:
     """It works for a user who may do nothing in particular; this test is for root, which can become one."""
     if os.getuid() != 0:
         pytest.skip("all other tests are run as a plain user")
-    need("setpriv")
-    for folder in (sandbox.home, *sandbox.home.parents):
-        if folder.parent == Path("/tmp"):
-            break
-    script = (
-        'id -u; curl -sSfL -o out "$0" && wc -c <out; cat .ssh/key 2>/dev/null; (>/etc/made) 2>/dev/null || echo closed'
-    )
-    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     place = Path("/var/tmp") / f"gatepass-test-{os.getpid()}"
     place.mkdir()
     try:
@@ -589,11 +616,9 @@ def test_a_plain_user(sandbox: Sandbox, wheel_url: str, tmp_path_factory: pytest
         for path in (place, *place.rglob("*")):
             os.chown(path, 65534, 65534)
         env = {**sandbox.shell.env, "HOME": str(place), "SSL_CERT_FILE": str(place / "ca.pem")}
-        probe = subprocess.run([*user, sys.executable, "-c", "import gatepass"], env=env, cwd="/", check=False)
-        if probe.returncode != 0:
-            pytest.skip("this Python is in a place that is root's alone")
-        command = [*user, GATEPASS, *OPTIONS, "--rules", "rules.yaml", "--", "sh", "-c", script, wheel_url]
-        done = subprocess.run(command, env=env, cwd=place, capture_output=True, check=False)
+        script = 'id -u; curl -sSfL -o out "$0" && wc -c <out; cat .ssh/key; (>/etc/made) || echo closed'
+        command: list[str | Path] = [GATEPASS, *OPTIONS, "--rules", "rules.yaml", "--", "sh", "-c", script, wheel_url]
+        done = subprocess.run(as_nobody(command), env=env, cwd=place, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         user_id, size, closed = done.stdout.decode().split()
         assert (user_id, closed) == ("65534", "closed")

@@ -81,8 +81,8 @@ class Plan:
     def arguments(self, working: Path, public: Path) -> list[str]:
         """What bubblewrap is told: the outer before the inner, since what comes later lies above."""
         told = [_BINDS[self.base], "/", "/", "--dev", "/dev", "--proc", "/proc"]
-        for path in _KERNEL:
-            told += ["--ro-bind-try", path, path]
+        for setting in _KERNEL:
+            told += ["--ro-bind-try", setting, setting]
         for path in sorted(self.kinds, key=lambda path: (len(path.parts), path)):
             kind = self.kinds[path]
             if kind is not Kind.EMPTY:
