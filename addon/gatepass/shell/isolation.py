@@ -228,7 +228,14 @@ def _listening() -> list[Path]:
             text = os.fsdecode(listed.read(_MOST_LISTED))
     except OSError:
         return []
-    return [path for path in places.listed_sockets(text) if path.is_socket()]
+    return [path for path in places.listed_sockets(text) if _is_socket(path)]
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except (OSError, ValueError):
+        return False  # as others' folders, into which the command cannot look either
 
 
 def _links(folder: Path) -> list[Path]:
