@@ -67,7 +67,7 @@ _SECRET_NAME: Final = re.compile(
     r"|PRIVATE_?KEY|SIGNING_?KEY|ENCRYPTION_?KEY|AUTH|AUTHTOKEN)(?:_|\d*$)|(?:TOKEN|SECRET|PASSWORD)$",
     re.IGNORECASE | re.ASCII,
 )
-_SECRET_VALUE: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@|\b(?:gh[pousr]_|github_pat_|glpat-|-----BEGIN )", re.ASCII)
+_SECRET_VALUE: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@|\b(?:gh[pousr]_|github_pat_|glpat-)|-----BEGIN ", re.ASCII)
 """A URL with a password, a forge's token, a key."""
 _NO_SECRETS: Final = frozenset(
     {
