@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
-from gatepass.assets.answers import Answer
+from gatepass.assets.answers import Answer, with_digest
 from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
@@ -475,10 +475,11 @@ class PackageIndex:
                 raise Unresolvable(problem) from None
         etag = f'"{told.sha256}"'
         fields = {"ETag": etag, "Cache-Control": _CACHE}
+        digest = f"sha256:{told.sha256}"
         if is_unmodified(headers, etag, None):
-            return Answer(304, fields)
+            return with_digest(Answer(304, fields), digest)
         fields |= {"Content-Type": "application/octet-stream", "content-length": str(len(told.content))}
-        return Answer(200, fields, b"" if method == "HEAD" else told.content)
+        return with_digest(Answer(200, fields, b"" if method == "HEAD" else told.content), digest)
 
 
 # ------------------------------------------------------------------------ paths
