@@ -112,6 +112,7 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "unreadable-batch": {"what": "something else"},
     "not-an-index": {"place": "/x/"},
     "index-not-covered": {"place": "github.com/acme/tool"},
+    "index-without-repositories": {"place": "github.com/acme/py-*"},
     "index-too-large": {"place": "github.com/acme/*"},
     "index-not-read": {"place": "github.com/acme/tool"},
     "index-incomplete": {"place": "github.com/acme/tool"},

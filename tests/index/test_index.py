@@ -286,6 +286,18 @@ async def test_a_pattern(asking: Asking, github: StandIn) -> None:
     assert await asking.files("py-two", "/all/simple/") == ["py_two-1.0-py3-none-any.whl"]
 
 
+async def test_a_pattern_of_nothing(asking: Asking, github: StandIn, tool: Repository) -> None:
+    """A `*` that stands for no repository is 403 with the reason: its owner may be mistyped, or not to be seen."""
+    assert tool.releases
+    for _ in range(2):
+        problem = await asking.problem("/all/simple/py-one/")
+        assert (problem.kind, problem.status) == ("index-without-repositories", 403)
+        assert "/acme/py-*" in problem.detail
+    github.repositories.append(Repository("acme", "py-one", releases=[Release("v1", [Asset("py_one-1.0.tar.gz")])]))
+    asking.now += 301
+    assert await asking.files("py-one", "/all/simple/") == ["py_one-1.0.tar.gz"]
+
+
 async def test_pre_releases(asking: Asking, tool: Repository) -> None:
     """Releases that are marked so are in an index, unless it says that it wants none."""
     tool.releases[1].prerelease = True
@@ -908,6 +920,38 @@ async def test_the_repositories_of_an_app(
         assert "api 200 repositories" in asking.cost()
         assert tool.releases
         assert (await asking.problem(f"{asking.place('acme/other')}other/")).status == 403
+    finally:
+        await asking.index.close()
+        asking.credentials.close()
+
+
+async def test_for_a_day_with_an_app(
+    github: StandIn, api: GitHub, app: App, app_key_file: Path, tool: Repository
+) -> None:
+    """A token of an App lives for an hour: where no other is to be had because the API fails, what was seen with it is
+    served on, for a day as well; and not when the App was taken away.
+    """
+    assert tool.releases
+    asking = Asking(github, api, APP_RULES.replace("%(id)s", str(app.id)).replace("%(key)s", str(app_key_file)))
+    try:
+        start, paths = asking.now, ("/all/simple/acme-tool/", f"{asking.place()}acme-tool/")
+        for path in paths:
+            await asking.page(path)
+        github.faults.append(Fault("api", status=502, times=9999))
+        for hours, status in ((0.5, 200), (2, 200), (23.5, 200), (24.5, 502)):
+            asking.now = start + hours * 3600
+            for path in paths:
+                told = await asking.told(path)
+                assert told.answer.status == status, (hours, told.problem)
+                assert bool(told.notices) is (status == 200)
+        assert (await asking.problem("/all/simple/unknown/")).status == 502
+        github.faults.clear()
+        asking.now += 60
+        await asking.page(paths[0])
+        app.installations[0].suspended = True
+        asking.now += 7200
+        for path in paths:
+            assert (await asking.problem(path)).status == 403
     finally:
         await asking.index.close()
         asking.credentials.close()

@@ -297,6 +297,12 @@ class PackageIndex:
                     raise Unresolvable(held.outage)
                 seen = (urls.repository(f"/{full_name}") for full_name in held.value.things)
                 repositories = [repository for repository in seen if repository and each.covers(repository)]
+                if held.value.is_cut:
+                    raise Unresolvable(catalogue.INDEX_TOO_LARGE(place=each.owner, more=len(held.value.things)))
+                if not repositories:
+                    # an owner that is mistyped, or not to be seen, has none either
+                    name = index.credential.name
+                    raise Unresolvable(catalogue.INDEX_WITHOUT_REPOSITORIES(place=str(each), name=name))
             for repository in repositories:
                 require = self._requiring(forge.web, repository, client)
                 wanted = Wanted(Place(forge, repository), (index.credential,), require)
