@@ -234,6 +234,17 @@ async def test_redirects(asking: Asking, path: str, location: str) -> None:
 
 
 @pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize("path", ["//acme//simple///acme-tool//", "/acme/simple//", "//acme/simple/Acme_Tool"])
+async def test_slashes_too_many(asking: Asking, path: str) -> None:
+    """Several slashes are one, as on the web; but where links are relative to the page they would lead elsewhere."""
+    assert (await asking.told(path)).answer.status in (200, 301)
+    told = await asking.told(path, in_place=True)
+    assert told.answer.status == 403
+    assert told.problem is not None
+    assert "slashes too many" in told.problem.detail
+
+
+@pytest.mark.usefixtures("tool")
 async def test_head(asking: Asking) -> None:
     """A HEAD is answered as a GET is, without its body: with its status, too."""
     path = f"{asking.place()}acme-tool/"
@@ -516,6 +527,20 @@ async def test_a_wheel_that_cannot_be_read(asking: Asking, forge: Forge, tool: R
     by_name = {file["filename"]: file for file in files}
     assert "core-metadata" not in by_name[WHEEL]
     assert by_name[NEW_WHEEL]["core-metadata"] is True
+
+
+async def test_a_wheel_that_is_another_than_its_name_tells(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """A wheel whose epoch only its metadata remembers is left out from when that was read, and told."""
+    was = package.wheel("acme_tool", "1!3.0")
+    name = was.name.replace("!", ".")
+    assert isinstance(was.content, bytes)
+    tool.releases[0].assets.append(Asset(name, was.content))
+    assert name in await asking.files()
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.metadata(resolve(asking, forge, f"{name}.metadata"), "GET", {})
+    assert "says version 1!3.0, and its name says 1.3.0" in caught.value.problem.detail
+    assert await asking.files() == [WHEEL, SDIST, NEW_WHEEL, NEW_SDIST]
+    assert (name, "name-lost") in {(left.name, left.why) for left in (await asking.index.contents("acme")).left_out}
 
 
 async def test_a_wheel_that_was_uploaded_anew(asking: Asking, forge: Forge, tool: Repository) -> None:

@@ -23,7 +23,7 @@ from gatepass.forge.hosts import OWN, Host
 from gatepass.forge.urls import AssetRef
 from gatepass.http.conditions import is_unmodified
 from gatepass.index import names, negotiation, pages
-from gatepass.index.contents import Place, settled
+from gatepass.index.contents import LeftOut, Place, settled
 from gatepass.index.listing import Listing, Wanted
 from gatepass.index.metadata import AllMetadata, GoneError
 from gatepass.index.pages import Link
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gatepass.credentials.store import Credentials
     from gatepass.forge.urls import Repository
     from gatepass.github.client import GitHub
-    from gatepass.index.contents import File, LeftOut
+    from gatepass.index.contents import File
     from gatepass.index.listing import Found
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Index, Requirement, Rules
@@ -232,6 +232,9 @@ class PackageIndex:
 
     async def _routed(self, request: Request, segments: list[str]) -> Told | Asked:
         opened, rest = await self._opened(request, segments)
+        if request.in_place and urls.straightened(request.path) != request.path:
+            # links that are relative to a page lead elsewhere from there, and clients differ about where to
+            raise Unresolvable(catalogue.NOT_AN_INDEX(place=f"{request.path}, with slashes too many,"))
         match rest:
             case ["simple"]:
                 return _moved("simple/")
@@ -396,9 +399,14 @@ class PackageIndex:
         self, opened: _Opened, found: Iterable[Found], project: str
     ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
+        misnamed = [(file, words) for file in files if (words := self._metadata.misnamed(file))]
+        if misnamed:
+            others = {file for file, _ in misnamed}
+            files = [file for file in files if file not in others]
         required = {each.place: each.require for each in opened.wanted}
         chosen, left_out = settled(files, prereleases=opened.prereleases, need=required.__getitem__)
-        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
+        lost = tuple(LeftOut(file.place, file.tag, file.name, "name-lost", words) for file, words in misnamed)
+        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), (*left_out, *lost)
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
         path = urls.download_path(file.ref)

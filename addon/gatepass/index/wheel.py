@@ -63,6 +63,10 @@ class UnreadableError(Exception):
     """Its metadata cannot be told for sure; the text says why."""
 
 
+class MisnamedError(UnreadableError):
+    """It is another distribution than its name tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """The bytes, their hash in hexadecimal, and what of them is of use for a page."""
@@ -120,13 +124,13 @@ async def metadata(read: Read, size: int, project: str, version: str) -> Metadat
     content = _checked(entry, await _stored(window, entry, shift))
     told, _ = parse_email(_needed(content))
     if canonicalize_name(told.get("name", "")) != project:
-        raise UnreadableError("its METADATA has the name of another project")
+        raise MisnamedError("its METADATA has the name of another project")
     try:
         own = str(Version(told.get("version", "")))
     except InvalidVersion:
         raise UnreadableError("its METADATA has no version") from None
     if own != version:
-        raise UnreadableError(f"its METADATA says version {own}, and its name says {version}")
+        raise MisnamedError(f"its METADATA says version {own}, and its name says {version}")
     return Metadata(content, hashlib.sha256(content).hexdigest(), own, _specifier(told.get("requires_python")))
 
 
