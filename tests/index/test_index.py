@@ -918,6 +918,9 @@ async def test_what_a_rule_requires(asking: Asking, forge: Forge, tool: Reposito
     assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is None
     wanted = resolve(asking, forge, f"{NEW_WHEEL}.metadata", "v2.0")
     assert await asking.index.metadata(wanted, "GET", {}) is not None
+    files = f"/acme/files/{forge.web}/acme/tool/releases/download"
+    assert (await asking.told(f"{files}/v1.0/{WHEEL}.metadata", in_place=True)).answer.status == 404
+    assert (await asking.told(f"{files}/v2.0/{NEW_WHEEL}.metadata", in_place=True)).answer.status == 200
 
 
 APP_RULES = """\

@@ -460,9 +460,9 @@ class PackageIndex:
             file = found.contents.file(ref.tag, wheel or ref.name)
             if is_sidecar or file is not None or found.is_fresh:
                 break
-        if file is not None and wheel is not None:
+        if file is not None and wheel is not None and settled([file], need=lambda _: wanted[0].require)[0]:
             return Told(await self._metadata_answer(found, file, request.method, request.headers))
-        if file is None and not is_sidecar:
+        if not is_sidecar and (file is None or wheel is not None):
             raise Unresolvable(catalogue.NOT_IN_INDEX(place=opened.label, name=ref.name, tag=ref.tag))
         forge = found.place.forge
         rule = Rule(
