@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gatepass.assets.resolver import Resolver, Source
+from gatepass.assets.resolver import Resolver
+from gatepass.assets.source import Source
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Inject, Request, Resolve, decide
 from gatepass.explain import account, explanation, probe, shell

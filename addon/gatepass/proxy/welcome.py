@@ -79,8 +79,6 @@ and password, it stays so:</p>
 class Welcome:
     """An addon that answers to the proxy's own name. It comes before those that ask who a client is, or decide."""
 
-    name = "gatepass_welcome"
-
     def __init__(self, record: Record) -> None:
         self._record = record
 

@@ -65,19 +65,6 @@ class Event:
         return self.action in ("refuse", "would-refuse")
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who asks, as far as is known; `address` is the client's own, where another proxy stands before this one."""
-
-    client: str | None = None
-    user: str | None = None
-    subject: str | None = None
-    address: str | None = None
-
-
-NOBODY: Final = Who()
-
-
 def text(foreign: str) -> str:
     """Text that may come from a stranger: without secrets, and without what would steer a terminal; of bounded size."""
     return _shortened(printable(_without_secrets(foreign[: 4 * _LONGEST])), _LONGEST)
