@@ -895,7 +895,16 @@ async def test_no_answer_takes_longer_than_25_s() -> None:
 async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
     """What an index holds is told by project, with what was left out and why; by name, by repository, and by URL."""
     tool.releases[0].assets.append(Asset("half-1.0.tar.gz", b"", state="starter"))
-    for name in ("acme", asking.place(), f"https://gatepass.internal{asking.place()}", asking.place()[1:-8]):
+    bare = asking.place()[1:-8]
+    served = (f"http://u:secret@127.0.0.1:8081{asking.place()}acme-tool/", "https://x.example/pypi/acme/simple/?a=b")
+    for name in (
+        "acme",
+        "acme/simple/",
+        f"https://gatepass.internal{asking.place()}",
+        bare,
+        f"https://{bare}",
+        *served,
+    ):
         found = await asking.index.contents(name)
         assert {project: len(files) for project, files in found.files.items()} == {"acme-tool": 4}
         assert sorted((left.name, left.why) for left in found.left_out) == [
@@ -903,6 +912,32 @@ async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
             ("SHA256SUMS", "not-a-distribution"),
             ("half-1.0.tar.gz", "not-uploaded"),
         ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "..",
+        "acme/other",
+        "github.com",
+        "github.com/acme",
+        "github.com//tool",
+        "https://gatepass.internal/",
+        "https://u:secret@github.com/acme",
+        "ftp://u:secret@example.com/acme/simple/",
+        "git+https://u:secret@github.com/acme/tool",
+        "://",
+    ],
+)
+async def test_what_names_no_index(asking: Asking, name: str) -> None:
+    """What names neither an index nor a repository is told as that, without the password that a URL may hold."""
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.contents(name)
+    assert caught.value.problem.kind == "not-an-index"
+    assert "secret" not in str(caught.value.problem)
+    assert asking.cost() == []
 
 
 async def test_what_a_rule_requires(asking: Asking, forge: Forge, tool: Repository) -> None:

@@ -34,7 +34,7 @@ from gatepass.rules.model import ResolveRelease, Rule
 from gatepass.rules.values import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
     from gatepass.credentials.store import Credentials
     from gatepass.forge.urls import Repository
@@ -197,9 +197,7 @@ class PackageIndex:
         Raises:
             Unresolvable: it cannot be had.
         """
-        bare = name.removeprefix(f"https://{OWN}").removeprefix("https://").strip("/")
-        path = f"/{bare.removesuffix('/simple')}/simple/"
-        opened = await self._opened_for_any(path)
+        opened = await self._opened_for_any(_path_of(name, {str(forge.web) for forge in self._rules.forges}))
         found = await self._found(opened, wait=True)
         by_project: dict[str, tuple[File, ...]] = {}
         left_out = [left for each in found for left in each.contents.left_out]
@@ -254,9 +252,9 @@ class PackageIndex:
     async def _opened(self, request: Request, segments: list[str]) -> tuple[_Opened, list[str]]:
         """The index that a path begins with, and what stands behind it."""
         match segments:
-            case [host, owner, name, *rest] if "." in host or ":" in host:
+            case [host, owner, name, *rest] if _is_host(host):
                 return self._of_repository(request, host, owner, name), rest
-            case [name, *rest] if name and rest and "." not in name and ":" not in name:
+            case [name, *rest] if name and rest and not _is_host(name):
                 return await self._by_name(request, name), rest
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
@@ -515,8 +513,40 @@ def _segments(path: str) -> list[str]:
     return segments
 
 
+def _path_of(name: str, webs: Set[str]) -> str:
+    """The path of an index that people name: as the rules do, as HOST/OWNER/REPO, or by a URL of either, whichever
+    server has it. `webs` are the hosts whose own URLs are of repositories.
+
+    Raises:
+        Unresolvable: it names none; what stands in a URL before its host is not told.
+    """
+    scheme, is_url, rest = name.partition("://")
+    if is_url:
+        server, _, path = rest.partition("?")[0].partition("#")[0].partition("/")
+        server = server.rpartition("@")[2].lower()
+        segments = [segment for segment in path.split("/") if segment]
+        is_repository = server in webs or "simple" not in segments
+        if is_repository and server != str(OWN):
+            segments = [server, *segments[:2]]
+        elif "simple" in segments:
+            before = segments[: segments.index("simple")]
+            is_of_host = len(before) > 2 and _is_host(before[-3])
+            segments = before[-3:] if is_of_host else before[-1:]
+    else:
+        segments = name.removesuffix("/").removesuffix("/simple").split("/")
+    is_known = (len(segments) == 3 and _is_host(segments[0])) or (len(segments) == 1 and not _is_host(segments[0]))
+    if not is_known or not all(segments) or scheme.lower() not in ("http", "https", name.lower()):
+        raise Unresolvable(catalogue.NOT_AN_INDEX(place="that URL" if is_url else f"`{name}`"))
+    segments[-1] = segments[-1].removesuffix(".git")
+    return f"/{'/'.join(segments)}/simple/"
+
+
+def _is_host(segment: str) -> bool:
+    return "." in segment or ":" in segment
+
+
 def _label(segments: list[str]) -> str:
-    return "/".join(segments[:3]) if "." in segments[0] or ":" in segments[0] else f"index `{segments[0]}`"
+    return "/".join(segments[:3]) if _is_host(segments[0]) else f"index `{segments[0]}`"
 
 
 # ---------------------------------------------------------------------- answers
