@@ -529,6 +529,17 @@ async def test_a_wheel_that_cannot_be_read(asking: Asking, forge: Forge, tool: R
     assert by_name[NEW_WHEEL]["core-metadata"] is True
 
 
+async def test_a_wheel_that_was_broken_off(asking: Asking, forge: Forge, github: StandIn, tool: Repository) -> None:
+    """A part that comes short is a fault of the moment: the wheel's metadata is promised on, and read the next time."""
+    assert tool.releases
+    await asking.files()
+    github.faults.append(Fault("asset", cut_after=10, framing="close"))
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {})
+    assert caught.value.problem.kind == "broken-answer"
+    assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is not None
+
+
 async def test_a_wheel_that_is_another_than_its_name_tells(asking: Asking, forge: Forge, tool: Repository) -> None:
     """A wheel whose epoch only its metadata remembers is left out from when that was read, and told."""
     was = package.wheel("acme_tool", "1!3.0")
@@ -680,6 +691,20 @@ async def test_no_cache_renews(asking: Asking, tool: Repository) -> None:
     await asking.files(pragma="no-cache")
     await asking.files(cache_control="max-age=0")
     assert len(asking.cost()) == 1
+
+
+async def test_no_cache_and_no_api(asking: Asking, github: StandIn, tool: Repository) -> None:
+    """Who wants no copy, while the API fails, gets what is known; but not from the copy that there is no such project:
+    it may have been published since.
+    """
+    assert tool.releases
+    await asking.files()
+    asking.now += 6
+    github.faults.append(Fault("api", status=500, times=99))
+    assert WHEEL in await asking.files(cache_control="no-cache")
+    for _ in range(2):
+        assert (await asking.problem(f"{asking.place()}published-now/", cache_control="no-cache")).status == 502
+    assert len(asking.cost()) == 2
 
 
 async def test_what_is_stale_is_served_while_it_is_renewed(

@@ -345,6 +345,9 @@ class PackageIndex:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         if not _has(found, project):
+            if outage := next((each.outage for each in found if each.outage), None):
+                # who wants no copy is not told from one that there is no such project
+                raise Unresolvable(outage)
             opened, found = await self._surely(opened, found, request.client)
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))

@@ -110,6 +110,10 @@ class AllMetadata:
                 part = await self._github.api_excerpt(forge, api_url, secret, headers, stop - start)
             else:
                 part = await self._github.excerpt(signed, headers, stop - start)
+            if part.status == 206 and len(part.content) != stop - start:
+                # the wheel is none the worse for it
+                error = f"its body has {len(part.content)} bytes, and {stop - start} were to come"
+                raise Unresolvable(catalogue.BROKEN_ANSWER(host=host, error=error))
             if part.status == 206:
                 return part.content
             if part.status == 200:

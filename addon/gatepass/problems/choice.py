@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 from difflib import get_close_matches
 from heapq import nsmallest
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Final
 
 from gatepass.problems import catalogue
@@ -120,7 +119,8 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
         # to compare them all takes seconds, in which nobody else is answered
 
         def far(text: str) -> tuple[int, int]:
-            return -len(commonprefix((text, wanted))), abs(len(text) - len(wanted))
+            alike = next((at for at, (one, other) in enumerate(zip(text, wanted, strict=False)) if one != other), 255)
+            return -alike, abs(len(text) - len(wanted))
 
         likely = nsmallest(_MOST_COMPARED, by_folded, key=far)
     found = get_close_matches(wanted, likely, n=3, cutoff=0.6)
