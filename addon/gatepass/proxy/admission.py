@@ -206,7 +206,6 @@ class Admission:
         name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
         flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
-            flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
             flow.response.headers["Connection"] = "close"
             asyncio.get_running_loop().call_later(_LINGER_SECONDS, connections.close, flow.client_conn)
         self._record.refused(flow, problem)

@@ -94,7 +94,6 @@ class Guard:
             if problem is not None:
                 self._life.record.refused(flow, problem)
                 flow.response = wire.refusal(flow, problem)
-                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     async def _problem(self, state: State, flow: HTTPFlow, place: Place) -> Problem | None:
         if refusal := state.reach.refusal(place):

@@ -117,11 +117,9 @@ class Welcome:
         if flow.is_replay or not (facts.is_own_name(request.host) or facts.is_own_name(said)):
             return
         if facts.is_for_index(flow):  # which is for those alone who are let in
-            request.headers.pop("expect", None)
             return
         # what mitmproxy's own answer may have been, such as 407, is not for this name
         request.headers.pop("Proxy-Authorization", None)
-        request.headers.pop("expect", None)
         if request.scheme == "http":
             flow.response = wire.written(self._answer(flow))
         else:
