@@ -180,12 +180,16 @@ def test_shared_cache() -> None:
         ("redis:///0", "env:A", "cache.shared.url: expected `redis://HOST:PORT/DATABASE`"),
         ("redis://u:hunter2@a/0", "env:A", "cache.shared.url: expected a file without secrets"),
         ("redis://a", "env:A, user: me", "cache.shared.user: expected `user` beside `password`, got `me`"),
-        ("redis://a", "gh", "cache.shared.key: expected `file:PATH` or `env:NAME`"),
+        ("redis://a", "gh", "cache.shared.key: expected `file:PATH`, `systemd:NAME` or `env:NAME`"),
         ("redis://a", "file:x", "cache.shared.key: expected `file:PATH` with an absolute path"),
         ("redis://a", "[]", "cache.shared.key: expected at least one entry, got none"),
         ("redis://a", "[env:A, env:A]", "cache.shared.key[1]: expected each key once, got `env:A`"),
         ("redis://a", "env:A, pass: x", "hint: did you mean `password`?"),
-        ("redis://a", "env:A, password: hunter2", "cache.shared.password: expected `file:PATH` or `env:NAME`"),
+        (
+            "redis://a",
+            "env:A, password: hunter2",
+            "cache.shared.password: expected `file:PATH`, `systemd:NAME` or `env:NAME`",
+        ),
     ],
 )
 def test_wrong_shared_cache(url: str, key: str, expected: str) -> None:
@@ -468,6 +472,16 @@ from: [env:OURS] → from: [keyring:acme]
 10:12: credentials.ours.from[0]: expected `keyring:SERVICE/USER`, got `keyring:acme`
 hint: SERVICE and USER are what `keyring set SERVICE USER` got
 
+from: [env:OURS] → from: ["systemd:../x", "systemd:a:b", "systemd:", "systemd:a b"]
+10:12: credentials.ours.from[0]: expected `systemd:NAME`, got `systemd:../x`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:28: credentials.ours.from[1]: expected `systemd:NAME`, got `systemd:a:b`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:43: credentials.ours.from[2]: expected `systemd:NAME`, got `systemd:`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:55: credentials.ours.from[3]: expected `systemd:NAME`, got `systemd:a b`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+
 from: [env:OURS] → from: [env: OURS]
 10:12: credentials.ours.from[0].env: expected one of `command`, `ttl`, `github-app`, got `env`
 hint: without the space after the colon it is a source: `env:…`
@@ -540,7 +554,7 @@ hint: make a credential of its own for the other, or name it under `forges:`
 from: [env:GH_TOKEN, env:GITHUB_TOKEN] → from: [{github-app: {id: a b, key: /x.pem, owner: a/b}}]
 7:26: credentials.github.from[0].github-app.id: expected the client id of a GitHub App, or its number, got `a b`
 hint: the App's settings page shows both
-7:35: credentials.github.from[0].github-app.key: expected `file:PATH` or `env:NAME`, got `/x.pem`
+7:35: credentials.github.from[0].github-app.key: expected `file:PATH`, `systemd:NAME` or `env:NAME`, got `/x.pem`
 hint: the App's settings page gives out its private key, a PEM file
 7:48: credentials.github.from[0].github-app.owner: expected the name of a user or an organisation, got `a/b`
 hint: as in `github.com/OWNER/REPO`
@@ -809,8 +823,8 @@ hint: `Host` belongs to the connection or to proxies
 
 
 LONG_TEXTS = {
-    "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
-    "or a mapping with `command` or `github-app`",
+    "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `systemd:NAME`, "
+    "`keyring:SERVICE/USER`, or a mapping with `command` or `github-app`",
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
     "`limits`, `indexes`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "

@@ -21,6 +21,7 @@ import click
 from gatepass import files, home, shipped
 from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say, say_all
+from gatepass.cli.supervisor import Supervisor
 from gatepass.errors import GatepassError, printable, why
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
@@ -102,6 +103,7 @@ def serve(
     """
     if audit == STDOUT:
         claim_stdout()  # before anything is said there
+    supervisor = Supervisor.take(os.environ)
     loaded = load_rules(rules, _say_once)
     if public_url is not None:
         elsewhere.ProxyUrl.parse(public_url, "--public-url")
@@ -153,13 +155,18 @@ def serve(
     # addons are looked for when they are wanted: mitmproxy may have loaded the script again
 
     async def hung_up() -> None:
-        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
-            addon.record.ledger.reopen()
-            await addon.reload.again()
+        supervisor.reloading()
+        try:
+            if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+                addon.record.ledger.reopen()
+                await addon.reload.again()
+        finally:
+            supervisor.ready()
 
     def terminated() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
             addon.record.ledger.drain()
+        supervisor.stopping("ends, and lets finish what has begun")
         draining.begin()
 
     class Announce:
@@ -185,6 +192,8 @@ def serve(
             else:
                 _tell_who(own, known)
                 click.echo("gatepass: listening")
+            host, port = (addresses[0][0], listening_port()) if addresses or web is None else (web[0], index_port())
+            supervisor.ready(f"listens on {host}:{port}")
 
         def tell_clients(self, host: str, bundle: Path, known: str, own: list[str]) -> None:
             confdir = home.opened(ctx.options.confdir)
@@ -214,6 +223,8 @@ def serve(
         def done(self) -> None:
             if self.told is not None:
                 self.told.unlink(missing_ok=True)
+            supervisor.stopping("ends")
+            supervisor.close()
 
     class Master(dump.DumpMaster):
         def __init__(self, options: Options) -> None:

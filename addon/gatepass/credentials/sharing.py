@@ -13,7 +13,7 @@ from gatepass.credentials import files
 from gatepass.credentials.validation import AbsentError
 from gatepass.errors import GatepassError
 from gatepass.problems.problem import Unresolvable
-from gatepass.sources import Env
+from gatepass.sources import Env, Systemd
 from gatepass.store.opening import HINT, MISSING, Opening, is_installed
 from gatepass.store.sealing import KeyFormatError, read_key
 
@@ -58,7 +58,9 @@ def _text(kept: Kept, environ: Mapping[str, str], what: str) -> str:
                 raise GatepassError(f"{where}, which is not set", f"set `{name}` for the proxy")
         case source:
             try:
-                text = files.secret(source, source.path)
+                text = (
+                    files.systemd(source, environ) if isinstance(source, Systemd) else files.secret(source, source.path)
+                )
             except AbsentError as error:
                 raise GatepassError(f"{where}, which {error.reason}", _MAKE if what == "a key" else None) from None
             except Unresolvable as unresolvable:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gatepass.rules.indexes import Repositories
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
-    from gatepass.sources import Env, Source
+    from gatepass.sources import Key, Source
     from gatepass.store.place import Place
 
 # A server that resolves dot segments takes `/mine/../theirs` to a path that no pattern was meant to allow.
@@ -209,7 +209,7 @@ class Index:
 class Kept:
     """Where something is kept that the proxy itself needs, and `place`, where the rules say so."""
 
-    source: Env | File
+    source: Key
     place: str
 
 

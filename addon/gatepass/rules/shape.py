@@ -42,6 +42,7 @@ _SOURCES: Final = [
     {"enum": ["default", "gh", "git", "netrc"]},
     {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
     {"pattern": "^file:"},
+    {"pattern": "^systemd:.+$"},
     {"pattern": "^keyring:.+/.+$"},
 ]
 _Source = Annotated[str, _told("Where a secret comes from", values.read_source, extra_json_schema={"anyOf": _SOURCES})]
@@ -71,9 +72,9 @@ class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[
         str,
         _told(
-            "Its private key: file:PATH or env:NAME",
+            "Its private key: file:PATH, systemd:NAME or env:NAME",
             values.read_key_source,
-            extra_json_schema={"pattern": "^(file|env):"},
+            extra_json_schema={"pattern": "^(file|systemd|env):"},
             examples=["file:/run/secrets/app.pem"],
         ),
     ]
@@ -112,9 +113,9 @@ class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Kept = Annotated[
     str,
     _told(
-        "file:PATH or env:NAME",
+        "file:PATH, systemd:NAME or env:NAME",
         values.read_kept_source,
-        extra_json_schema={"pattern": "^(file|env):"},
+        extra_json_schema={"pattern": "^(file|systemd|env):"},
         examples=["file:/run/secrets/gatepass-cache-key"],
     ),
 ]
@@ -142,9 +143,9 @@ class SharedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Annotated[
         str | UnsetType,
         _told(
-            "The password of the server, or of its user: file:PATH or env:NAME",
+            "The password of the server, or of its user: file:PATH, systemd:NAME or env:NAME",
             values.read_kept_source,
-            extra_json_schema={"pattern": "^(file|env):"},
+            extra_json_schema={"pattern": "^(file|systemd|env):"},
         ),
     ] = UNSET
 
