@@ -146,7 +146,7 @@ def squid(found: Fleet, parent: str, company: str = COMPANY) -> Iterator[Squid]:
         (folder / "squid.conf").write_text(company)
         (folder / "hosts").write_text("127.0.0.1 github.com gatepass.internal elsewhere.example\n")
         name = f"gatepass{secrets.token_hex(6)}"  # of its shared memory: a Squid beside it has another
-        command = [program, "-N", "-n", name, "-f", folder / "squid.conf"]
+        command: list[str | Path] = [program, "-N", "-n", name, "-f", folder / "squid.conf"]
         with background(command, clean_environment(), folder) as running:
             eventually(lambda: (answers(port) and answers(jobs)) or running.process.poll() is not None)
             assert running.process.poll() is None, running.output + (folder / "cache.log").read_text()

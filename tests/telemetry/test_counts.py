@@ -172,7 +172,7 @@ def test_a_call_is_that_of_who_caused_it() -> None:
         statistics.called({}, "github.com", 404)
     statistics.called({}, "github.com", 200)
     assert asked.calls == 2
-    assert heard[:2] == [Call("github.com", 200, "acme", 7), Call("github.com", 404, None, None)]
+    assert heard[:2] == [Call("github.com", 200, "acme", 7, 9), Call("github.com", 404, None, None)]
 
 
 def test_to_look_is_no_use() -> None:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx
 
 from gatepass.proxy.admission import Admission
+from gatepass.proxy.authorities import Authorities
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
@@ -47,6 +48,7 @@ class Gatepass:
         self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
+        authorities = Authorities(life.record)
         identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
@@ -54,9 +56,10 @@ class Gatepass:
         self.record = life.record
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         self.addons = [
-            Reload(life),
+            authorities,
+            Reload(life, authorities),
             life,
-            Welcome(life.record),
+            Welcome(life.record, authorities),
             Bounds(),
             Admission(life, identities),
             Interception(life),
