@@ -15,7 +15,7 @@ _COUNT: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class Call(NamedTuple):
-    """An API call: the forge's web host, what it answered, the credential's name, and what calls are left of how many."""
+    """An API call: the forge's web host, what it answered, the credential's name, and what is left of how many."""
 
     forge: str
     status: int

@@ -124,6 +124,11 @@ class _Collector:
         yield GaugeMetricFamily(
             "gatepass_rules_loaded_timestamp_seconds", "When the rules at work were read", counts.rules.loaded or 0
         )
+        yield GaugeMetricFamily(
+            "gatepass_rules_last_reload_successful",
+            "Whether the rules could be used when they were last read",
+            int(counts.rules.error is None),
+        )
         if counts.ca_ends is not None:
             yield GaugeMetricFamily(
                 "gatepass_ca_expiry_timestamp_seconds", "When the CA ends that clients meet", counts.ca_ends
