@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -445,6 +447,25 @@ async def test_metadata_of_a_wheel(asking: Asking, forge: Forge, tool: Repositor
     assert third is not None
     assert third.status == 304
     assert asking.cost() == []
+
+
+async def test_the_digest_of_metadata(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """What is answered for metadata carries Repr-Digest (RFC 9530) of these bytes, and not of the wheel's: whole, by a
+    HEAD, and where it has not changed; through the proxy, and where the index is a server of its own.
+    """
+    name = f"{WHEEL}.metadata"
+    answer = await asking.index.metadata(resolve(asking, forge, name), "GET", {})
+    assert answer is not None
+    digest = f"sha-256=:{base64.b64encode(sha256(answer.content).digest()).decode()}:"
+    assert header(answer, "repr-digest") == digest
+    assert b"Name: acme_tool" in answer.content
+    unchanged = {"if-none-match": header(answer, "etag")}
+    for method, headers, status in (("HEAD", {}, 200), ("GET", unchanged, 304)):
+        again = await asking.index.metadata(resolve(asking, forge, name), method, headers)
+        assert again is not None
+        assert (again.status, header(again, "repr-digest")) == (status, digest)
+    told = await asking.told(f"/acme/files/{forge.web}/{tool.full_name}/releases/download/v1.0/{name}", in_place=True)
+    assert header(told.answer, "repr-digest") == digest
 
 
 async def test_what_is_learnt_is_told(asking: Asking, forge: Forge, tool: Repository) -> None:

@@ -132,11 +132,9 @@ def serve(
 
     from gatepass.proxy import modes
     from gatepass.proxy.addon import Gatepass
-    from gatepass.proxy.authorities import Authorities
     from gatepass.proxy.drain import Drain
     from gatepass.proxy.embedded import Forgetful, index_port, listening_port
     from gatepass.proxy.plain import Plain
-    from gatepass.proxy.reload import Reload
 
     if web is not None and not modes.is_loopback(web[0]) and not loaded.access.clients:
         raise GatepassError(
@@ -154,8 +152,7 @@ def serve(
     async def hung_up() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
             addon.record.ledger.reopen()
-        if isinstance(addon := ctx.master.addons.get(Reload.name), Reload):
-            await addon.again()
+            await addon.reload.again()
         try:
             await asyncio.to_thread(publish)
         except (GatepassError, OSError) as error:
@@ -163,12 +160,13 @@ def serve(
 
     def publish() -> tuple[Path, Path]:
         """Write what clients on this machine trust: a bundle with the public CAs, and the proxy's CAs alone."""
-        addon = ctx.master.addons.get(Authorities.name)
-        assert isinstance(addon, Authorities)
+        addon = ctx.master.addons.get(Gatepass.name)
+        assert isinstance(addon, Gatepass)
         folder = home.opened(ctx.options.confdir)
-        bundle = files.update(folder / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, addon.pem(), *named))
-        if addon.is_own:
-            return bundle, files.update(folder / authority.TRUSTED_FILE, addon.pem())
+        pem = addon.authorities.pem()
+        bundle = files.update(folder / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, pem, *named))
+        if addon.authorities.is_own:
+            return bundle, files.update(folder / authority.TRUSTED_FILE, pem)
         alone = folder / authority.CERTIFICATE_FILE
         return bundle, alone if alone.is_file() else bundle
 

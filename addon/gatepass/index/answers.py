@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
-from gatepass.assets.answers import Answer
+from gatepass.assets.answers import Answer, with_digest
 from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
@@ -116,7 +116,7 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     """An index that was asked for: what it is called, of which repositories, and what of their releases it shows."""
 
     label: str
@@ -155,7 +155,7 @@ class PackageIndex:
                 label = _label(segments)
                 return await self._routed(request, segments)
         except Unresolvable as unresolvable:
-            problem = _of_index(unresolvable.problem)
+            problem = of_index(unresolvable.problem)
         except TimeoutError:
             problem = catalogue.INDEX_NOT_READ(place=label, seconds=SECONDS, retry_after=_RETRY_SECONDS)
         return Told(_refusal(problem, request.method), problem)
@@ -198,9 +198,36 @@ class PackageIndex:
             Unresolvable: it cannot be had.
         """
         bare = name.removeprefix(f"https://{OWN}").removeprefix("https://").strip("/")
-        path = f"/{bare.removesuffix('/simple')}/simple/"
-        opened = await self._opened_for_any(path)
-        found = await self._found(opened, wait=True)
+        opened, _ = await self.opened(f"/{bare.removesuffix('/simple')}/simple/")
+        return self.held(opened, await self._found(opened, wait=True))
+
+    async def opened(self, path: str) -> tuple[Opened, list[str]]:
+        """The index that a path begins with, whichever clients it is for, and what stands behind it.
+
+        Raises:
+            Unresolvable: there is none; or which repositories a `*` stands for cannot be told.
+        """
+        refused = None
+        for client in (None, *(client.name for client in self._rules.access.clients)):
+            try:
+                return await self._opened(Request("GET", path, client=client), _segments(path))
+            except Unresolvable as unresolvable:
+                refused = refused or unresolvable
+                if unresolvable.problem.kind not in _OF_CLIENTS:
+                    raise
+        assert refused is not None
+        raise refused
+
+    async def found(self, wanted: Wanted) -> Found:
+        """What one of an index's repositories holds.
+
+        Raises:
+            Unresolvable: it cannot be had.
+        """
+        return await self._listing.contents(wanted, wait=True)
+
+    def held(self, opened: Opened, found: tuple[Found, ...]) -> Contents:
+        """All of an index whose repositories hold that."""
         by_project: dict[str, tuple[File, ...]] = {}
         left_out = [left for each in found for left in each.contents.left_out]
         for project in sorted({project for each in found for project in each.contents.projects}):
@@ -215,18 +242,6 @@ class PackageIndex:
             tuple({each.outage.kind: each.outage for each in found if each.outage}.values()),
             sum(each.left for each in found),
         )
-
-    async def _opened_for_any(self, path: str) -> _Opened:
-        refused = None
-        for client in (None, *(client.name for client in self._rules.access.clients)):
-            try:
-                return (await self._opened(Request("GET", path, client=client), _segments(path)))[0]
-            except Unresolvable as unresolvable:
-                refused = refused or unresolvable
-                if unresolvable.problem.kind not in _OF_CLIENTS:
-                    raise
-        assert refused is not None
-        raise refused
 
     # ---------------------------------------------------------------- routes
 
@@ -248,7 +263,7 @@ class PackageIndex:
                 return await self._file(request, opened, host, path)
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
-    async def _opened(self, request: Request, segments: list[str]) -> tuple[_Opened, list[str]]:
+    async def _opened(self, request: Request, segments: list[str]) -> tuple[Opened, list[str]]:
         """The index that a path begins with, and what stands behind it."""
         match segments:
             case [host, owner, name, *rest] if "." in host or ":" in host:
@@ -257,7 +272,7 @@ class PackageIndex:
                 return await self._by_name(request, name), rest
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
-    def _of_repository(self, request: Request, host: str, owner: str, name: str) -> _Opened:
+    def _of_repository(self, request: Request, host: str, owner: str, name: str) -> Opened:
         repository = urls.repository(f"/{owner}/{name}")
         label = f"{host}/{owner}/{name}"
         try:
@@ -270,9 +285,9 @@ class PackageIndex:
             raise Unresolvable(catalogue.INDEX_NOT_COVERED(place=label, names=known))
         assert isinstance(rule.action, ResolveRelease)
         place = Place(rule.action.forge, repository)
-        return _Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
+        return Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
 
-    async def _by_name(self, request: Request, name: str) -> _Opened:
+    async def _by_name(self, request: Request, name: str) -> Opened:
         usable = [index for index in self._rules.indexes if index.is_for(request.client)]
         index = next((index for index in self._rules.indexes if index.name == name), None)
         if index is None:
@@ -282,7 +297,7 @@ class PackageIndex:
             problem = catalogue.INDEX_NOT_FOR_CLIENT(name=name, names=index.clients, client=request.client or "")
             raise Unresolvable(problem)
         wanted = await self._repositories(index, request.client, renew=_wants_renewal(request.headers))
-        return _Opened(f"index `{name}`", (name,), index, wanted, index.prereleases)
+        return Opened(f"index `{name}`", (name,), index, wanted, index.prereleases)
 
     async def _repositories(
         self, index: Index, client: str | None, *, renew: bool = False, wait: bool = False
@@ -312,12 +327,12 @@ class PackageIndex:
         rule = coverage.covering(self._rules, web, repository, client)
         return rule.action.require if rule and isinstance(rule.action, ResolveRelease) else frozenset()
 
-    async def _all(self, opened: _Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
+    async def _all(self, opened: Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._listing.contents(each, renew=renew, wait=wait)) for each in opened.wanted]
         return tuple(task.result() for task in tasks)
 
-    async def _found(self, opened: _Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
+    async def _found(self, opened: Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
         """What the index's repositories hold. One that cannot be had is no reason to tell of the others alone: what it
         has would be taken from elsewhere.
         """
@@ -328,13 +343,13 @@ class PackageIndex:
 
     # ----------------------------------------------------------------- pages
 
-    async def _root(self, request: Request, opened: _Opened) -> Told:
+    async def _root(self, request: Request, opened: Opened) -> Told:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         page = pages.root({project for each in found for project in each.contents.projects}, form)
         return _page(request, form, page, found)
 
-    async def _project(self, request: Request, opened: _Opened, project: str) -> Told:
+    async def _project(self, request: Request, opened: Opened, project: str) -> Told:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         if not _has(found, project):
@@ -344,7 +359,7 @@ class PackageIndex:
         return _page(request, form, await self._made(request, opened, found, project, form), found)
 
     async def _made(
-        self, request: Request, opened: _Opened, found: tuple[Found, ...], project: str, form: str
+        self, request: Request, opened: Opened, found: tuple[Found, ...], project: str, form: str
     ) -> pages.Page:
         """The page as it was first made of these files: what is learnt of them since makes no other page of it, so that
         who has one need not have it again.
@@ -363,7 +378,7 @@ class PackageIndex:
     def _composed(
         self,
         request: Request,
-        opened: _Opened,
+        opened: Opened,
         found: tuple[Found, ...],
         project: str,
         form: str,
@@ -377,8 +392,8 @@ class PackageIndex:
         return version, pages.project(project, links, form)
 
     async def _surely(
-        self, opened: _Opened, found: tuple[Found, ...], client: str | None
-    ) -> tuple[_Opened, tuple[Found, ...]]:
+        self, opened: Opened, found: tuple[Found, ...], client: str | None
+    ) -> tuple[Opened, tuple[Found, ...]]:
         """The same as it is now: before anything is said not to be there, what is stale is asked for again."""
         if opened.named is not None:
             opened = replace(opened, wanted=await self._repositories(opened.named, client, wait=True))
@@ -387,7 +402,7 @@ class PackageIndex:
         return opened, await self._found(opened, wait=True)
 
     def _settled(
-        self, opened: _Opened, found: Iterable[Found], project: str
+        self, opened: Opened, found: Iterable[Found], project: str
     ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
         required = {each.place: each.require for each in opened.wanted}
@@ -427,7 +442,7 @@ class PackageIndex:
 
     # ----------------------------------------------------------------- files
 
-    async def _file(self, request: Request, opened: _Opened, host: str, path: list[str]) -> Told | Asked:
+    async def _file(self, request: Request, opened: Opened, host: str, path: list[str]) -> Told | Asked:
         """A file of the index where its links lead back to it: no other file of the repository is given."""
         ref = urls.parse("/" + "/".join(quote(segment, safe="") for segment in path))
         if ref is None or ref.tag is None:
@@ -475,10 +490,11 @@ class PackageIndex:
                 raise Unresolvable(problem) from None
         etag = f'"{told.sha256}"'
         fields = {"ETag": etag, "Cache-Control": _CACHE}
+        digest = f"sha256:{told.sha256}"
         if is_unmodified(headers, etag, None):
-            return Answer(304, fields)
+            return with_digest(Answer(304, fields), digest)
         fields |= {"Content-Type": "application/octet-stream", "content-length": str(len(told.content))}
-        return Answer(200, fields, b"" if method == "HEAD" else told.content)
+        return with_digest(Answer(200, fields, b"" if method == "HEAD" else told.content), digest)
 
 
 # ------------------------------------------------------------------------ paths
@@ -525,7 +541,7 @@ def _has(found: Iterable[Found], project: str) -> bool:
     return any(project in each.contents.projects for each in found)
 
 
-def _absent(opened: _Opened, found: tuple[Found, ...], project: str) -> Problem:
+def _absent(opened: Opened, found: tuple[Found, ...], project: str) -> Problem:
     """Why there is no page of a project: that it is not there is said only when that is known."""
     for each in found:
         if each.outage is not None:
@@ -537,7 +553,7 @@ def _absent(opened: _Opened, found: tuple[Found, ...], project: str) -> Problem:
     return _no_project(opened, project, {name for each in found for name in each.contents.projects})
 
 
-def _no_project(opened: _Opened, project: str, known: Iterable[str]) -> Problem:
+def _no_project(opened: Opened, project: str, known: Iterable[str]) -> Problem:
     there = sorted(known)
     candidates = choice.nearest(project, there)
     problem = catalogue.PROJECT_NOT_FOUND(
@@ -546,7 +562,7 @@ def _no_project(opened: _Opened, project: str, known: Iterable[str]) -> Problem:
     return problem.about(candidates=candidates or there[:5])
 
 
-def _of_index(problem: Problem) -> Problem:
+def of_index(problem: Problem) -> Problem:
     """A problem as an index tells it: with no status that a client would take for leave to look elsewhere.
 
     A 404 makes uv go on to the next index, and a 401 makes pip ask for a password that is nobody's.

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy import dispatch
 from gatepass.proxy.admission import Admission
 from gatepass.proxy.authorities import Authorities
 from gatepass.proxy.bounds import Bounds
@@ -37,29 +38,29 @@ if TYPE_CHECKING:
 
 
 class Gatepass:
-    """What `addons = [Gatepass()]` loads; `statistics` counts what it does."""
+    """What `addons = [Gatepass()]` loads."""
 
     name = "gatepass"
 
     def __init__(self) -> None:
-        life = Life()
+        self.life = life = Life()
+        self.authorities = Authorities(life.record)
+        self.reload = Reload(life, self.authorities)
+        self.record = life.record
         detours: Detours = WeakKeyDictionary()
-        self.statistics = life.record.statistics
-        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
-        authorities = Authorities(life.record)
         identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
         journal = Journal(life.record, answers)
-        self.record = life.record
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
-        self.addons = [
-            authorities,
-            Reload(life, authorities),
+        addons = (
+            self,
+            self.authorities,
+            self.reload,
             life,
-            Welcome(life.record, authorities),
+            Welcome(life.record, self.authorities),
             Bounds(),
             Admission(life, identities),
             Interception(life),
@@ -71,16 +72,19 @@ class Gatepass:
             Responses(life.record, detours, answers, guard),
             journal,
             Reporting(life.record.ledger),
-        ]
+        )
+        vars(self).update(dispatch.hooks(addons))
 
     @property
     def has_rules(self) -> bool:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
-        return self._life.state is not None
+        return self.life.state is not None
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)
+        dispatch.quicken(ctx.master.addons)
 
     def done(self) -> None:
+        dispatch.slow(ctx.master.addons)
         if ctx.master.addons.get(self._last.name) is self._last:
             ctx.master.addons.remove(self._last)

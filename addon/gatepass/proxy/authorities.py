@@ -6,6 +6,7 @@ sees no request.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import TYPE_CHECKING
 
@@ -29,17 +30,12 @@ if TYPE_CHECKING:
 class Authorities:
     """An addon that has a folder of Gatepass's own read again; one of the user's is mitmproxy's alone."""
 
-    name = "gatepass_authorities"
-
     def __init__(self, record: Record) -> None:
         self._record = record
+        self._is_read = False
         self._beside: Succession | None = None
 
     def running(self) -> None:
-        try:
-            self._beside = self.read()
-        except GatepassError:  # who serves with it has told before
-            self._beside = None
         self._tell()
 
     @property
@@ -49,6 +45,10 @@ class Authorities:
 
     def trusted(self) -> list[Authority]:
         """Those that clients are to trust, the one in use first."""
+        if not self._is_read:  # who serves asks before the proxy runs
+            with contextlib.suppress(GatepassError):  # which has been told by then
+                self._beside = self.read()
+            self._is_read = True
         current, found = self.in_use, self._beside
         now = datetime.datetime.now(datetime.UTC)
         if found is None or found.current.certificate != current.certificate:
@@ -101,7 +101,7 @@ class Authorities:
                 _tls().configure({"confdir"})  # which reads it from there, and forgets what it has signed
             except (exceptions.OptionsError, OSError, ValueError) as error:
                 raise GatepassError(f"{_folder()}: expected a CA that can be used, got `{error}`") from None
-        self._beside = found
+        self._is_read, self._beside = True, found
         self._tell()
         return self.in_use.certificate != before
 

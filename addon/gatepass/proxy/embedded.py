@@ -123,7 +123,7 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
         if not ready.port.done() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
-        yield Proxy(ready.port.result(), addon.statistics)
+        yield Proxy(ready.port.result(), addon.record.statistics)
     finally:
         logging.getLogger().removeHandler(causes)
         master.shutdown()

@@ -39,8 +39,6 @@ _DEFAULTS: Final = {"connection_strategy": "lazy"}
 class Life:
     """An addon that reads options and rules."""
 
-    name = "gatepass_life"
-
     def __init__(self) -> None:
         self.record = Record()
         self.lookup = Lookup()
@@ -73,6 +71,8 @@ class Life:
                 named = ctx.options.gatepass_rules or None
                 rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
                 self._put_in_force(rules)
+            if self.state is not None:
+                self.state.heed(ctx.options)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 upstream.way(ctx.options)

@@ -85,8 +85,6 @@ _BESIDE: Final = "<p>Beside it, so that one can take the other's place without a
 class Welcome:
     """An addon that answers to the proxy's own name. It comes before those that ask who a client is, or decide."""
 
-    name = "gatepass_welcome"
-
     def __init__(self, record: Record, authorities: Authorities) -> None:
         self._record = record
         self._authorities = authorities
@@ -126,11 +124,9 @@ class Welcome:
         if flow.is_replay or not (facts.is_own_name(request.host) or facts.is_own_name(said)):
             return
         if facts.is_for_index(flow):  # which is for those alone who are let in
-            request.headers.pop("expect", None)
             return
         # what mitmproxy's own answer may have been, such as 407, is not for this name
         request.headers.pop("Proxy-Authorization", None)
-        request.headers.pop("expect", None)
         if request.scheme == "http":
             flow.response = wire.written(self._answer(flow))
         else:
