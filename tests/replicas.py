@@ -135,10 +135,10 @@ class Fleet:
     bundle: Path
     members: list[Replica]
 
-    def client(self, port: int, user: str = f"ci:{PASSWORD}@", **extra: str) -> Client:
-        """Clients that come to a port of this machine, as a user."""
-        url = f"http://{user}127.0.0.1:{port}"
-        return Client(self.home, environment.for_client(url, self.bundle, self.bundle, {}) | extra)
+    def client(self, port: int, user: str = f"ci:{PASSWORD}@", bundle: Path | None = None) -> Client:
+        """Clients that come to a port of this machine, as a user; they trust the fleet's bundle, or another."""
+        url, trusted = f"http://{user}127.0.0.1:{port}", bundle or self.bundle
+        return Client(self.home, environment.for_client(url, trusted, trusted, {}))
 
     def audited(self) -> list[dict[str, Any]]:
         """The lines that all of them have written so far."""
