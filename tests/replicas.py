@@ -9,8 +9,9 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
@@ -259,3 +260,31 @@ def load(*tasks: Callable[[], object]) -> Iterator[list[object]]:
         over.set()
         for thread in threads:
             thread.join(DEADLINE)
+
+
+def _downloads(client: Browsing) -> bool:
+    status, location, _ = client.tunnelled(URL)
+    assert status == 302
+    status, _, body = client.tunnelled(location)
+    return (status, body) == (200, WHEEL.content)
+
+
+def _asks_again(client: Browsing) -> bool:
+    return client.tunnelled(URL, keep=True)[0] == 302
+
+
+def _asks_plainly(client: Browsing) -> bool:
+    status, body = client.plain("http://gatepass.internal/ca.pem")
+    return status == 200 and b"BEGIN CERTIFICATE" in body
+
+
+@contextmanager
+def crowd(port: int, found: Fleet, headers: Mapping[str, str]) -> Iterator[list[object]]:
+    """Clients of each sort that come to a port as long as the block: what they saw, which is to be True throughout."""
+    with ExitStack() as stack:
+        tasks = [
+            partial(task, stack.enter_context(closing(Browsing(port, found.bundle, headers))))
+            for task in (_downloads, _asks_again, _asks_plainly)
+            for _ in range(3)
+        ]
+        yield stack.enter_context(load(*tasks))

@@ -8,9 +8,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from harness import (
     need,
     strays,
 )
-from replicas import URL, WHEEL, Browsing, answers, connect, fleet, load, private_github, way_to
+from replicas import URL, WHEEL, answers, connect, crowd, fleet, private_github, way_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,30 +281,19 @@ def test_nothing_goes_past(world: StandIn, way: Road, tmp_path: Path) -> None:
 
 def test_a_restart_under_load(world: StandIn, way: Road, tmp_path: Path) -> None:
     """Each replica in its turn is ended and started again while clients ask: no request of any of them fails."""
-    with gatepasses(world, way, tmp_path) as found, squid(found, way.url) as front:
-
-        def download(client: Browsing) -> bool:
-            status, location, _ = client.tunnelled(URL)
-            assert status == 302
-            status, _, body = client.tunnelled(location)
-            return (status, body) == (200, WHEEL.content)
-
-        def plain(client: Browsing) -> bool:
-            status, body = client.plain("http://gatepass.internal/ca.pem")
-            return status == 200 and b"BEGIN CERTIFICATE" in body
-
-        headers = {name.replace("_", "-"): value for name, value in ANNA.items()}
-        with ExitStack() as stack:
-            clients = [stack.enter_context(closing(Browsing(front.port, found.bundle, headers))) for _ in range(6)]
-            tasks = [partial(task, client) for task, client in zip((download, plain) * 3, clients, strict=True)]
-            seen = stack.enter_context(load(*tasks))
-            for each in found.members:
-                before = len(seen)
-                assert each.stop() == 0
-                each.start()
-                each.wait()
-                assert len(seen) > before + 20
-                time.sleep(1)
+    headers = {name.replace("_", "-"): value for name, value in ANNA.items()}
+    with (
+        gatepasses(world, way, tmp_path) as found,
+        squid(found, way.url) as front,
+        crowd(front.port, found, headers) as seen,
+    ):
+        for each in found.members:
+            before = len(seen)
+            assert each.stop() == 0
+            each.start()
+            each.wait()
+            assert len(seen) > before + 20
+            time.sleep(1)
         log = front.log()
     wrong = [result for result in seen if result is not True]
     assert wrong == [], (len(seen), log[-2000:])
