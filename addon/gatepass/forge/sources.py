@@ -26,6 +26,7 @@ MOST_TRIED: Final = 4
 _ARCHIVE: Final = re.compile(r"(.+)\.(tar\.gz|zip)", re.DOTALL)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _FULL: Final = ("heads", "tags")
+_KINDS: Final = frozenset({"refs", *(f"refs/{word}" for word in _FULL)})
 _SUFFIX: Final = re.compile(r"(/[^/]+/[^/]+?)\.git(?=/|$)")
 
 
@@ -137,8 +138,8 @@ def _source(
 def _archives(ref: str) -> list[Place]:
     """All of it is a ref; else, as packagers like it, what follows the last slash is a name for the file."""
     start, _, _ = ref.rpartition("/")
-    is_full = ref.startswith(tuple(f"refs/{word}/" for word in _FULL))
-    return [Place(ref), Place(start)] if start and not is_full else [Place(ref)]
+    # the kind of a ref is none
+    return [Place(ref), Place(start)] if start and start not in _KINDS else [Place(ref)]
 
 
 def _files(segments: list[str]) -> Iterator[Place]:

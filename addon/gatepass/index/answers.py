@@ -23,7 +23,7 @@ from gatepass.forge.hosts import OWN, Host
 from gatepass.forge.urls import AssetRef
 from gatepass.http.conditions import is_unmodified
 from gatepass.index import names, negotiation, pages
-from gatepass.index.contents import Place, settled
+from gatepass.index.contents import LeftOut, Place, settled
 from gatepass.index.listing import Listing, Wanted
 from gatepass.index.metadata import AllMetadata, GoneError
 from gatepass.index.pages import Link
@@ -34,12 +34,12 @@ from gatepass.rules.model import ResolveRelease, Rule
 from gatepass.rules.values import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
     from gatepass.credentials.store import Credentials
     from gatepass.forge.urls import Repository
     from gatepass.github.client import GitHub
-    from gatepass.index.contents import File, LeftOut
+    from gatepass.index.contents import File
     from gatepass.index.listing import Found
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Index, Requirement, Rules
@@ -197,8 +197,7 @@ class PackageIndex:
         Raises:
             Unresolvable: it cannot be had.
         """
-        bare = name.removeprefix(f"https://{OWN}").removeprefix("https://").strip("/")
-        opened, _ = await self.opened(f"/{bare.removesuffix('/simple')}/simple/")
+        opened, _ = await self.opened(_path_of(name, {str(forge.web) for forge in self._rules.forges}))
         return self.held(opened, await self._found(opened, wait=True))
 
     async def opened(self, path: str) -> tuple[Opened, list[str]]:
@@ -247,6 +246,9 @@ class PackageIndex:
 
     async def _routed(self, request: Request, segments: list[str]) -> Told | Asked:
         opened, rest = await self._opened(request, segments)
+        if request.in_place and urls.straightened(request.path) != request.path:
+            # links that are relative to a page lead elsewhere from there, and clients differ about where to
+            raise Unresolvable(catalogue.NOT_AN_INDEX(place=f"{request.path}, with slashes too many,"))
         match rest:
             case ["simple"]:
                 return _moved("simple/")
@@ -266,9 +268,9 @@ class PackageIndex:
     async def _opened(self, request: Request, segments: list[str]) -> tuple[Opened, list[str]]:
         """The index that a path begins with, and what stands behind it."""
         match segments:
-            case [host, owner, name, *rest] if "." in host or ":" in host:
+            case [host, owner, name, *rest] if _is_host(host):
                 return self._of_repository(request, host, owner, name), rest
-            case [name, *rest] if name and rest and "." not in name and ":" not in name:
+            case [name, *rest] if name and rest and not _is_host(name):
                 return await self._by_name(request, name), rest
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
@@ -312,6 +314,12 @@ class PackageIndex:
                     raise Unresolvable(held.outage)
                 seen = (urls.repository(f"/{full_name}") for full_name in held.value.things)
                 repositories = [repository for repository in seen if repository and each.covers(repository)]
+                if held.value.is_cut:
+                    raise Unresolvable(catalogue.INDEX_TOO_LARGE(place=each.owner, more=len(held.value.things)))
+                if not repositories:
+                    # an owner that is mistyped, or not to be seen, has none either
+                    name = index.credential.name
+                    raise Unresolvable(catalogue.INDEX_WITHOUT_REPOSITORIES(place=str(each), name=name))
             for repository in repositories:
                 require = self._requiring(forge.web, repository, client)
                 wanted = Wanted(Place(forge, repository), (index.credential,), require)
@@ -353,6 +361,9 @@ class PackageIndex:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         if not _has(found, project):
+            if outage := next((each.outage for each in found if each.outage), None):
+                # who wants no copy is not told from one that there is no such project
+                raise Unresolvable(outage)
             opened, found = await self._surely(opened, found, request.client)
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))
@@ -405,9 +416,14 @@ class PackageIndex:
         self, opened: Opened, found: Iterable[Found], project: str
     ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
+        misnamed = [(file, words) for file in files if (words := self._metadata.misnamed(file))]
+        if misnamed:
+            others = {file for file, _ in misnamed}
+            files = [file for file in files if file not in others]
         required = {each.place: each.require for each in opened.wanted}
         chosen, left_out = settled(files, prereleases=opened.prereleases, need=required.__getitem__)
-        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
+        lost = tuple(LeftOut(file.place, file.tag, file.name, "name-lost", words) for file, words in misnamed)
+        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), (*left_out, *lost)
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
         path = urls.download_path(file.ref)
@@ -461,9 +477,9 @@ class PackageIndex:
             file = found.contents.file(ref.tag, wheel or ref.name)
             if is_sidecar or file is not None or found.is_fresh:
                 break
-        if file is not None and wheel is not None:
+        if file is not None and wheel is not None and settled([file], need=lambda _: wanted[0].require)[0]:
             return Told(await self._metadata_answer(found, file, request.method, request.headers))
-        if file is None and not is_sidecar:
+        if not is_sidecar and (file is None or wheel is not None):
             raise Unresolvable(catalogue.NOT_IN_INDEX(place=opened.label, name=ref.name, tag=ref.tag))
         forge = found.place.forge
         rule = Rule(
@@ -517,8 +533,40 @@ def _segments(path: str) -> list[str]:
     return segments
 
 
+def _path_of(name: str, webs: Set[str]) -> str:
+    """The path of an index that people name: as the rules do, as HOST/OWNER/REPO, or by a URL of either, whichever
+    server has it. `webs` are the hosts whose own URLs are of repositories.
+
+    Raises:
+        Unresolvable: it names none; what stands in a URL before its host is not told.
+    """
+    scheme, is_url, rest = name.partition("://")
+    if is_url:
+        server, _, path = rest.partition("?")[0].partition("#")[0].partition("/")
+        server = server.rpartition("@")[2].lower()
+        segments = [segment for segment in path.split("/") if segment]
+        is_repository = server in webs or "simple" not in segments
+        if is_repository and server != str(OWN):
+            segments = [server, *segments[:2]]
+        elif "simple" in segments:
+            before = segments[: segments.index("simple")]
+            is_of_host = len(before) > 2 and _is_host(before[-3])
+            segments = before[-3:] if is_of_host else before[-1:]
+    else:
+        segments = name.removesuffix("/").removesuffix("/simple").split("/")
+    is_known = (len(segments) == 3 and _is_host(segments[0])) or (len(segments) == 1 and not _is_host(segments[0]))
+    if not is_known or not all(segments) or scheme.lower() not in ("http", "https", name.lower()):
+        raise Unresolvable(catalogue.NOT_AN_INDEX(place="that URL" if is_url else f"`{name}`"))
+    segments[-1] = segments[-1].removesuffix(".git")
+    return f"/{'/'.join(segments)}/simple/"
+
+
+def _is_host(segment: str) -> bool:
+    return "." in segment or ":" in segment
+
+
 def _label(segments: list[str]) -> str:
-    return "/".join(segments[:3]) if "." in segments[0] or ":" in segments[0] else f"index `{segments[0]}`"
+    return "/".join(segments[:3]) if _is_host(segments[0]) else f"index `{segments[0]}`"
 
 
 # ---------------------------------------------------------------------- answers

@@ -7,6 +7,7 @@ within the `bounds` of a connection. `journal` tells what became of it, where `r
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,8 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from mitmproxy.connection import Client
+
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
@@ -47,6 +50,7 @@ class Gatepass:
         self.authorities = Authorities(life.record)
         self.reload = Reload(life, self.authorities)
         self.record = life.record
+        self._is_whole = asyncio.Event()
         detours: Detours = WeakKeyDictionary()
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
@@ -80,8 +84,13 @@ class Gatepass:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
         return self.life.state is not None
 
+    async def client_connected(self, _: Client) -> None:
+        """mitmproxy listens before its addons run: nobody is served until the last of ours is there."""
+        await self._is_whole.wait()
+
     def running(self) -> None:
         ctx.master.addons.add(self._last)
+        self._is_whole.set()
         dispatch.quicken(ctx.master.addons)
 
     def done(self) -> None:
