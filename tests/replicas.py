@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from gatepass.demo.standin import DEFAULT_TOKEN
+from gatepass.demo import package
+from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, Asset, Release, Repository, StandIn
+from gatepass.demo.standin.exchange import REAL_HOSTS
 from gatepass.shell import environment
 from harness import DEADLINE, GATEPASS, Client, background, clean_environment, eventually, free_port
+from road import Road, road
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +43,28 @@ rules:
     credential: github
 """
 PASSWORD = "ci-sesame-opens-42"
+AUTHORIZATION = {"Proxy-Authorization": f"Basic {base64.b64encode(f'ci:{PASSWORD}'.encode()).decode()}"}
+WHEEL = package.wheel("acme_tool", "1.0")
+URL = f"https://github.com/acme/tool/releases/download/v1.0/{WHEEL.name}"
 _DIRECT = build_opener(ProxyHandler({}))
+
+
+@contextmanager
+def private_github() -> Iterator[StandIn]:
+    """github.com, with one private asset, at `URL`."""
+    with StandIn(names=GITHUB) as standin:
+        asset = Asset(WHEEL.name, WHEEL.content)
+        standin.repositories.append(Repository("acme", "tool", releases=[Release("v1.0", [asset])]))
+        yield standin
+
+
+@contextmanager
+def way_to(world: StandIn) -> Iterator[Road]:
+    """The way out, where github.com's names are the stand-in."""
+    with road() as way:
+        web, asset = (urlsplit(f"//{host}").port or 0 for host in (world.web, world.asset_host))
+        way.ports = {name: asset if role == "asset" else web for name, role in REAL_HOSTS.items()}
+        yield way
 
 
 def status(url: str) -> int:
@@ -109,10 +136,14 @@ class Fleet:
     bundle: Path
     members: list[Replica]
 
-    def client(self, port: int, user: str = f"ci:{PASSWORD}@", **extra: str) -> Client:
-        """Clients that come to a port of this machine, as a user."""
-        url = f"http://{user}127.0.0.1:{port}"
-        return Client(self.home, environment.for_client(url, self.bundle, self.bundle, {}) | extra)
+    def client(self, port: int, user: str = f"ci:{PASSWORD}@", bundle: Path | None = None) -> Client:
+        """Clients that come to a port of this machine, as a user; they trust the fleet's bundle, or another."""
+        url, trusted = f"http://{user}127.0.0.1:{port}", bundle or self.bundle
+        return Client(self.home, environment.for_client(url, trusted, trusted, {}))
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The lines that all of them have written so far."""
+        return [json.loads(line) for each in self.members for line in each.audit.read_text().splitlines()]
 
 
 @contextmanager
@@ -136,6 +167,34 @@ def fleet(home: Path, count: int, rules: str, *options: str, **env: str) -> Iter
     log = "".join(text for each in members for text in each.logs)
     assert "Traceback" not in log, log
     assert DEFAULT_TOKEN not in log
+
+
+# -------------------------------------------------------------------- in front
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def ask(port: int, head: str) -> int:
+    """The status of what is answered to a request of this head."""
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        heard = b""
+        while b"\r\n" not in heard and (part := connection.recv(4096)):
+            heard += part
+    return int(heard.split()[1])
+
+
+def connect(port: int, authority: str, **headers: str) -> int:
+    """The status of what is answered to a CONNECT."""
+    fields = "".join(f"\r\n{name.replace('_', '-')}: {value}" for name, value in headers.items())
+    return ask(port, f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}{fields}")
 
 
 # ------------------------------------------------------------------------- load
@@ -201,3 +260,31 @@ def load(*tasks: Callable[[], object]) -> Iterator[list[object]]:
         over.set()
         for thread in threads:
             thread.join(DEADLINE)
+
+
+def _downloads(client: Browsing) -> bool:
+    status, location, _ = client.tunnelled(URL)
+    assert status == 302
+    status, _, body = client.tunnelled(location)
+    return (status, body) == (200, WHEEL.content)
+
+
+def _asks_again(client: Browsing) -> bool:
+    return client.tunnelled(URL, keep=True)[0] == 302
+
+
+def _asks_plainly(client: Browsing) -> bool:
+    status, body = client.plain("http://gatepass.internal/ca.pem")
+    return status == 200 and b"BEGIN CERTIFICATE" in body
+
+
+@contextmanager
+def crowd(port: int, found: Fleet, headers: Mapping[str, str]) -> Iterator[list[object]]:
+    """Clients of each sort that come to a port as long as the block: what they saw, which is to be True throughout."""
+    with ExitStack() as stack:
+        tasks = [
+            partial(task, stack.enter_context(closing(Browsing(port, found.bundle, headers))))
+            for task in (_downloads, _asks_again, _asks_plainly)
+            for _ in range(3)
+        ]
+        yield stack.enter_context(load(*tasks))

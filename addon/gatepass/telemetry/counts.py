@@ -124,6 +124,8 @@ class Counts:
         self.rules = RulesInForce()
         self.store: SharedCache | None = None
         """None where nothing is shared."""
+        self.ca_ends: float | None = None
+        """When the CA ends that clients meet, in epoch seconds; None where they meet none."""
         self.seconds = Histogram()
         self.requests: Tally[tuple[str, str, str]] = Tally(_MOST_SERIES, lambda key: (key[0], OTHER, OTHER))
         """By action, the name of a client's entry, and status."""
@@ -136,6 +138,8 @@ class Counts:
         """By forge, and by what it answered."""
         self.api_remaining: Tally[tuple[str, str]] = Tally(_MOST_NAMES, lambda _: (OTHER, OTHER))
         """By forge and credential: how many calls are left, as it was last told."""
+        self.api_limit: Tally[tuple[str, str]] = Tally(_MOST_NAMES, lambda _: (OTHER, OTHER))
+        """The same for how many there are in all."""
         self.caches: dict[str, Uses] = {}
         self.clients: Cache[str, Pace] = Cache(_MOST_CLIENTS, clock)
         """By the name of an entry; of who has none by address."""
@@ -168,6 +172,8 @@ class Counts:
         self.api_calls.add((call.forge, _status(call.status)))
         if call.remaining is not None and call.credential is not None:
             self.api_remaining.put((call.forge, call.credential), call.remaining)
+            if call.limit is not None:
+                self.api_limit.put((call.forge, call.credential), call.limit)
 
     def uses(self, cache: str) -> Uses:
         """How a cache of that name is used: by all that have it, one after the other."""
