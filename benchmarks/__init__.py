@@ -9,5 +9,5 @@ Each figure is a ratio of what was measured in the same run, the sides in turn. 
     client        the cheapest HTTP/1.1 client there is, so that the proxy is what is measured
     bench         one run: its scale, its servers, its proxies
     naive         the addon that one would write first, without caches
-    calls, latency, rate, bulk, start, defaults    the measurements, by noun
+    calls, index, latency, rate, egress, bulk, start, sources    the measurements, by noun
 """

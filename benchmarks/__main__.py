@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, egress, latency, programs, rate, sources, start
+from benchmarks import bulk, calls, egress, index, latency, programs, rate, sources, start
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.report import Comparison, Figure, Report
 from gatepass import files
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MEASUREMENTS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "api-calls": calls.api_calls,
     "bytes": calls.bytes_moved,
+    "index": index.locks,
     "warm": latency.warm,
     "cold": latency.cold,
     "throughput": bulk.throughput,
@@ -46,6 +47,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
 NEEDS: Final = {
     "api-calls": ("uv",),
     "bytes": ("uv",),
+    "index": ("uv",),
     "throughput": ("curl",),
     "egress-tunnels": ("curl", "squid"),
     "memory": ("curl",),

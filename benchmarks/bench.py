@@ -43,12 +43,14 @@ class Scale:
     repository: int
     colds: int
     """Assets that are asked for first."""
+    wheel: int
+    """One file of an index."""
     shared: bool
     """Whether measurements may share a proxy: starting one takes longer than to see that it works."""
 
 
-FULL: Final = Scale(3, 1000, 0.8, (1, 10, 100), 1000 * MB, 200 * MB, 100 * MB, 20, shared=False)
-QUICK: Final = Scale(1, 100, 0.2, (1, 10), 50 * MB, 10 * MB, 5 * MB, 4, shared=True)
+FULL: Final = Scale(3, 1000, 0.8, (1, 10, 100), 1000 * MB, 200 * MB, 100 * MB, 20, MB // 5, shared=False)
+QUICK: Final = Scale(1, 100, 0.2, (1, 10), 50 * MB, 10 * MB, 5 * MB, 4, MB // 20, shared=True)
 
 _RULES: Final = """\
 version: 1
