@@ -18,7 +18,7 @@ from gatepass.trust import authority, bundles, certificates
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from benchmarks.programs import Proxy
@@ -161,15 +161,28 @@ class Bench:
     @contextmanager
     def mitmdump(self, *options: str, confdir: Path | None = None) -> Iterator[Proxy]:
         """A new mitmdump."""
+        variables = {programs.TOKEN: self.github.token, "BENCHMARK_PASSWORD": CREDENTIALS.partition(":")[2]}
+        with self.logged(*options, confdir=confdir, variables=variables) as (proxy, _):
+            yield proxy
+
+    @contextmanager
+    def logged(
+        self,
+        *options: str,
+        variables: Mapping[str, str],
+        confdir: Path | None = None,
+        upstream_ca: Path | None = None,
+    ) -> Iterator[tuple[Proxy, Path]]:
+        """A new mitmdump, and its log."""
         with programs.mitmdump(
             self.folder,
             confdir or self.confdir,
             self.bundle,
-            self.upstream_ca,
+            upstream_ca or self.upstream_ca,
             *options,
-            variables={programs.TOKEN: self.github.token, "BENCHMARK_PASSWORD": CREDENTIALS.partition(":")[2]},
-        ) as proxy:
-            yield proxy
+            variables=variables,
+        ) as started:
+            yield started
 
     def rules(self, more: dict[str, str] | None = None) -> Path:
         forges = {self.github.web: self.github.api, self.upstream.web: self.upstream.api, **(more or {})}

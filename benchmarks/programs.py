@@ -103,8 +103,8 @@ class Proxy:
 @contextmanager
 def mitmdump(
     folder: Path, confdir: Path, bundle: Path, upstream_ca: Path, *options: str, variables: Mapping[str, str]
-) -> Iterator[Proxy]:
-    """mitmdump on a free port, with these options, showing no flows."""
+) -> Iterator[tuple[Proxy, Path]]:
+    """mitmdump on a free port, with these options, showing no flows; and its log."""
     log = folder / f"mitmdump-{next(_numbers)}.log"
     command: list[str | Path] = [BIN / "mitmdump", "--listen-host", "127.0.0.1", "--listen-port", "0"]
     command += ["--set", f"confdir={confdir}", "--set", f"ssl_verify_upstream_trusted_ca={upstream_ca}"]
@@ -116,7 +116,7 @@ def mitmdump(
         )
     try:
         port = _listening(process, log)
-        yield Proxy(port, process.pid, bundle, time.perf_counter() - start)
+        yield Proxy(port, process.pid, bundle, time.perf_counter() - start), log
         if process.poll() is not None:
             raise RuntimeError(f"mitmdump has ended:\n{log.read_text()}")
     finally:

@@ -1,0 +1,48 @@
+"""How much load, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Times are in seconds; each is a bound, too: no measurement takes longer but for its start and its end."""
+
+    clients: int
+    """At once, before HAProxy."""
+    crowd_seconds: float
+    soak_seconds: float
+    fault_seconds: float
+    """For each fault, before it ends."""
+    well_seconds: float
+    """So long it is waited, at the most, until all is well again."""
+    replicas: tuple[int, ...]
+    requests: int
+    """Adversarial ones."""
+    hostile_seconds: float
+    seed: int = 1
+    first_case: int = 0
+
+
+FULL: Final = Load(
+    clients=500,
+    crowd_seconds=300,
+    soak_seconds=1800,
+    fault_seconds=8,
+    well_seconds=90,
+    replicas=(1, 2, 4),
+    requests=1_000_000,
+    hostile_seconds=1200,
+)
+QUICK: Final = Load(
+    clients=40,
+    crowd_seconds=8,
+    soak_seconds=8,
+    fault_seconds=1.5,
+    well_seconds=60,
+    replicas=(1, 2),
+    requests=2_000,
+    hostile_seconds=30,
+)
