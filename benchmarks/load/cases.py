@@ -74,9 +74,8 @@ _PATHS: Final = (
     "/ca.pem",
     "/env?shell=bash",
     "/",
-    "*",
 )
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "CONNECT", "get")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "CONNECT")
 _RANGES: Final = (
     "bytes=0-0", "bytes=-1", "bytes=-16384", "bytes=0-", "bytes=5-2", "bytes=99999999999999999999-", "bytes=0-0,2-3",
     "bytes=" + ",".join(f"{at}-{at}" for at in range(200)), "bytes=\xff-", "lines=1-2", "bytes", "bytes=--1",
@@ -110,7 +109,7 @@ class Case:
     opening: bytes
     """A CONNECT, or nothing."""
     sni: str | None
-    """The name that the client says in TLS, which it shakes hands for where the CONNECT was granted; None for no TLS."""
+    """The name that the client says in TLS, once the CONNECT was granted; None for no TLS."""
     requests: tuple[bytes, ...]
 
     def only(self, kept: Sequence[bytes]) -> Case:
@@ -148,8 +147,10 @@ class _Maker:
         target = self._host()
         # mostly names that are decrypted: elsewhere there is only a tunnel
         if self._may(0.7):
-            target = self._one(("github.com", "github.com", "github.com", "raw.githubusercontent.com", "artifacts.test"))
-        opening = self._connect(target, self._one((*["443"] * 8, "80", "0443", "8080", "22", "0", "65536", "x", "")))
+            target = self._one(
+                ("github.com", "github.com", "github.com", "raw.githubusercontent.com", "artifacts.test")
+            )
+        opening = self._connect(target, self._one((*["443"] * 40, "80", "0443", "8080", "22", "0", "65536", "x", "")))
         sni: str | None = target
         if self._may(0.15):
             sni = self._one((*KNOWN, *EVIL, "", "a" * 300, "127.0.0.1"))
@@ -219,7 +220,9 @@ class _Maker:
         path = self._one(_PATHS) if self._may(0.7) else _DOWNLOAD
         if self._may(0.45):
             return path
-        at = self._chance.randrange(len(path) + 1)
+        if self._may(0.02):  # no path, which ends a connection
+            return self._one((path.replace("/", "%2f", 2), path.replace("/", "\\"), "", "*", "*%25", "*#x"))
+        at = self._chance.randrange(1, len(path) + 1)
         odd = ("%00", "%0d%0a", "%zz", "%", "%ff", "\x7f", "\xff", "%25", "%2500", "..")
         queries = ("", "a=b", "X-Amz-Signature=0", "sig=%zz", "token={credential}", "?" * 50)
         bend: Sequence[Callable[[], str]] = (
@@ -228,8 +231,8 @@ class _Maker:
             lambda: path.replace("/", "/./"),
             lambda: f"/x/..{path}",
             lambda: f"/%2e%2e{path}",
-            lambda: path.replace("/", "%2f", 2),
-            lambda: path.replace("/", "\\"),
+            lambda: f"/{path[1:].replace('/', '%2f', 2)}",
+            lambda: f"/{path[1:].replace('/', chr(92))}",
             path.upper,
             lambda: f"{path}/",
             lambda: f"{path}?{self._one(queries)}",
@@ -239,7 +242,7 @@ class _Maker:
             lambda: path[:at],
             lambda: path + "/a" * self._one((10, 1000)),
             lambda: "/" + "%2e%2e/" * 20 + path,
-            lambda: "".join(f"%{ord(each):02x}" for each in path),
+            lambda: "/" + "".join(f"%{ord(each):02x}" for each in path[1:]),
             lambda: path.replace("tool", f"t{self._chance.randrange(50)}"),
             lambda: path.replace("v1.0", f"v{self._chance.randrange(50)}"),
             lambda: path.replace("acme", "evil"),
@@ -273,7 +276,7 @@ class _Maker:
         method = "GET" if self._may(0.6) else self._one(_METHODS)
         target = self._path()
         if plain or self._may(0.03):
-            scheme = self._one(("http", "http", "http", "https", "HTTP", "ftp", "ws"))
+            scheme = self._one((*["http"] * 20, "https", "HTTP", "ftp", "ws"))
             target = f"{scheme}://{host}{target}"
         fields = [f"Host: {host if self._may(0.9) else self._host()}"]
         if plain:

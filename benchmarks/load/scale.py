@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 
@@ -24,6 +24,10 @@ class Load:
     hostile_seconds: float
     seed: int = 1
     first_case: int = 0
+
+    def numbers(self) -> dict[str, int | float]:
+        """All that is one number, by name."""
+        return {name: value for name, value in asdict(self).items() if isinstance(value, int | float)}
 
 
 FULL: Final = Load(

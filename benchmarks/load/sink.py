@@ -23,7 +23,7 @@ _MOST: Final = 256 * 1024
 _ANSWERS: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 302 Found\r\nLocation: https://api.github.com/user\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 307 x\r\nLocation: https://github.com/acme/tool/releases/download/v1.0/data.bin\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 307 x\r\nLocation: https://github.com/acme/tool/releases/latest\r\nContent-Length: 0\r\n\r\n",
     b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="GitHub"\r\nContent-Length: 0\r\n\r\n',
     b"HTTP/1.1 407 x\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
@@ -50,23 +50,23 @@ class Sink:
 
 
 @contextmanager
-def sink(certificate: Path, secrets: Sequence[str]) -> Iterator[Sink]:
-    """`secrets` are those that it looks for."""
-    with servers.child(_serve, certificate, list(secrets)) as pipe:
+def sink(certificate: Path, secrets: Sequence[str], *, echoes: bool) -> Iterator[Sink]:
+    """`secrets` are those that it looks for; `echoes` tells whether it sends back what it was asked."""
+    with servers.child(_serve, certificate, list(secrets), echoes) as pipe:
         if not pipe.poll(30):
             raise RuntimeError("a server did not start in time")
         yield Sink(pipe.recv(), pipe)
 
 
-def _serve(pipe: Connection, certificate: Path, secrets: Sequence[str]) -> None:
-    asyncio.run(_main(pipe, certificate, Traces(secrets)))
+def _serve(pipe: Connection, certificate: Path, secrets: Sequence[str], echoes: bool) -> None:
+    asyncio.run(_main(pipe, certificate, Traces(secrets), echoes=echoes))
 
 
 class _Reader(Protocol):
     async def read(self, most: int, /) -> bytes: ...
 
 
-async def _main(pipe: Connection, certificate: Path, traces: Traces) -> None:
+async def _main(pipe: Connection, certificate: Path, traces: Traces, *, echoes: bool) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     count, held = 0, list[bytes]()
@@ -76,13 +76,15 @@ async def _main(pipe: Connection, certificate: Path, traces: Traces) -> None:
         count += 1
         at, taken = count, b""
         with suppress(OSError, TimeoutError):
-            while data := await asyncio.wait_for(reader.read(65_536), 10):
+            while data := await asyncio.wait_for(reader.read(65_536), 3):
                 taken = (taken + data)[-_MOST:]
                 if traces.search(taken[-len(data) - 4096 :]):
                     held.append(taken[-4096:])
                 for _ in range(min(50, data.count(b"\r\n\r\n"))):
                     at += 1
-                    writer.write(_answer(at, data))
+                    writer.write(_answer(at, data if echoes else b""))
+                if b"Connection: close\r\n\r\n" in data:
+                    break
         writer.close()
 
     async def either(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,6 @@ Shares nothing with the addon's own redaction, so that no mistake is on both sid
 from __future__ import annotations
 
 import base64
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,9 +30,11 @@ class Traces:
                 # without what depends on the neighbours
                 inner = base64.b64encode(bytes(offset) + data)[4 if offset else 0 : (len(data) + offset) // 3 * 4]
                 forms |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in sorted(forms)), re.IGNORECASE)
+        self._forms = [form.lower() for form in sorted(forms)]
 
     def search(self, data: bytes) -> bytes | None:
         """What was found, with some of what stands around it."""
-        match = self._pattern.search(data)
-        return data[max(0, match.start() - 200) : match.end() + 200] if match else None
+        text = data.lower()
+        # one after the other: a pattern of them all is a hundred times slower
+        at = max(map(text.find, self._forms))
+        return data[max(0, at - 200) : at + 250] if at >= 0 else None
