@@ -63,7 +63,7 @@ def end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def runs(program: str) -> bool:
     """Whether a program is there, and works in any folder."""
-    command = [UV if program == "uv" else program, "--version"]
+    command = [UV if program == "uv" else program, "-v" if program == "haproxy" else "--version"]
     try:
         return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
     except OSError:
@@ -133,8 +133,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
-    """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached."""
+def squid(bundle: Path, credentials: str, host: str, more: str = "") -> Iterator[Proxy]:
+    """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached.
+
+    `more` are lines of its configuration.
+    """
     user, _, password = credentials.partition(":")
     port = free_port()
     # a folder of its own, open to others: of root's rights it keeps none
@@ -148,7 +151,7 @@ def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
             f"acl known proxy_auth REQUIRED\nacl there dstdomain {host}\n"
             "http_access allow known there\nhttp_access deny all\n"
             f"access_log stdio:{place / 'access.log'}\ncache_log {place / 'log'}\npid_filename none\n"
-            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n",
+            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n{more}",
             encoding="utf-8",
         )
         # a name of its own: else two of them share their memory

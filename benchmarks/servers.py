@@ -13,9 +13,11 @@ import ssl
 import subprocess
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, Final
 
 from h2.config import H2Configuration
@@ -26,7 +28,7 @@ from gatepass.demo import package
 from gatepass.demo.standin import App, Asset, Fault, Installation, Release, Repository, StandIn, Zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -148,6 +150,31 @@ def publish_wheel(standin: StandIn, repository: str, project: str, *, padding: i
 def publish_zeros(standin: StandIn, repository: str, names: Sequence[str], size: int, *, private: bool = True) -> None:
     """Upload files of so many zero bytes, all to one release."""
     _publish(standin, repository, [Asset(name, Zeros(size)) for name in names], private=private)
+
+
+def publish_contents(
+    standin: StandIn, repository: str, contents: Mapping[str, tuple[str, int]], wheel: package.File
+) -> None:
+    """Upload files of bytes that follow from a seed and a size each, and a wheel, to one release; the token's budget
+    has no end.
+    """
+    assets = [Asset(name, Random(seed).randbytes(size)) for name, (seed, size) in contents.items()]  # noqa: S311 — no secret
+    _publish(standin, repository, [*assets, Asset(wheel.name, wheel.content)], private=True)
+    standin.embedded_assets = 100
+    for token in standin.tokens:
+        token.limit = 10**9
+
+
+def tally(standin: StandIn, secrets: Sequence[str]) -> tuple[dict[str, int], int]:
+    """What was asked since last asked, by role and status, and how often a secret was where it should not be."""
+    found: Counter[str] = Counter()
+    strays = 0
+    for request in standin.calls():
+        found[f"{request.role} {request.status}"] += 1
+        text = f"{request.target} {request.headers}"
+        strays += request.role != "api" and any(secret in text for secret in secrets)
+    standin.forget()
+    return dict(found), strays
 
 
 def publish_index(

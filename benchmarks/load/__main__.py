@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from benchmarks import bench, running
-from benchmarks.load import hostile
+from benchmarks.load import crowd, hostile, scaling
 from benchmarks.load.scale import FULL, QUICK
 from benchmarks.report import Report
 
@@ -23,9 +23,18 @@ if TYPE_CHECKING:
     from benchmarks.running import Measurement
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench, Load], Iterator[Row]]]] = {
+    "crowd": crowd.crowd,
+    "soak": crowd.soak,
+    "replicas": scaling.replicas,
+    "squid": scaling.tunnels,
     "adversarial": hostile.requests,
 }
-NEEDS: Final[dict[str, tuple[str, ...]]] = {}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "crowd": ("haproxy", "uv"),
+    "soak": ("uv",),
+    "replicas": ("haproxy",),
+    "squid": ("curl", "squid"),
+}
 """The programs without which there is nothing to measure."""
 
 
