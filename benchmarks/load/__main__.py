@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from benchmarks import bench, running
-from benchmarks.load import crowd, hostile, scaling
+from benchmarks.load import crowd, faults, hostile, scaling
 from benchmarks.load.scale import FULL, QUICK
 from benchmarks.report import Report
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MEASUREMENTS: Final[dict[str, Callable[[Bench, Load], Iterator[Row]]]] = {
     "crowd": crowd.crowd,
     "soak": crowd.soak,
+    "faults": faults.faults,
     "replicas": scaling.replicas,
     "squid": scaling.tunnels,
     "adversarial": hostile.requests,
@@ -32,6 +33,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench, Load], Iterator[Row]]]] = {
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "crowd": ("haproxy", "uv"),
     "soak": ("uv",),
+    "faults": ("haproxy",),
     "replicas": ("haproxy",),
     "squid": ("curl", "squid"),
 }

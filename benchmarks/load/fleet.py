@@ -83,7 +83,7 @@ set -e
 mount --make-rprivate /
 mount --bind "$1" /etc/hosts
 mount --bind "$2" /etc/resolv.conf
-mount -t tmpfs -o size=256k gatepass-load "$3"
+mount -t tmpfs -o size=32m gatepass-load "$3"
 shift 3
 exec "$@"
 """

@@ -16,6 +16,8 @@ class Load:
     soak_seconds: float
     fault_seconds: float
     """For each fault, before it ends."""
+    each_alone: bool
+    """Whether each fault has replicas of its own, too."""
     well_seconds: float
     """So long it is waited, at the most, until all is well again."""
     replicas: tuple[int, ...]
@@ -27,7 +29,11 @@ class Load:
 
     def numbers(self) -> dict[str, int | float]:
         """All that is one number, by name."""
-        return {name: value for name, value in asdict(self).items() if isinstance(value, int | float)}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
 
 
 FULL: Final = Load(
@@ -35,6 +41,7 @@ FULL: Final = Load(
     crowd_seconds=300,
     soak_seconds=1800,
     fault_seconds=8,
+    each_alone=True,
     well_seconds=90,
     replicas=(1, 2, 4),
     requests=1_000_000,
@@ -45,6 +52,7 @@ QUICK: Final = Load(
     crowd_seconds=8,
     soak_seconds=8,
     fault_seconds=1.5,
+    each_alone=False,
     well_seconds=60,
     replicas=(1, 2),
     requests=2_000,

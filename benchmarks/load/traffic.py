@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import re
+import shutil
 import ssl
 import sys
 import time
@@ -59,8 +60,14 @@ class Tally:
     bodies: int = 0
     """Bodies that were compared, byte for byte."""
     examples: dict[str, str] = field(default_factory=dict)
+    row: int = 0
+    """How many of the last were right, one after the other."""
+    row_since: float = 0
 
     def take(self, kind: Kind, outcome: str, seconds: float) -> None:
+        self.row = self.row + 1 if outcome == "ok" else 0
+        if self.row == 1:
+            self.row_since = time.monotonic()
         self.outcomes[kind, outcome] += 1
         self.seconds.setdefault(kind, []).append(seconds)
 
@@ -333,6 +340,7 @@ class Traffic:
             if outcome != "ok":
                 self.tally.examples.setdefault(f"install {outcome}", output.decode(errors="replace")[-600:])
             self.tally.take("install", outcome, time.monotonic() - begin)
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
     async def run(self, clients: int, installers: int, seconds: float) -> None:
         """All of them, for so long; what is under way then is let end."""
