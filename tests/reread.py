@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx
 from mitmproxy.http import Response
 
-from gatepass.proxy.life import Life
+from gatepass.proxy.addon import Gatepass
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ class Reread:
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.request.host == "reread.internal":
-            life = ctx.master.addons.get("gatepass_life")
-            assert isinstance(life, Life)
-            life.accept(locate.load(ctx.options.gatepass_rules, os.environ, Path.cwd(), print))
+            addon = ctx.master.addons.get(Gatepass.name)
+            assert isinstance(addon, Gatepass)
+            addon.life.accept(locate.load(ctx.options.gatepass_rules, os.environ, Path.cwd(), print))
             flow.response = Response.make(204)
 
 

@@ -48,6 +48,8 @@ _MOST_ESCAPES: Final = 100_000
 # The oldest first; and the forms of all.
 _in_use: dict[str, None] = {}
 _known: _Forms = {}
+# What is shorter, and was not cut short, holds none of them: most names and methods.
+_least = 0
 
 # Of a printable character: no secret has others.
 _ESCAPE: Final = re.compile(  # begins with a set, and heeds case: else each place would be tried
@@ -69,7 +71,7 @@ _SHORTEST_STUMP: Final = 6
 
 def learn(secret: str) -> None:
     """Note a secret that is in use: from now on it is taken out of all that leaves."""
-    global _known  # what is in use is one thing for the whole process, as its log is
+    global _known, _least  # what is in use is one thing for the whole process, as its log is
     if len(secret) < _SHORTEST_IN_USE:
         return
     is_new = secret not in _in_use
@@ -79,11 +81,13 @@ def learn(secret: str) -> None:
         if len(_in_use) > _MOST:
             del _in_use[next(iter(_in_use))]
         _known = {plain: form for each in _in_use for plain, form in _forms(each).items()}
+        _least = min(len(shortest) for plain, form in _known.items() for shortest in (plain, form.text))
 
 
 def cleared[T: (str, bytes)](text: T) -> T:
     """`text` without the secrets in use, in whatever encoding."""
-    return _without(text, _known)
+    is_short = len(text) < _least and not text.endswith("…" if isinstance(text, str) else _ELLIPSIS)
+    return text if is_short else _without(text, _known)
 
 
 def without[T: (str, bytes)](text: T, secret: str) -> T:

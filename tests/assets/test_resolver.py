@@ -13,10 +13,10 @@ from urllib.parse import quote
 import pytest
 from httpx2 import Headers
 
-from gatepass.assets import resolver
+from gatepass.assets import public, resolver
 from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import plan
-from gatepass.assets.resolver import Resolver, Source
+from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Resolve
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Fault, Release, Repository, StandIn, Token
@@ -33,6 +33,7 @@ from gatepass.sources import Env
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gatepass.assets.source import Source
     from gatepass.forge.hosts import Forge
     from gatepass.github.client import GitHub
 
@@ -465,7 +466,7 @@ async def test_only_the_release_cannot_be_asked_for(asking: Asking) -> None:
 
 async def test_a_public_asset_is_known(asking: Asking, tool: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same of what anybody may have, while the web host is down."""
-    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
+    monkeypatch.setattr(public, "_PUBLIC_SECONDS", 1.0)
     tool.private = False
     asking.environ.clear()
     source = await asking.maybe(anonymous_first=True)
@@ -518,7 +519,7 @@ async def test_a_web_host_that_does_not_say(asking: Asking, fault: Fault, monkey
     """Where the web host does not say whether an asset is public, the API is asked, which may know it; and for a moment
     the web host is left alone.
     """
-    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
+    monkeypatch.setattr(public, "_PUBLIC_SECONDS", 1.0)
     asking.standin.faults.append(replace(fault))
     for _ in range(3):
         source = await asking.maybe(anonymous_first=True)
@@ -549,7 +550,7 @@ async def test_a_web_host_that_cannot_be_asked(
     asking: Asking, fault: Fault, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the web host has no answer for the client, and the API finds nothing either, both reasons are told."""
-    monkeypatch.setattr(resolver, "_PUBLIC_SECONDS", 1.0)
+    monkeypatch.setattr(public, "_PUBLIC_SECONDS", 1.0)
     asking.standin.faults.append(replace(fault))
     for _ in range(2):
         with pytest.raises(Unresolvable) as caught:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from gatepass.assets.resolver import Resolver, Source
+from gatepass.assets.resolver import Resolver
 from gatepass.credentials import store
 from gatepass.credentials.store import Credentials
 from gatepass.decision import Resolve
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from gatepass.assets.source import Source
 
 RULES = """\
 version: 1

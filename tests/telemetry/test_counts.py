@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatepass.cache import Cache
-from gatepass.github.statistics import Call, Statistics, asking, spending
+from gatepass.github.statistics import Asked, Call, Statistics, spending
 from gatepass.telemetry import counts as counting
 from gatepass.telemetry import metrics
 from gatepass.telemetry.counts import OTHER, Counts, Pace
@@ -166,7 +166,7 @@ def test_a_call_is_that_of_who_caused_it() -> None:
     """API calls are told with the credential that they are made with, and counted for the request they are made for."""
     heard: list[Call] = []
     statistics = Statistics(heard=heard.append)
-    with asking() as asked:
+    with Asked() as asked:
         with spending("acme"):
             statistics.called({"x-ratelimit-remaining": "7", "x-ratelimit-limit": "9"}, "github.com", 200)
         statistics.called({}, "github.com", 404)

@@ -21,7 +21,8 @@ from gatepass.problems.problem import Unresolvable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gatepass.assets.resolver import Resolver, Source
+    from gatepass.assets.resolver import Resolver
+    from gatepass.assets.source import Source
     from gatepass.forge.hosts import Host
     from gatepass.github.client import Excerpt
     from gatepass.secret import Secret

@@ -126,6 +126,9 @@ def serve(
         )
 
     # imported here, for it takes a second: wrong usage and wrong rules are told before
+    from gatepass.proxy import late
+
+    late.postpone()
     from mitmproxy import ctx
     from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main
@@ -135,7 +138,6 @@ def serve(
     from gatepass.proxy.drain import Drain
     from gatepass.proxy.embedded import Forgetful, index_port, listening_port
     from gatepass.proxy.plain import Plain
-    from gatepass.proxy.reload import Reload
 
     if web is not None and not modes.is_loopback(web[0]) and not loaded.access.clients:
         raise GatepassError(
@@ -153,8 +155,7 @@ def serve(
     async def hung_up() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
             addon.record.ledger.reopen()
-        if isinstance(addon := ctx.master.addons.get(Reload.name), Reload):
-            await addon.again()
+            await addon.reload.again()
 
     def terminated() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):

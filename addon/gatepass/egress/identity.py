@@ -25,14 +25,15 @@ class Identity:
     subject: str | None
     address: str
     basis: object = field(default=None, repr=False, compare=False)
+    account: str = field(init=False, repr=False, compare=False)
+    """Whom to count: a client, each user of a file for themselves, and by the address who has no name."""
 
-    @property
-    def account(self) -> str:
-        """Whom to count: a client, each user of a file for themselves, and by the address who has no name."""
+    def __post_init__(self) -> None:
         if self.client is None:
-            return group(read_address(self.address))
-        # no name of an entry has a space
-        return f"client {self.client}" if self.user is None else f"client {self.client}, user {self.user}"
+            account = group(read_address(self.address))
+        else:  # no name of an entry has a space
+            account = f"client {self.client}" if self.user is None else f"client {self.client}, user {self.user}"
+        object.__setattr__(self, "account", account)  # the value is frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def read_address(text: str) -> Address:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
+@lru_cache(4096)  # as above
 def group(address: Address) -> str:
     """The addresses that are one machine's as far as anybody can tell: of IPv6 a network of 64 bits is given out."""
     return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((int(address) >> 64 << 64, 64)))

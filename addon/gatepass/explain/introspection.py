@@ -25,7 +25,7 @@ from gatepass.sources import GitHubApp, expanded, is_local
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.credentials.store import Credentials
     from gatepass.forge.hosts import Forge
     from gatepass.forge.sources import DownloadRef, GitRef

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -88,14 +89,17 @@ def named(owner: str, name: str) -> Repository | None:
     return Repository(owner, name) if is_one else None
 
 
-def segments(path: str) -> list[str]:
+def segments(path: str) -> tuple[str, ...]:
     """The segments of a raw path, each decoded once; none when it is no path that is read. Several slashes are one."""
-    if len(path) > _MAX_PATH or not path.startswith("/"):
-        return []
+    return _decoded(path) if len(path) <= _MAX_PATH and path.startswith("/") else ()
+
+
+@lru_cache(256)  # each rule asks for those of a request again
+def _decoded(path: str) -> tuple[str, ...]:
     try:
-        return [unquote_to_bytes(segment).decode() for segment in straightened(path)[1:].split("/")]
+        return tuple(unquote_to_bytes(segment).decode() for segment in straightened(path)[1:].split("/"))
     except UnicodeError:  # in the bytes, or in how a shell handed them on
-        return []
+        return ()
 
 
 def is_name(text: str) -> bool:

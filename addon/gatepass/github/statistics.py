@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,25 +25,26 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class Asked:
-    """The API calls that one request has caused so far; those that it shares with others are the first one's."""
+    """The API calls that one request has caused so far, which are those made within its `with` block.
+
+    Those that it shares with others are the first one's.
+    """
 
     calls: int = 0
+    _token: Token[Asked | None] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        self._token = _asked.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _asked.reset(self._token)
 
 
 # A task that several requests wait for has those of the one that began it.
 _asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
 _credential: ContextVar[str | None] = ContextVar("credential", default=None)
-
-
-@contextmanager
-def asking() -> Iterator[Asked]:
-    """Count the API calls that are caused within."""
-    asked = Asked()
-    token = _asked.set(asked)
-    try:
-        yield asked
-    finally:
-        _asked.reset(token)
 
 
 @contextmanager

@@ -38,6 +38,11 @@ def harmless(value: bytes) -> bytes:
     return _BREAK.sub(b" ", value).strip()
 
 
+def is_harmless(value: bytes) -> bool:
+    """Whether that is the value as it is."""
+    return _ORDINARY_VALUE.fullmatch(value) is not None or harmless(value) == value
+
+
 def date(value: str) -> datetime | None:
     """The moment that a field's value names (RFC 9110, section 5.6.7); None when it names none that a calendar has."""
     try:

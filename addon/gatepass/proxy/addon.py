@@ -7,11 +7,13 @@ within the `bounds` of a connection. `journal` tells what became of it, where `r
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 
+from gatepass.proxy import dispatch
 from gatepass.proxy.admission import Admission
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
@@ -30,31 +32,34 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from mitmproxy.connection import Client
+
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
 
 
 class Gatepass:
-    """What `addons = [Gatepass()]` loads; `statistics` counts what it does."""
+    """What `addons = [Gatepass()]` loads."""
 
     name = "gatepass"
 
     def __init__(self) -> None:
-        life = Life()
+        self.life = life = Life()
+        self.reload = Reload(life)
+        self.record = life.record
+        self._is_whole = asyncio.Event()
         detours: Detours = WeakKeyDictionary()
-        self.statistics = life.record.statistics
-        self._life = life
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
         identities: Identities = WeakKeyDictionary()
         answers: Answers = WeakKeyDictionary()
         guard = Guard(life)
         journal = Journal(life.record, answers)
-        self.record = life.record
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
-        self.addons = [
-            Reload(life),
+        addons = (
+            self,
+            self.reload,
             life,
             Welcome(life.record),
             Bounds(),
@@ -68,16 +73,24 @@ class Gatepass:
             Responses(life.record, detours, answers, guard),
             journal,
             Reporting(life.record.ledger),
-        ]
+        )
+        vars(self).update(dispatch.hooks(addons))
 
     @property
     def has_rules(self) -> bool:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
-        return self._life.state is not None
+        return self.life.state is not None
+
+    async def client_connected(self, _: Client) -> None:
+        """mitmproxy listens before its addons run: nobody is served until the last of ours is there."""
+        await self._is_whole.wait()
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)
+        self._is_whole.set()
+        dispatch.quicken(ctx.master.addons)
 
     def done(self) -> None:
+        dispatch.slow(ctx.master.addons)
         if ctx.master.addons.get(self._last.name) is self._last:
             ctx.master.addons.remove(self._last)

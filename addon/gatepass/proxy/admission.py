@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx
-from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import RegularMode, ReverseMode, Socks5Mode, UpstreamMode
@@ -23,9 +23,8 @@ from gatepass.egress.identity import Identity, Unknown, read_address
 from gatepass.egress.limits import Usage
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Problem, Unresolvable
-from gatepass.proxy import facts, socks, wire
+from gatepass.proxy import connections, facts, socks, wire
 from gatepass.rules.access import Networks
-from gatepass.telemetry.event import Who, text
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.layers.modes import Socks5AuthData
@@ -50,10 +49,9 @@ _LINGER_SECONDS: Final = 2.0
 class Admission:
     """An addon that lets nobody in whom the rules do not know, nor more of anybody than they say."""
 
-    name = "gatepass_admission"
-
     def __init__(self, life: Life, identities: Identities) -> None:
         self._life = life
+        self._record = life.record
         self._identities = identities
         self._attempts = Attempts(time.monotonic)
         self._usage = Usage(time.monotonic)
@@ -80,7 +78,7 @@ class Admission:
             problem = _UNFORESEEN
         if problem is not None:
             client.error = f"gatepass: {problem.title}"
-            self._life.record.turned_away(str(client.peername[0]), problem)
+            self._record.turned_away(str(client.peername[0]), problem)
 
     async def socks5_auth(self, data: Socks5AuthData) -> None:
         state, client = self._life.state, data.client_conn
@@ -91,7 +89,7 @@ class Admission:
             self._leave(client)
             self._settled.discard(client)
             self._identities.pop(client, None)
-            with state.in_use():
+            with state:
                 answer = await state.clients.by_password(data.username, data.password, _peer(client), self._attempts)
             problem = self._enter(state, client, answer)
         except Exception:
@@ -99,7 +97,7 @@ class Admission:
             problem = _UNFORESEEN
         data.valid = problem is None
         if problem is not None:
-            self._life.record.turned_away(str(client.peername[0]), problem)
+            self._record.turned_away(str(client.peername[0]), problem)
 
     def client_disconnected(self, client: Client) -> None:
         self._leave(client)
@@ -111,7 +109,7 @@ class Admission:
         if (problem := self._count(state, client, answer)) is None:
             self._identities[client] = answer
             self._settled.add(client)
-            self._note(client, answer)
+            self._record.who[client] = answer
         return problem
 
     def _count(self, state: State, client: Client, identity: Identity) -> Problem | None:
@@ -139,7 +137,7 @@ class Admission:
         """From now on all that comes is of whom the connection was opened for; after a refusal it may be another's."""
         if (identity := self._identities.get(flow)) is not None:
             self._settled.add(flow.client_conn)
-            self._note(flow.client_conn, identity)
+            self._record.who[flow.client_conn] = self._record.who.get(flow, identity)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.is_replay != "request":  # that is the proxy's own user's, who has no name
@@ -151,7 +149,7 @@ class Admission:
             return
         refusal: Unknown | Problem | None = _UNFORESEEN
         try:
-            with state.in_use():
+            with state:
                 refusal = await self._refusal(state, flow)
         except Unresolvable as unresolvable:
             refusal = unresolvable.problem
@@ -169,19 +167,13 @@ class Admission:
         answer, client = await self._asked(state, flow), flow.client_conn
         if not isinstance(answer, Identity):
             return answer
-        self._note(flow, answer, flow.metadata.get("proxyauth", (None,))[0])
+        known = flow.metadata.get("proxyauth")  # whom mitmproxy has asked for itself
+        self._record.who[flow] = replace(answer, user=known[0]) if known and answer.client is None else answer
         problem = self._count(state, client, answer)
         problem = problem or self._usage.request(answer.account, state.rules.access.limits)
         if problem is None:
             self._identities[flow] = self._identities[client] = answer
         return problem
-
-    def _note(self, of: HTTPFlow | Client, identity: Identity, known: str | None = None) -> None:
-        """Have it told who asks; `known` is what mitmproxy has asked for itself."""
-        user = identity.user or identity.client or known
-        named = None if user is None else text(user)
-        subject = None if identity.subject is None else text(identity.subject)
-        self._life.record.who[of] = Who(identity.client, named, subject, identity.address)
 
     async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
         client = flow.client_conn
@@ -189,12 +181,12 @@ class Admission:
             identity = self._identities[client]
             if is_known(state, identity):
                 return identity
-            self._note(flow, identity)
+            self._record.who[flow] = identity
             return catalogue.CLIENT_GONE()
         headers = flow.request.headers
         told = headers.get_all("X-Forwarded-For")
         address = forwarded.client(_peer(client), told, state.rules.access.trusted_proxies)
-        self._note(flow, Identity(None, None, None, str(address)))
+        self._record.who[flow] = Identity(None, None, None, str(address))
         if ctx.options.proxyauth or not state.clients.are_named:
             return self._by_address(state, address) or Unknown()
         # what was meant for this proxy goes no further, to another addon neither
@@ -214,10 +206,9 @@ class Admission:
         name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
         flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
-            flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
             flow.response.headers["Connection"] = "close"
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, _close, flow.client_conn)
-        self._life.record.refused(flow, problem)
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, connections.close, flow.client_conn)
+        self._record.refused(flow, problem)
 
 
 def is_known(state: State, identity: Identity) -> bool:
@@ -262,12 +253,3 @@ def _header(client: Client) -> str:
 
 def _peer(client: Client) -> Address:
     return read_address(str(client.peername[0]))
-
-
-def _close(client: Client) -> None:
-    """End a connection whose client goes on sending what nobody reads."""
-    server = ctx.master.addons.get("proxyserver")
-    handler = server.connections.get(client.id) if isinstance(server, Proxyserver) else None
-    transport = None if handler is None else handler.transports.get(client)
-    if transport is not None and transport.writer is not None:
-        transport.writer.close()

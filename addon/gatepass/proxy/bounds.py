@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from mitmproxy import ctx
-from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
-from gatepass.proxy import modes
+from gatepass.proxy import connections, modes
 from gatepass.proxy.layers import OVERHEAD
 
 if TYPE_CHECKING:
@@ -42,34 +40,32 @@ _MOMENT: Final = 0.02
 class Bounds:
     """An addon that bounds each connection to a client."""
 
-    name = "gatepass_bounds"
-
     def client_connected(self, client: Client) -> None:
         """Have its bytes read only while there is room for them."""
-        handler = _handler(client)
+        handler = connections.handler(client)
         if handler is not None:
             transport = handler.transports[client]
             transport.reader = _Reader(transport.reader, handler)  # type: ignore[assignment]
 
     def next_layer(self, nextlayer: NextLayer) -> None:
         if nextlayer.context.server.address is not None:
-            _begin(_transport(nextlayer.context.client))
+            _begin(connections.io(nextlayer.context.client))
 
     def http_connect(self, flow: HTTPFlow) -> None:
-        _begin(_transport(flow.client_conn))
+        _begin(connections.io(flow.client_conn))
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         """Look at no request whose client has not taken the answer to the one before."""
-        transport = _transport(flow.client_conn)
-        _begin(transport)
-        if transport is None or transport.writer is None:
+        io = connections.io(flow.client_conn)
+        _begin(io)
+        if io is None or io.writer is None or _is_taken(io.writer):
             return
         try:
             async with asyncio.timeout(TAKEN_SECONDS):
-                await transport.writer.drain()
+                await io.writer.drain()
         except OSError:  # a timeout is one
             flow.kill()
-            transport.writer.close()
+            io.writer.close()
 
     def tcp_message(self, flow: TCPFlow) -> None:
         """Forget what has gone through a connection that speaks no HTTP: mitmproxy would hold all until its end."""
@@ -86,25 +82,18 @@ class Bounds:
         Its handler is cancelled where it does not expect that (`ConnectionHandler.handle_connection`, 12.3): the client
         would wait for ever, and the socket stay.
         """
-        left = _transport(client)
-        if left is not None and left.writer is not None:
-            left.writer.close()
+        connections.close(client)
 
 
-def _handler(client: Client) -> ConnectionHandler | None:
-    """What reads and writes for that client; None for a flow that is replayed."""
-    server = ctx.master.addons.get("proxyserver")
-    return server.connections.get(client.id) if isinstance(server, Proxyserver) else None
+def _is_taken(writer: object) -> bool:
+    """Whether nothing is left of what was written: most often so, and to wait for nothing takes time, too."""
+    transport = getattr(writer, "transport", None)
+    return isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() == 0
 
 
-def _transport(client: Client) -> ConnectionIO | None:
-    handler = _handler(client)
-    return None if handler is None else handler.transports.get(client)
-
-
-def _begin(transport: ConnectionIO | None) -> None:
+def _begin(io: ConnectionIO | None) -> None:
     """Its client has said what it wants."""
-    reader: object = None if transport is None else transport.reader
+    reader: object = None if io is None else io.reader
     if isinstance(reader, _Reader):
         reader.first = None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import Layer, NextLayer
     from mitmproxy.proxy.mode_servers import ServerInstance
-    from mitmproxy.proxy.server import ConnectionHandler
+    from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
     type Door = tuple[ServerInstance[Any], socket.socket]
 
@@ -51,11 +51,29 @@ def running() -> list[ConnectionHandler]:
     return list(server.connections.values()) if isinstance(server, Proxyserver) else []
 
 
+def handler(client: Client) -> ConnectionHandler | None:
+    """What handles that client's; None for a flow that is replayed."""
+    server = ctx.master.addons.get("proxyserver")
+    return server.connections.get(client.id) if isinstance(server, Proxyserver) else None
+
+
+def io(client: Client) -> ConnectionIO | None:
+    """What reads from that client, and writes to it; None where the connection is at its end."""
+    handles = handler(client)
+    return None if handles is None else handles.transports.get(client)
+
+
 def transport(client: Client) -> Transport | None:
     """What writes to that client; None where the connection is at its end, or none of asyncio's."""
-    handler = next((handler for handler in running() if handler.client is client), None)
-    io = handler and handler.transports.get(client)
-    return getattr(io.writer, "transport", None) if io else None
+    found = io(client)
+    return None if found is None else getattr(found.writer, "transport", None)
+
+
+def close(client: Client) -> None:
+    """Close it at once, whatever the client goes on to send."""
+    found = io(client)
+    if found is not None and found.writer is not None:
+        found.writer.close()
 
 
 def end(handler: ConnectionHandler) -> None:

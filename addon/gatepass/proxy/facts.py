@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # The methods that are there to send content (RFC 9110, sections 9.3.3 and 9.3.4; RFC 5789): a server reads it.
 _SENDING = frozenset({"POST", "PUT", "PATCH"})
 _SMALL = 64 * 1024
+_LENGTH = b"content-length"
+_CODING = b"transfer-encoding"
 
 
 def destination(client: Client, address: tuple[str, int]) -> Host:
@@ -94,9 +96,24 @@ def shown(flow: http.HTTPFlow) -> str:
     return printable(f"{flow.request.method} {url(flow).partition('?')[0]}")
 
 
+def _announced(message: http.Message, untold: str) -> str | None:
+    """The length of its body as it is told, `untold` where none is; None when the body tells its end itself.
+
+    Asked several times of each request: mitmproxy's look-up of one header takes longer.
+    """
+    lengths = []
+    for name, value in message.headers.fields:
+        if len(name) == len(_LENGTH) and name.lower() == _LENGTH:
+            lengths.append(value.decode("utf-8", "surrogateescape"))
+        elif len(name) == len(_CODING) and name.lower() == _CODING:
+            return None
+    return ", ".join(lengths) if lengths else untold
+
+
 def has_body(request: http.Request) -> bool:
     """Whether the client announces a body."""
-    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0").strip() != "0"
+    length = _announced(request, "0")
+    return length is None or length.strip() != "0"
 
 
 def has_stray_body(request: http.Request) -> bool:
@@ -106,12 +123,13 @@ def has_stray_body(request: http.Request) -> bool:
 
 def is_short(request: http.Request) -> bool:
     """Whether the request has no body, or one that is sure to be small."""
-    return "transfer-encoding" not in request.headers and _is_small(request.headers.get("content-length", "0"))
+    length = _announced(request, "0")
+    return length is not None and _is_small(length)
 
 
 def is_small(response: http.Response) -> bool:
     """Whether the body is known to be small: to stream it would cost mitmproxy more than to hold it."""
-    return _is_small(response.headers.get("content-length", ""))
+    return _is_small(_announced(response, "") or "")
 
 
 def _is_small(length: str) -> bool:

@@ -57,6 +57,8 @@ def _leads_to(authority: str, server: Host) -> bool:
 
     A server that serves others, too, goes by it (domain fronting): what was allowed is the connection's name.
     """
+    if authority == str(server):  # as nearly always
+        return True
     name, colon, port = authority.rpartition(":") if re.search(r":\d*$", authority) else (authority, "", "")
     if not name and colon:
         return False

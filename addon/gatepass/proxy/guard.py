@@ -55,8 +55,6 @@ class Guard:
     the plan for an asset or another addon.
     """
 
-    name = "gatepass_guard"
-
     def __init__(self, life: Life) -> None:
         self._life = life
         self._judged: WeakKeyDictionary[Client, _Judged] = WeakKeyDictionary()
@@ -72,11 +70,12 @@ class Guard:
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         self._faults.pop(flow.client_conn, None)
+        state = self._life.state
+        if state is None or not state.is_guarded:
+            return
         address = flow.request.host, flow.request.port
         await self._judge(flow, address if flow.is_replay else _asked(flow.client_conn, address))
-        state = self._life.state
-        explicit = isinstance(flow.client_conn.proxy_mode, modes.EXPLICIT)
-        if explicit and flow.request.scheme == "http" and state is not None and state.is_guarded:
+        if flow.request.scheme == "http" and isinstance(flow.client_conn.proxy_mode, modes.EXPLICIT):
             # RFC 9112, section 3.2.2: who was asked for is in the URL, and what Host says besides is of no account
             flow.request.headers["Host"] = hostport("http", *address)
 
@@ -95,7 +94,6 @@ class Guard:
             if problem is not None:
                 self._life.record.refused(flow, problem)
                 flow.response = wire.refusal(flow, problem)
-                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     async def _problem(self, state: State, flow: HTTPFlow, place: Place) -> Problem | None:
         if refusal := state.reach.refusal(place):

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 class Interception:
     """An addon that tunnels what no rule names and is not for the indexes, and has the rest speak HTTP/1.1."""
 
-    name = "gatepass_interception"
-
     def __init__(self, life: Life) -> None:
         self._life = life
 

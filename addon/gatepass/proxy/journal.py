@@ -14,13 +14,14 @@ from mitmproxy.proxy.mode_specs import RegularMode, UpstreamMode
 from gatepass.assets.check import Check
 from gatepass.proxy import facts, modes
 from gatepass.telemetry import event
-from gatepass.telemetry.event import NOBODY, Event, Who
+from gatepass.telemetry.event import Event
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow, Message
     from mitmproxy.tcp import TCPFlow
 
+    from gatepass.egress.identity import Identity
     from gatepass.proxy.layers import Answers
     from gatepass.proxy.record import Note, Record
     from gatepass.proxy.tunnels import Tunnel
@@ -56,8 +57,6 @@ class _Bodies:
 
 class Journal:
     """An addon that tells the ledger; the last of all that settle, so that it sees what was settled."""
-
-    name = "gatepass_journal"
 
     def __init__(self, record: Record, answers: Answers) -> None:
         self._record = record
@@ -138,7 +137,8 @@ class Journal:
         note = self._record.notes.get(flow)
         if note is not None:
             self._record.notes[flow.client_conn] = note
-        self._record.who.setdefault(flow.client_conn, self._who(flow, flow.client_conn))
+        if (who := self._who(flow, flow.client_conn)) is not None:
+            self._record.who.setdefault(flow.client_conn, who)
 
     def http_connect_error(self, flow: HTTPFlow) -> None:
         """It was refused, or led nowhere: then there is no tunnel to tell it."""
@@ -208,7 +208,7 @@ class Journal:
         by_connect = isinstance(client.proxy_mode, RegularMode | UpstreamMode)
         self._add(
             client,
-            self._record.who.get(client, NOBODY),
+            self._record.who.get(client),
             note,
             note.action or "tunnel",
             began,
@@ -231,17 +231,13 @@ class Journal:
 
     # ------------------------------------------------------------------- both
 
-    def _who(self, flow: HTTPFlow, client: Client) -> Who:
-        who = self._record.who.get(flow) or self._record.who.get(client)
-        if who is None:
-            known = flow.metadata.get("proxyauth")
-            who = Who(user=event.text(known[0])) if known else NOBODY
-        return who
+    def _who(self, flow: HTTPFlow, client: Client) -> Identity | None:
+        return self._record.who.get(flow) or self._record.who.get(client)
 
     def _add(
         self,
         client: Client,
-        who: Who,
+        who: Identity | None,
         note: Note,
         action: Action,
         began: float,
@@ -257,16 +253,17 @@ class Journal:
         reason: str | None = None,
     ) -> None:
         told = note.reason or error or reason
+        user, subject = (None, None) if who is None else (who.user or who.client, who.subject)
         self._ledger.add(
             Event(
                 action=action,
                 failed=action == "refuse" or error is not None or (note.problem is not None and note.is_answered),
                 began=began,
                 seconds=max(0.0, time.time() - began),
-                source=event.address(who.address or str(client.peername[0])),
-                client=who.client,
-                user=who.user,
-                subject=who.subject,
+                source=event.address(str(client.peername[0]) if who is None else who.address),
+                client=None if who is None else who.client,
+                user=event.text(user) if user else None,
+                subject=event.text(subject) if subject else None,
                 method=method,
                 status=status,
                 host=host,

@@ -28,8 +28,6 @@ _LOOK_SECONDS: Final = 2.0
 class Leaving:
     """An addon that ends such tunnels within seconds of a reload."""
 
-    name = "gatepass_leaving"
-
     def __init__(self, life: Life, identities: Identities) -> None:
         self._life = life
         self._identities = identities

@@ -36,10 +36,17 @@ logger: Final = logging.getLogger("gatepass")
 _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
+class Given:
+    """An addon that has the rules, read before: what becomes of their file since then is not asked."""
+
+    name = "gatepass_given"
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+
+
 class Life:
     """An addon that reads options and rules."""
-
-    name = "gatepass_life"
 
     def __init__(self) -> None:
         self.record = Record()
@@ -70,9 +77,9 @@ class Life:
     def configure(self, updated: set[str]) -> None:
         try:
             if "gatepass_rules" in updated:
-                named = ctx.options.gatepass_rules or None
-                rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
-                self._put_in_force(rules)
+                self._put_in_force(_rules())
+            if self.state is not None:
+                self.state.heed(ctx.options)
             if updated & upstream.OPTIONS:
                 upstream.trust(ctx.options)  # says now what is wrong with them, not at the first request
                 upstream.way(ctx.options)
@@ -143,6 +150,14 @@ class Life:
     def done(self) -> None:
         self._swap(None)
         self._log.remove()
+
+
+def _rules() -> Rules:
+    given = ctx.master.addons.get(Given.name)
+    if isinstance(given, Given):
+        return given.rules
+    named = ctx.options.gatepass_rules or None
+    return locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
 
 
 def _summary(rules: Rules, defaults: dict[str, str]) -> str:

@@ -30,8 +30,6 @@ _RESOLVE_SECONDS: Final = 5.0
 class Listeners:
     """An addon that refuses what leads back here, where it can be told: to plain requests, and to CONNECT."""
 
-    name = "gatepass_listeners"
-
     def __init__(self, record: Record, guard: Guard) -> None:
         self._record = record
         self._guard = guard

@@ -42,6 +42,11 @@ class ClearedLog:
         return record
 
 
+def is_heard(level: int) -> bool:
+    """Whether anybody listens to what is less than a warning: mitmproxy's logger makes a line of it all the same."""
+    return any(handler.level <= level for handler in logging.getLogger().handlers)
+
+
 def harmless(text: str, level: int) -> str:
     """A line as it may be shown; one for debugging may hold whole headers and URLs, and shapes are looked for, too."""
     text = redact(text) if level <= logging.DEBUG else cleared(text)

@@ -6,7 +6,6 @@ Knows what the modes are and what rules name; no flow and no connection.
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy.proxy import mode_specs
@@ -78,12 +77,7 @@ def is_loopback(host: str) -> bool:
 
 def is_open(options: Options) -> bool:
     """Whether a listener beyond loopback was asked for: what mitmproxy does unasked, a developer's shell does, too."""
-    return _asks_beyond(tuple(options.mode), options.listen_host)
-
-
-@lru_cache(16)  # asked at every request
-def _asks_beyond(specs: tuple[str, ...], listen_host: str) -> bool:
-    asked = (ProxyMode.parse(spec).custom_listen_host or listen_host for spec in specs)
+    asked = (ProxyMode.parse(spec).custom_listen_host or options.listen_host for spec in options.mode)
     return any(host and not is_loopback(host) for host in asked)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gatepass.assets.answers import Answer
     from gatepass.assets.delivery import Plan
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Request
     from gatepass.forge.sources import DownloadRef
     from gatepass.problems.problem import Problem

@@ -17,6 +17,7 @@ from gatepass.forge.sources import Content, SourceRef
 from gatepass.github.statistics import Statistics, spending
 from gatepass.problems import catalogue
 from gatepass.proxy import facts
+from gatepass.proxy.log import is_heard
 from gatepass.telemetry.audit import RETRY_SECONDS
 from gatepass.telemetry.ledger import Ledger
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from mitmproxy.connection import Client
     from mitmproxy.http import HTTPFlow
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Inject, Resolve
+    from gatepass.egress.identity import Identity
     from gatepass.github.statistics import Asked
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
-    from gatepass.telemetry.event import Action, Who
+    from gatepass.telemetry.event import Action
 
 logger: Final = logging.getLogger("gatepass")
 
@@ -76,7 +78,7 @@ class Record:
         self.statistics = Statistics(heard=self.ledger.counts.called)
         self.notes: WeakKeyDictionary[HTTPFlow | Client, Note] = WeakKeyDictionary()
         """By the request, or by the client's connection, of which the tunnel is told by it."""
-        self.who: WeakKeyDictionary[HTTPFlow | Client, Who] = WeakKeyDictionary()
+        self.who: WeakKeyDictionary[HTTPFlow | Client, Identity] = WeakKeyDictionary()
         """Who asks, by the client's connection; by the request where each has to tell it anew. Others fill it."""
         self._noticed: Cache[str, bool] = Cache(100, time.monotonic)
         # of what may be a password the fingerprint is worth nothing outside this process
@@ -142,7 +144,7 @@ class Record:
         flow.comment = f"gatepass: {decision.rule.name}: {asset}{', known' if source.reused else ''}{by}"
         flow.marked = _DONE
         self.statistics.served += flow.request.method == "GET"
-        logger.debug("gatepass: %s: %s%s", facts.shown(flow), asset, by)
+        self._detail(flow, f"{asset}{by}")
         for notice in source.notices:
             self.notice(notice)
 
@@ -157,7 +159,11 @@ class Record:
         note.action, note.rule, note.reason = "resolve", rule, "package index"
         flow.comment = "gatepass: package index"
         flow.marked = _DONE
-        logger.debug("gatepass: %s: package index", facts.shown(flow))
+        self._detail(flow, "package index")
+
+    def _detail(self, flow: HTTPFlow, text: str) -> None:
+        if is_heard(logging.DEBUG):
+            logger.debug("gatepass: %s: %s", facts.shown(flow), text)
 
     def called(self, flow: HTTPFlow, source: Source, headers: Mapping[str, str], status: int) -> None:
         """The flow itself was a call to the API."""

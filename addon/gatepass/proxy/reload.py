@@ -43,8 +43,6 @@ _MOST: Final = 16 * 1024 * 1024
 class Reload:
     """An addon that has the rules read again. It comes before the one that reads them at first."""
 
-    name = "gatepass_reload"
-
     def __init__(self, life: Life) -> None:
         self._life = life
         self._named: str | None = None

@@ -25,8 +25,6 @@ logger: Final = logging.getLogger("gatepass")
 class Reporting:
     """An addon that opens what its options name, and closes it at the end."""
 
-    name = "gatepass_reporting"
-
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._admin: Admin | None = None

@@ -16,7 +16,7 @@ from gatepass.assets.answers import Answer
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.errors import printable
 from gatepass.github.client import API_VERSION
-from gatepass.github.statistics import asking
+from gatepass.github.statistics import Asked
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import admission, detour, facts, form, upstream, wire
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 class Requests:
     """An addon that settles each request by what its headers say."""
-
-    name = "gatepass_requests"
 
     def __init__(
         self,
@@ -81,8 +79,8 @@ class Requests:
                 if identity is None and flow.is_replay != "request":
                     raise AssertionError("nobody has looked at who asks")
                 request = facts.request(flow, identity, verified=not ctx.options.ssl_insecure)
-                with state.in_use():
-                    with asking() as self._life.record.note(flow).asked:
+                with state:
+                    with Asked() as self._life.record.note(flow).asked:
                         if facts.is_for_index(flow):
                             in_place = isinstance(flow.client_conn.proxy_mode, ReverseMode)
                             settled = await indexed(state, request, flow.request.headers, in_place=in_place)

@@ -15,7 +15,7 @@ from mitmproxy.http import Headers
 from gatepass.assets import answers, check
 from gatepass.assets.check import Check
 from gatepass.assets.delivery import Rewrite, Serve
-from gatepass.assets.resolver import REFUSED
+from gatepass.assets.source import REFUSED
 from gatepass.forge.hosts import Host
 from gatepass.forge.sources import batch_operation
 from gatepass.github import refusals
@@ -29,7 +29,7 @@ from gatepass.rules.model import ResolveRelease, ResolveSource
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow, Response
 
-    from gatepass.assets.resolver import Source
+    from gatepass.assets.source import Source
     from gatepass.decision import Inject
     from gatepass.forge.hosts import Forge
     from gatepass.forge.sources import GitRef
@@ -50,8 +50,6 @@ _OF_DOWNLOADS: Final = (ResolveRelease, ResolveSource)
 
 class Responses:
     """An addon that finishes what `Requests` sent out."""
-
-    name = "gatepass_responses"
 
     def __init__(self, record: Record, detours: Detours, answers: Answers, guard: Guard) -> None:
         self._record = record
@@ -80,7 +78,7 @@ class Responses:
             case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
                 self._record.called(flow, source, upstream.headers, upstream.status_code)
         try:
-            response = _finished(detour, upstream, facts.url(flow))
+            response = _finished(detour, upstream, flow)
         except Unresolvable as unresolvable:
             response = self._refusal(flow, unresolvable.problem)
         finally:
@@ -138,8 +136,8 @@ class Responses:
         return wire.refusal(flow, problem)
 
 
-def _finished(detour: Detour, upstream: Response, url: str) -> Response:
-    """The client's response of the upstream's, when its headers are here; `url` is what the client asked for.
+def _finished(detour: Detour, upstream: Response, flow: HTTPFlow) -> Response:
+    """The client's response of the upstream's, when its headers are here; the flow shows what the client asked for.
 
     Raises:
         Unresolvable: it is to be refused.
@@ -162,9 +160,9 @@ def _finished(detour: Detour, upstream: Response, url: str) -> Response:
             for name in decision.dropped:
                 upstream.headers.pop(name, None)
         case Found(source=source, plan=Serve()):
-            return _served(state, source, upstream, url)
+            return _served(state, source, upstream, facts.url(flow))
         case Found(source=source, plan=Rewrite(may_redirect=may_redirect)):
-            return _rewritten(state, source, upstream, url, may_redirect=may_redirect)
+            return _rewritten(state, source, upstream, facts.url(flow), may_redirect=may_redirect)
     return wire.streamed(upstream)
 
 
@@ -239,8 +237,10 @@ def _relayed(source: Source, upstream: Response) -> Response:
     if expected is None:
         return wire.relayed(upstream, fields)
     length = upstream.headers.get("content-length", "").strip()
+    error = check.of_another(status, upstream.headers, size)
     if expected.size is not None and length and length != str(expected.size):
         error = f"its body has {length} bytes, and {expected.size} were to come"
+    if error is not None:
         raise Unresolvable(catalogue.BROKEN_ANSWER(host=source.host, error=error))
     if expected.size is not None and not length and "transfer-encoding" not in upstream.headers:
         # the end of the connection would be the end of the body, wherever it comes

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 class Verified:
     """An addon that notes which connections were verified: `ssl_insecure` may be set, and unset, at any time."""
 
-    name = "gatepass_verified"
-
     def __init__(self) -> None:
         self._connections: WeakSet[Connection] = WeakSet()
 

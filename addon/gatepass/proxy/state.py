@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
@@ -25,8 +24,6 @@ from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mitmproxy.options import Options
 
     from gatepass.egress.lookup import Lookup
@@ -43,6 +40,8 @@ _HERE: Final = Audience(OWN)
 class State:
     """What a request is decided by, and asked with. Clients of the network are made when they are first needed.
 
+    Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
+
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
 
     Raises:
@@ -56,6 +55,7 @@ class State:
         self._record = record
         self._lookup = lookup
         self._users = 0
+        self.heed(options)
         self._unused = asyncio.Event()
         self._unused.set()
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
@@ -66,22 +66,20 @@ class State:
     async def _document(self, url: str, most: int) -> bytes:
         return await self._github.document(url, most)
 
-    @contextmanager
-    def in_use(self) -> Iterator[State]:
-        """Whoever asks something of it does so in this block: it is let go only when all have left theirs."""
+    def __enter__(self) -> Self:
         self._users += 1
         self._unused.clear()
-        try:
-            yield self
-        finally:
-            self._users -= 1
-            if not self._users:
-                self._unused.set()
+        return self
 
-    @property
-    def is_guarded(self) -> bool:
+    def __exit__(self, *_: object) -> None:
+        self._users -= 1
+        if not self._users:
+            self._unused.set()
+
+    def heed(self, options: Options) -> None:
+        """Go by these, when any has changed."""
+        self.is_guarded = self.rules.access.is_guarded or modes.is_open(options)
         """Whether clients may get to public addresses alone, and where the rules say."""
-        return self.rules.access.is_guarded or modes.is_open(self._options)
 
     @cached_property
     def _github(self) -> GitHub:

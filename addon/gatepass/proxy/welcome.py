@@ -79,8 +79,6 @@ and password, it stays so:</p>
 class Welcome:
     """An addon that answers to the proxy's own name. It comes before those that ask who a client is, or decide."""
 
-    name = "gatepass_welcome"
-
     def __init__(self, record: Record) -> None:
         self._record = record
 
@@ -119,11 +117,9 @@ class Welcome:
         if flow.is_replay or not (facts.is_own_name(request.host) or facts.is_own_name(said)):
             return
         if facts.is_for_index(flow):  # which is for those alone who are let in
-            request.headers.pop("expect", None)
             return
         # what mitmproxy's own answer may have been, such as 407, is not for this name
         request.headers.pop("Proxy-Authorization", None)
-        request.headers.pop("expect", None)
         if request.scheme == "http":
             flow.response = wire.written(self._answer(flow))
         else:

@@ -15,7 +15,7 @@ from mitmproxy.net.http import status_codes
 from gatepass.assets import answers
 from gatepass.errors import printable
 from gatepass.forge.sources import parse_git
-from gatepass.http.fields import harmless
+from gatepass.http.fields import harmless, is_harmless
 from gatepass.proxy import facts
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | Non
 def streamed(response: Response) -> Response:
     """The response as it is, passed on as it arrives and never held whole, unless it is sure to be small."""
     response.stream = not facts.is_small(response)
-    response.headers = _harmless(response.headers.fields)
+    if not all(is_harmless(value) for _, value in response.headers.fields):  # seldom so, and many to make anew
+        response.headers = _harmless(response.headers.fields)
     response.data.reason = _phrase(response.data.reason)
     return response
 

@@ -159,4 +159,4 @@ def _line(event: Event) -> Line:
 
 def timestamp(seconds: float) -> str:
     """Epoch seconds as RFC 3339 has them, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
