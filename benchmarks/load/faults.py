@@ -1,7 +1,7 @@
 """What clients see while something is broken, and how long it takes, once it is mended, until all is well.
 
-Each fault has two replicas of its own; then all come in turn before the same two. A refusal that says why is right, and a
-download that breaks off can be told by its client: what is wrong is what passes for whole and is not.
+Each fault has two replicas of its own; then all come in turn before the same two. A refusal that says why is right, and
+a client can tell that a download broke off: what is wrong is what passes for whole and is not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from benchmarks import programs, servers
 from benchmarks.load import traffic
 from benchmarks.load.fleet import Fleet, Store, may_be_alone
+from benchmarks.load.traffic import Tally
 from benchmarks.report import Comparison, Figure
 from gatepass.demo.standin import Fault, Token
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
     from benchmarks.load.scale import Load
-    from benchmarks.load.traffic import Tally, Traffic
+    from benchmarks.load.traffic import Traffic
     from benchmarks.report import Row
     from gatepass.demo.standin import StandIn
 
@@ -38,6 +39,7 @@ _OTHER_TOKEN: Final = "ghp_RotatedRotatedRotatedRotatedRotated00"
 _ROUND_SECONDS: Final = 0.25
 # Seconds of a signed URL: so short that the API has to be asked all the time.
 _LIFETIME: Final = 3
+_LOCKOUT: Final = 5
 
 
 @dataclass
@@ -78,7 +80,9 @@ def _sign(standin: StandIn, lifetime: int) -> None:
 
 
 def _token(standin: StandIn, value: str) -> None:
+    """The one token that there is. Who brings others is locked out, as by GitHub, but for seconds."""
     standin.tokens[:] = [Token(value, limit=10**9)]
+    standin.lockout, standin.bad_logins = _LOCKOUT, 0
 
 
 def _end_urls(scene: _Scene) -> None:
@@ -159,7 +163,8 @@ def _is_alone(scene: _Scene) -> bool:
 _FAULTS: Final[dict[str, _Breakage]] = {
     "API 500": _api(Fault("api", status=500, times=_MANY)),
     "API 429": _api(Fault.secondary_limit(seconds=2, status=429, times=_MANY)),
-    "API hangs": _api(Fault("api", hang=60, times=_MANY)),
+    # what hung is never answered: else it would be, with the token that it came with, long after that was replaced
+    "API hangs": _api(Fault("api", hang=60, close=True, times=_MANY)),
     "API resets": _api(Fault("api", close=True, times=_MANY)),
     "signed URLs end": _Breakage(_end_urls, lambda _: None, _end_urls),
     "token rotated": _Breakage(_rotate, _write_token),
@@ -184,37 +189,37 @@ def faults(bench: Bench, load: Load) -> Iterator[Row]:
     for name, breakage in _FAULTS.items() if load.each_alone else ():
         bench.say(name)
         with _scene(bench) as scene:
-            yield from _rows(name, *_live_through(scene, {name: breakage}, load), load, until_well)
+            yield from _rows(name, _live_through(scene, {name: breakage}, load), load, until_well)
     bench.say("all in turn")
     with _scene(bench) as scene:
-        yield from _rows("all in turn", *_live_through(scene, _FAULTS, load), load, until_well)
+        yield from _rows("all in turn", _live_through(scene, _FAULTS, load), load, until_well)
     told = f"after {load.fault_seconds:g} s of each; well is when {_WELL} answers in a row were right"
     yield Comparison("faults: until well, after the end", "s", tuple(until_well), told)
 
 
-def _rows(
-    name: str,
-    seen: Tally,
-    well: dict[str, float | None],
-    left_out: list[str],
-    logs: str,
-    load: Load,
-    until_well: list[tuple[str, float]],
-) -> Iterator[Row]:
-    if not well:
+def _rows(name: str, lived: _Lived, load: Load, until_well: list[tuple[str, float]]) -> Iterator[Row]:
+    if not lived.well:
         yield Figure(f"faults: {name}: left out", 0, "", 0, note="not possible here: mounts need rights, or no store")
         return
-    told = ", ".join(f"{what} {times:,}" for what, times in seen.seen().items())
-    note = "; ".join([*(f"left out: {each}" for each in left_out), *seen.examples.values()])
-    yield Figure(f"faults: {name}: wrong or half", seen.wrong(), "", 0, f"clients saw {told}", note=note)
-    yield Figure(f"faults: {name}: tracebacks", logs.count("Traceback"), "", 0)
-    never = [each for each, seconds in well.items() if seconds is None]
-    yield Figure(
-        f"faults: {name}: never well again", len(never), "", 0, f"in {load.well_seconds:g} s", note=", ".join(never)
-    )
+    wrong = sum(tally.wrong() for tally in lived.seen.values())
+    told = [f"{each}: {_told(tally)}" if len(lived.seen) > 1 else _told(tally) for each, tally in lived.seen.items()]
+    examples = [each for tally in lived.seen.values() for each in tally.examples.values()]
+    note = "; ".join([*(f"left out: {each}" for each in lived.left_out), *(told if len(told) > 1 else []), *examples])
+    compared = f"clients saw {told[0]}" if len(told) == 1 else f"of {sum(t.total for t in lived.seen.values()):,}"
+    yield Figure(f"faults: {name}: wrong or half", wrong, "", 0, compared, note=note)
+    yield Figure(f"faults: {name}: tracebacks", lived.logs.count("Traceback"), "", 0)
+    never = [each for each, seconds in lived.well.items() if seconds is None]
+    compared = f"in {load.well_seconds:g} s"
+    yield Figure(f"faults: {name}: never well again", len(never), "", 0, compared, note=", ".join(never))
     until_well += [
-        (each if each == name else f"{name}: {each}", seconds) for each, seconds in well.items() if seconds is not None
+        (each if each == name else f"{name}: {each}", seconds)
+        for each, seconds in lived.well.items()
+        if seconds is not None
     ]
+
+
+def _told(tally: Tally) -> str:
+    return ", ".join(f"{what} {times:,}" for what, times in tally.seen().items())
 
 
 @contextlib.contextmanager
@@ -252,40 +257,53 @@ def _shared(bench: Bench, store: Store) -> str:
     return f"cache: {{shared: {{url: 'redis://127.0.0.1:{store.port}/0', key: 'file:{key}'}}}}\n"
 
 
-def _live_through(
-    scene: _Scene, breakages: dict[str, _Breakage], load: Load
-) -> tuple[Tally, dict[str, float | None], list[str], str]:
-    """What clients saw, how long each took until well, what was left out, and what the replicas told."""
+@dataclass
+class _Lived:
+    """Of each fault what clients saw until all was well, and how long that took from its end; and what was logged."""
+
+    seen: dict[str, Tally] = field(default_factory=dict)
+    well: dict[str, float | None] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    logs: str = ""
+
+
+def _live_through(scene: _Scene, breakages: dict[str, _Breakage], load: Load) -> _Lived:
     asked = traffic.furnish(scene.bench, scene.fleet)
-    well: dict[str, float | None] = {}
-    left_out: list[str] = []
+    lived = _Lived()
+
+    async def one(name: str, breakage: _Breakage) -> None:
+        asked.tally = lived.seen[name] = Tally()
+        await asyncio.to_thread(breakage.breaks, scene)
+        end = time.monotonic() + max(breakage.least, load.fault_seconds)
+        while time.monotonic() < end:
+            await asyncio.sleep(_ROUND_SECONDS)
+            await asyncio.to_thread(breakage.again, scene)
+        begin = time.monotonic()
+        await asyncio.to_thread(breakage.mends, scene)
+        reached = await _until_well(asked, load.well_seconds)
+        lived.well[name] = None if reached is None else max(0.0, reached - begin)
+        scene.bench.github.ask(servers.tally, ())
+        scene.bench.say(f"{name}: {_told(asked.tally)}")
 
     async def watch() -> None:
-        stop = time.monotonic() + 1e6
-        clients = [asyncio.create_task(asked.client(number, stop)) for number in range(_CLIENTS)]
+        never = time.monotonic() + 1e6
+        clients = [asyncio.create_task(asked.client(number, never)) for number in range(_CLIENTS)]
         try:
-            await _until_well(asked, load.well_seconds)
+            if await _until_well(asked, load.well_seconds) is None:
+                raise RuntimeError(f"nothing is broken yet, and clients see {_told(asked.tally)}")
             for name, breakage in breakages.items():
-                if not breakage.is_possible(scene):
-                    left_out.append(name)
-                    continue
-                await asyncio.to_thread(breakage.breaks, scene)
-                end = time.monotonic() + max(breakage.least, load.fault_seconds)
-                while time.monotonic() < end:
-                    await asyncio.sleep(_ROUND_SECONDS)
-                    await asyncio.to_thread(breakage.again, scene)
-                begin = time.monotonic()
-                await asyncio.to_thread(breakage.mends, scene)
-                reached = await _until_well(asked, load.well_seconds)
-                well[name] = None if reached is None else reached - begin
-                scene.bench.github.ask(servers.tally, ())
+                if breakage.is_possible(scene):
+                    await one(name, breakage)
+                else:
+                    lived.left_out.append(name)
         finally:
             for client in clients:
                 client.cancel()
             await asyncio.gather(*clients, return_exceptions=True)
 
     asyncio.run(watch())
-    return asked.tally, well, left_out, "".join(replica.told() for replica in scene.fleet.replicas)
+    lived.logs = "".join(replica.told() for replica in scene.fleet.replicas)
+    return lived
 
 
 async def _until_well(asked: Traffic, most: float) -> float | None:

@@ -288,8 +288,8 @@ class Fleet:
         hosts, suffixes = self.folder / "hosts", self.folder / "suffixes"
         hosts.write_text("localhost\ngatepass.internal\n", encoding="ascii")
         suffixes.write_text(".githubusercontent.com\n", encoding="ascii")
-        configuration = self.folder / "haproxy.cfg"
-        configuration.write_text(_for_so_many(self.count), encoding="utf-8")
+        path = self.folder / "haproxy.cfg"
+        path.write_text(configuration(self.count), encoding="utf-8")
         variables = {
             "HOME": str(home),
             "GATEPASS_BIND": f"127.0.0.1:{port}",
@@ -304,7 +304,7 @@ class Fleet:
             }
         with (self.folder / "haproxy.log").open("wb") as log:
             process = subprocess.Popen(
-                ["haproxy", "-db", "-f", configuration],
+                ["haproxy", "-db", "-f", path],
                 env=programs.environment(**variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -319,7 +319,7 @@ class Fleet:
         return port
 
 
-def _for_so_many(count: int) -> str:
+def configuration(count: int) -> str:
     """The configuration that is deployed, for so many replicas and whatever user this is; else a plain one."""
     text = _PLAIN
     if _DEPLOYED.exists():

@@ -400,7 +400,8 @@ class GitHub:
         for _ in range(_MAX_REDIRECTS):
             async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
                 limit = number(response.headers, "x-ratelimit-limit")
-                if limit is not None:
+                # who is refused is told the budget of those without a credential, even of a good one that is locked out
+                if limit is not None and response.status_code not in (401, 403):
                     self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
                 if not response.has_redirect_location:
                     return self._own(forge, await _reply(response, url, secret))
