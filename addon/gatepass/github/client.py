@@ -443,7 +443,9 @@ class GitHub:
         sent |= {} if etag is None else {"If-None-Match": etag}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
-                self._learn_budget(forge, secret, response.headers)
+                # who is refused is told the budget of those without a credential, even of a good one that is locked out
+                if response.status_code not in (401, 403):
+                    self._learn_budget(forge, secret, response.headers)
                 if not response.has_redirect_location:
                     return self._own(forge, await _reply(response, url, secret))
                 location = expect_clean(response.headers["location"], secret, forge)
