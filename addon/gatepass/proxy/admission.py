@@ -42,8 +42,6 @@ type Identities = WeakKeyDictionary[Client | HTTPFlow, Identity]
 logger: Final = logging.getLogger("gatepass")
 
 _REALM: Final = 'Basic realm="gatepass", charset="UTF-8"'
-# An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6).
-_LINGER_SECONDS: Final = 2.0
 
 
 class Admission:
@@ -218,7 +216,7 @@ class Admission:
         flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
             flow.response.headers["Connection"] = "close"
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, connections.close, flow.client_conn)
+            asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
         self._record.refused(flow, problem)
 
 
