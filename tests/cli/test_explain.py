@@ -246,6 +246,18 @@ def test_anonymously_first(desk: Desk, github: StandIn, rules: Path, is_public: 
     assert ("anybody" in needing.document["verdict"]) == is_public
 
 
+def test_a_rule_for_some_clients(desk: Desk, rules: Path, wheel_url: str) -> None:
+    """A rule that is for some clients alone is told as that, and the way is walked that one of them has."""
+    resolve = "    resolve: github-release\n"
+    text = rules.read_text().replace(resolve, f"{resolve}    clients: [ci, office]\n")
+    clients = "clients:\n  ci: {networks: [127.0.0.0/8]}\n  office: {networks: [10.0.0.0/8]}\n"
+    (desk.home / "some.yaml").write_text(f"{text}{clients}")
+    told = desk.explain(wheel_url, "--rules", "some.yaml")
+    assert (told.code, told.failed) == (0, [])
+    assert (told.state("client"), told.state("asset")) == ("warn", "ok")
+    assert told["client"]["finding"] == "the rule is for ci and office alone: this is the way of ci"
+
+
 def test_wrong_rules(desk: Desk, wheel_url: str) -> None:
     """Rules that cannot be read are a finding like any other, with its place."""
     (desk.home / "rules.yaml").write_text("version: 2\n")

@@ -23,6 +23,7 @@ from gatepass.forge import urls
 from gatepass.forge.sources import Content, GitRef, asked_by_git, parse_git
 from gatepass.forge.urls import AssetRef
 from gatepass.github.client import GitHub, UnclearError
+from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.rules.model import ServeGit, source_at
 from gatepass.secret import Audience
@@ -30,6 +31,7 @@ from gatepass.secret import Audience
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from gatepass.decision import Decision
     from gatepass.explain.indexed import Indexed
     from gatepass.explain.report import Recorder
     from gatepass.explain.target import Target
@@ -122,12 +124,12 @@ class Inquiry:
             return
         host, path = target.host, target.path
         ref, rule = self._ref(host, path), self._rules.match(host, path)
-        decision = decide(Request("https", host, "GET", path), self._rules)
+        decision, whose = self._decided(Request("https", host, "GET", path))
         if (target.is_git or (rule is None and ref is None)) and (asked := asked_by_git(path)) is not None:
             # the address of a repository, of which git makes others
             request = Request("https", host, *asked, headers=_LENGTH)
             ref, rule = None, self._rules.match(host, request.path, request.method)
-            decision = decide(request, self._rules)
+            decision, whose = self._decided(request)
             git = parse_git(request.method, request.path)
             if git is not None and isinstance(decision, Refuse):
                 yield Step("url", "ok", _of_git(git))
@@ -153,6 +155,8 @@ class Inquiry:
         if rule is not None:
             is_named = rule.name != str(rule.match)
             yield Step("rule", "ok", f"`{rule.name}` matches{f': {rule.match}' if is_named else ''}")
+        if whose is not None:
+            yield whose
         match decision:
             case Resolve(ref=AssetRef()):
                 steps = self._release(target, decision)
@@ -171,6 +175,16 @@ class Inquiry:
         except BlockedError as blocked:
             for step in blocked.steps:
                 yield step
+
+    def _decided(self, request: Request) -> tuple[Decision, Step | None]:
+        """What becomes of a request: where a rule is for some clients, of one of theirs, which the step tells."""
+        decision = decide(request, self._rules)
+        refused = decision.would_refuse if isinstance(decision, Pass) else decision
+        if not isinstance(refused, Refuse) or refused.problem.kind != catalogue.CLIENT_NOT_ALLOWED.name:
+            return decision, None
+        names = next(rule.clients for rule in self._rules.rules if rule.name == refused.rule)
+        step = Step("client", "warn", f"the rule is for {' and '.join(names)} alone: this is the way of {names[0]}")
+        return decide(replace(request, client=names[0]), self._rules), step
 
     def _ref(self, host: Host, path: str) -> DownloadRef | None:
         """What the URL asks for, at a forge or at any host that is none."""
