@@ -426,7 +426,9 @@ rules:
     placeholder: instead
     drop_response_headers: [Set-Cookie]
   - {match: "*.open.example.com/*", headers: {X-Kind: literal}, clients: [ci, office]}
-cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}
+cache:
+  {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0, shared: {url: redis://127.0.0.1:6379/0, user: me,
+    password: env:A, key: [file:/run/secrets/new, env:OLD]}}
 indexes: {acme: {repositories: ["acme.ghe.com/acme/*"], credential: tenant, prereleases: false, clients: [ci]}}
 clients:
   ci: {password: [env:CI_PASSWORD, {command: [pass, show, ci]}]}

@@ -22,6 +22,7 @@ from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
 from gatepass.proxy.log import ClearedLog
 from gatepass.proxy.record import Record
+from gatepass.proxy.sharing import Sharing
 from gatepass.proxy.state import State
 from gatepass.rules import locate
 
@@ -51,6 +52,7 @@ class Life:
     def __init__(self) -> None:
         self.record = Record()
         self.lookup = Lookup()
+        self._sharing = Sharing(self.record.ledger.counts)
         self.state: State | None = None
         """None until rules were read."""
         self._closing: set[asyncio.Task[None]] = set()
@@ -114,7 +116,7 @@ class Life:
         return state
 
     def _made(self, rules: Rules) -> State:
-        return State(rules, ctx.options, self.record, self.lookup)
+        return State(rules, ctx.options, self.record, self.lookup, self._sharing)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""

@@ -64,7 +64,7 @@ class Reload:
 
     def running(self) -> None:
         if self._life.state is not None:
-            self._files = self._life.state.rules.access.files
+            self._files = self._life.state.rules.files
             self._seen |= look(self._files)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
@@ -83,7 +83,7 @@ class Reload:
             self._seen = await asyncio.to_thread(look, (*locate.places(*where), *self._files))
             try:
                 rules = await asyncio.to_thread(locate.load_again, *where, state.rules.source)
-                self._files = rules.access.files
+                self._files = rules.files
                 self._seen |= await asyncio.to_thread(look, self._files)
                 _expect_vouched_for(rules)
                 _expect_closed(state.rules, rules)

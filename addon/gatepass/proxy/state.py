@@ -18,6 +18,7 @@ from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
 from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
+from gatepass.github.shared import SharedAnswers
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gatepass.egress.lookup import Lookup
     from gatepass.index.answers import PackageIndex
     from gatepass.proxy.record import Record
+    from gatepass.proxy.sharing import Sharing
     from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
     from gatepass.secret import Secret
@@ -42,13 +44,14 @@ class State:
 
     Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
 
-    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names.
+    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names;
+    `sharing` has what replicas share by.
 
     Raises:
         GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup) -> None:
+    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing) -> None:
         self.rules = rules
         self.reach = Reach.of(rules)
         self._options = options
@@ -59,6 +62,9 @@ class State:
         self._unused = asyncio.Event()
         self._unused.set()
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+        # last, for it is to be let go
+        self._lease = sharing.of(rules, options)
+        self.store = self._lease.store
 
     async def _password(self, name: str, proof: Password) -> Secret:
         return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
@@ -91,6 +97,7 @@ class State:
             lambda host: inherited.exempting(os.environ, host) is not None,
             self._record.statistics,
             way=Way(self.reach, self._lookup, lambda: self.is_guarded),
+            shared=SharedAnswers(self.store, self.rules.cache.missing),
         )
 
     @cached_property
@@ -105,13 +112,14 @@ class State:
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
+        counts = self._record.ledger.counts
+        return Resolver(self.credentials, self._github, self.rules, uses=counts.uses, store=self.store)
 
     @cached_property
     def index(self) -> PackageIndex:
         from gatepass.index.answers import PackageIndex  # when it is wanted: its libraries are many
 
-        return PackageIndex(self.credentials, self._github, self.rules)
+        return PackageIndex(self.credentials, self._github, self.rules, store=self.store)
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""
@@ -124,3 +132,4 @@ class State:
                 self.credentials.close()
             if "_github" in vars(self):
                 await self._github.close()
+            await self._lease.close()

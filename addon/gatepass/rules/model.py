@@ -7,17 +7,21 @@ gives it.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from gatepass import home
+from gatepass.errors import GatepassError
 from gatepass.forge import sources as forge_sources
 from gatepass.forge import urls
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import OPEN, Password
-from gatepass.sources import GitHubApp, variables
+from gatepass.sources import File, GitHubApp, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from gatepass.forge.hosts import Forge, Host
     from gatepass.forge.sources import SourceRef
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
     from gatepass.rules.indexes import Repositories
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
-    from gatepass.sources import Source
+    from gatepass.sources import Env, Source
+    from gatepass.store.place import Place
 
 # A server that resolves dot segments takes `/mine/../theirs` to a path that no pattern was meant to allow.
 # A server that takes a fragment off, which no request has (RFC 9112, section 3.2), serves another path, too.
@@ -201,6 +206,27 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where something is kept that the proxy itself needs, and `place`, where the rules say so."""
+
+    source: Env | File
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCache:
+    """Where replicas share what they learn, and what it is sealed with: the first of the keys seals, each opens."""
+
+    store: Place
+    keys: tuple[Kept, ...]
+    password: Kept | None = None
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        return (*self.keys, *((self.password,) if self.password else ()))
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """A whole rules file; `source` says where it came from. The forges begin with github.com."""
 
@@ -211,6 +237,16 @@ class Rules:
     cache: CacheEntry
     access: Access = OPEN
     indexes: tuple[Index, ...] = ()
+    shared: SharedCache | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files besides its own that it rests on: what changes in them is a change."""
+        kept = self.shared.kept if self.shared else ()
+        named = [each.source.path for each in kept if isinstance(each.source, File)]
+        with suppress(GatepassError):  # which whoever reads them tells
+            return (*self.access.files, *map(home.opened, named))
+        return self.access.files
 
     @property
     def hosts(self) -> frozenset[Host]:
@@ -230,9 +266,11 @@ class Rules:
 
     @property
     def variables(self) -> set[str]:
-        """The environment variables that its credentials, and its clients' passwords, may be read from."""
+        """The environment variables that secrets may be read from: its credentials', its clients' and its own."""
         asked = [(each.sources, self.forge_of(host)) for each in self.credentials for host in each.hosts]
         asked += [(each.proof.sources, None) for each in self.access.clients if isinstance(each.proof, Password)]
+        if self.shared is not None:
+            asked += [((each.source,), None) for each in self.shared.kept]
         return {name for sources, forge in asked for name in variables(sources, forge)}
 
     def names(self, host: Host) -> bool:

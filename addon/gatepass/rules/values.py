@@ -18,11 +18,13 @@ from gatepass.rules.access import Destination
 from gatepass.rules.settings import setting
 from gatepass.rules.yaml_source import nearest
 from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
+from gatepass.store.place import PlaceError, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gatepass.rules.access import Network
+    from gatepass.store.place import Place
 
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
@@ -320,6 +322,34 @@ def read_key_source(text: str) -> Env | File:
     raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
 
 
+def read_kept_source(text: str) -> Env | File:
+    """Read where a password or a key comes from that the proxy itself needs.
+
+    Raises:
+        UnfitError: it is neither a variable nor a file.
+    """
+    kind, _, argument = text.partition(":")
+    match kind:
+        case "env":
+            return Env(_read_variable(argument))
+        case "file":
+            return _read_file(argument)
+    hint = "name the variable or the file that holds it: `env:NAME`, `file:/run/secrets/NAME`"
+    raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
+
+
+def read_store(text: str) -> Place:
+    """Read where replicas share what they learn.
+
+    Raises:
+        UnfitError: it is no address of a Redis or a Valkey.
+    """
+    try:
+        return read_place(text)
+    except PlaceError as error:
+        raise UnfitError(str(error), error.hint, is_secret=error.is_secret) from None
+
+
 def _read_variable(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
         hint = "`env:NAME` reads the environment variable NAME: letters, digits and `_`"
@@ -360,6 +390,7 @@ def _reader(
 
 read_client_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
 read_htpasswd = _reader(r".{1,1024}", "the path of a file that `htpasswd` made")
+read_store_user = _reader(r"[!-~]{1,64}", "a name in visible ASCII", "as `ACL SETUSER` has it")
 read_audience = _reader(r"[!-~]{1,256}", "a text in visible ASCII", "it is what the tokens have as `aud`")
 read_claim = _reader(r"[!-~]{1,128}", "the name of a claim", "as in `repository_owner`")
 read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")

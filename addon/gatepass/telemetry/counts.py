@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from gatepass.github.statistics import Call
+    from gatepass.store.circuit import Health
     from gatepass.telemetry.event import Event
 
 OTHER: Final = "other"
@@ -102,6 +103,16 @@ class RulesInForce:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedCache:
+    """Where replicas share what they learn, and how that is, since when (epoch seconds), and why it is not used."""
+
+    url: str
+    is_up: bool
+    since: float
+    error: str | None = None
+
+
 class Counts:
     """Everything that is counted, since the start."""
 
@@ -111,6 +122,8 @@ class Counts:
         self.started = clock()
         self.connections = self.tunnels = 0
         self.rules = RulesInForce()
+        self.store: SharedCache | None = None
+        """None where nothing is shared."""
         self.seconds = Histogram()
         self.requests: Tally[tuple[str, str, str]] = Tally(_MOST_SERIES, lambda key: (key[0], OTHER, OTHER))
         """By action, the name of a client's entry, and status."""
@@ -170,6 +183,10 @@ class Counts:
         """A reload failed for that reason, and what was at work still is."""
         self.reloads.add("failed")
         self.rules = RulesInForce(self.rules.file, self.rules.loaded, error)
+
+    def shares(self, url: str, health: Health) -> None:
+        """What replicas share by is as it says."""
+        self.store = SharedCache(url, health.is_up, health.since, health.why or None)
 
     def paces(self) -> list[tuple[str, int, float]]:
         """Of each client that came lately: its name, its requests, and those of the last minute; the busiest first."""

@@ -117,6 +117,12 @@ class _Collector:
             ("result",),
             {(result,): number for result, number in counts.reloads.items()},
         )
+        if counts.store is not None:
+            yield GaugeMetricFamily(
+                "gatepass_store_up",
+                "Whether the cache that replicas share is used: it is not while it is down or slow",
+                int(counts.store.is_up),
+            )
         yield GaugeMetricFamily(
             "gatepass_rules_loaded_timestamp_seconds", "When the rules at work were read", counts.rules.loaded or 0
         )
