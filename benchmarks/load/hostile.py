@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import ssl
@@ -107,6 +108,8 @@ class _World:
     outcomes: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     sent: int = 0
+    deadline: float = math.inf
+    """Until then what was found may be looked for again."""
 
     # ------------------------------------------------------------- oracles
 
@@ -298,6 +301,7 @@ def requests(bench: Bench, load: Load) -> Iterator[Row]:
         found: list[_Found] = []
         kinds: Counter[str] = Counter()
         begin = time.monotonic()
+        world.deadline = begin + load.hostile_seconds
         said = begin
         for first in count(load.first_case, _BATCH):
             batch = [cases.make(load.seed, number, _CREDENTIALS) for number in range(first, first + _BATCH)]
@@ -385,9 +389,11 @@ def _start(bench: Bench, seed: int, secrets: tuple[str, str], stack: ExitStack) 
 
 
 def _smallest(world: _World, batch: Sequence[Case], label: str, told: bytes, first: int) -> _Found:
-    """The case alone, with as few requests as still show it: within some tries, for a state may be needed as well."""
+    """The case alone, with as few requests as still show it, as time allows; a state may be needed as well."""
 
     def shows(played: Sequence[Case]) -> bool:
+        if time.monotonic() > world.deadline:
+            return False
         world.bench.github.ask(mislead, first)
         return label in {_label(*trouble) for trouble in world.play(played)}
 
