@@ -155,11 +155,13 @@ def serve(
     async def hung_up() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
             addon.record.ledger.reopen()
+            before = addon.authorities.pem()
             await addon.reload.again()
-        try:
-            await asyncio.to_thread(publish)
-        except (GatepassError, OSError) as error:
-            say(f"what clients on this machine trust stays as it was: {error}")
+            if addon.authorities.pem() != before:
+                try:
+                    await asyncio.to_thread(publish)
+                except (GatepassError, OSError) as error:
+                    say(f"what clients on this machine trust stays as it was: {error}")
 
     def publish() -> tuple[Path, Path]:
         """Write what clients on this machine trust: a bundle with the public CAs, and the proxy's CAs alone."""
