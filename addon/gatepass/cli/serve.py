@@ -159,8 +159,10 @@ def serve(
         try:
             if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
                 addon.record.ledger.reopen()
+                before = addon.authorities.pem()
                 await addon.reload.again()
-            await asyncio.to_thread(publish)
+                if addon.authorities.pem() != before:
+                    await asyncio.to_thread(publish)
         except (GatepassError, OSError) as error:
             say(f"what clients on this machine trust stays as it was: {error}")
         finally:

@@ -81,7 +81,7 @@ class Authorities:
             GatepassError: the CA that was found, or where there was none the one in use, may not vouch for a host that
                 the rules name, or has ended: clients would refuse it.
         """
-        if not _vouches():
+        if not _vouches() or _tls_if_any() is None:
             return
         current = self.in_use
         if found is None or found.current.certificate == current.certificate:
@@ -95,6 +95,8 @@ class Authorities:
         Raises:
             GatepassError: mitmproxy cannot use it, and goes on with the one before.
         """
+        if _tls_if_any() is None:
+            return False
         before = self.in_use.certificate
         if found is not None and found.current.certificate != before:
             try:
@@ -106,8 +108,9 @@ class Authorities:
         return self.in_use.certificate != before
 
     def _tell(self) -> None:
-        end = self.in_use.certificate.not_valid_after_utc.timestamp()
-        self._record.ledger.counts.ca_ends = end if _vouches() else None
+        if _tls_if_any() is not None:
+            end = self.in_use.certificate.not_valid_after_utc.timestamp()
+            self._record.ledger.counts.ca_ends = end if _vouches() else None
 
 
 def _folder() -> Path:
@@ -115,9 +118,15 @@ def _folder() -> Path:
 
 
 def _tls() -> TlsConfig:
-    tls = ctx.master.addons.get("tlsconfig")
-    assert isinstance(tls, TlsConfig)
+    tls = _tls_if_any()
+    assert tls is not None
     return tls
+
+
+def _tls_if_any() -> TlsConfig | None:
+    """What has the CA; none in a mitmproxy that decrypts nothing."""
+    tls = ctx.master.addons.get("tlsconfig")
+    return tls if isinstance(tls, TlsConfig) else None
 
 
 def _vouches() -> bool:

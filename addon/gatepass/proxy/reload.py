@@ -89,9 +89,9 @@ class Reload:
                 found = await asyncio.to_thread(self._authorities.read)
                 self._authorities.expect_fit(found, rules)
                 _expect_closed(state.rules, rules)
+                self._life.accept(rules)
                 if self._authorities.take(found):
                     logger.info("gatepass: vouches with another CA: %s", self._authorities.in_use.fingerprint)
-                self._life.accept(rules)
             except GatepassError as error:
                 self._life.refuse(error)
 
