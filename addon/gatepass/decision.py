@@ -236,6 +236,8 @@ def _is_due(header: Header, sent: list[str]) -> bool:
     match header.on_existing:
         case "keep":
             return not sent
+        case Placeholder(None):
+            return False
         case Placeholder(text):
             return header.template.render(text) in sent
     return True

@@ -119,7 +119,7 @@ def test_no_spelling_leads_out_of_the_repository(rest: str) -> None:
         ((Allowed("GET", "a.b"),), "GET", "axb", False),
     ],
 )
-def test_what_a_word_lets_be_done(access: api.Access, method: str, rest: str, expected: bool) -> None:
+def test_what_a_word_lets_be_done(access: api.ApiAccess, method: str, rest: str, expected: bool) -> None:
     """A word stands for reading, issues or contents, and none for administration, hooks or secrets."""
     assert may(access, method, rest) is expected
 

@@ -78,7 +78,7 @@ class Allowed:
         return f"{self.method} /{self.path}"
 
 
-type Access = Word | tuple[Allowed, ...]
+type ApiAccess = Word | tuple[Allowed, ...]
 
 
 def parse(path: str) -> Call | None:
@@ -127,7 +127,7 @@ def _decoded(path: str) -> str | None:
     return found.removesuffix("/") if found != "/" else found
 
 
-def may(access: Access, method: str, rest: str) -> bool:
+def may(access: ApiAccess, method: str, rest: str) -> bool:
     """Whether a rule with that access lets that be done at a path below a repository."""
     if not isinstance(access, str):
         return any(each.covers(method, rest) for each in access)
