@@ -6,7 +6,7 @@ import os
 import ssl
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -16,6 +16,9 @@ from gatepass.errors import GatepassError, printable, why
 from gatepass.shell import elsewhere, environment, overruling, running, syntax, tools, undo
 from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import authority, bundles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PASSWORD = "GATEPASS_PROXY_PASSWORD"  # noqa: S105 — a variable's name
 
@@ -60,6 +63,7 @@ def env(
     server = _elsewhere(proxy, fingerprint, before) if proxy is not None and is_elsewhere else _here(proxy)
     variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
     variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
+    variables |= server.placeholders
     if github_actions:
         _export(variables)
     elif as_json:
@@ -71,11 +75,12 @@ def env(
 
 
 class _Server(NamedTuple):
-    """What a client of it needs: its URL, with a password; what to trust, and its CA alone."""
+    """What a client of it needs: its URL, with a password; what to trust, and its CA alone; placeholders of secrets."""
 
     proxy: str
     bundle: Path
     ca: Path
+    placeholders: Mapping[str, str] = {}
 
 
 def _here(address: str | None) -> _Server:
@@ -83,7 +88,7 @@ def _here(address: str | None) -> _Server:
     for file in (server.bundle, server.ca):
         if not file.is_file():  # with it set, clients would trust nobody
             raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
-    return _Server(server.proxy, server.bundle, server.ca)
+    return _Server(server.proxy, server.bundle, server.ca, server.placeholders)
 
 
 def _elsewhere(text: str, fingerprint: str | None, environ: dict[str, str]) -> _Server:

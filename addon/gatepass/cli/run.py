@@ -22,7 +22,7 @@ from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # What a supervisor sends to end, reload or poke a program; and what a terminal sends to the command as well.
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
@@ -85,11 +85,11 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
         )
 
-        def variables(proxy: str) -> dict[str, str]:
+        def variables(proxy: str, placeholders: Mapping[str, str]) -> dict[str, str]:
             left = {name: value for name, value in os.environ.items() if name not in tokens}
             given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
             given |= overruling.for_client(proxy, bundle, os.environ, found)
-            return {**left, **given, _MARK: str(folder)}
+            return {**left, **given, **placeholders, _MARK: str(folder)}
 
         code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
     if code > 0 and tokens and not on_terminal:
@@ -110,7 +110,7 @@ async def _run(
     confdir: Path,
     settings: dict[str, Any],
     command: tuple[str, ...],
-    variables: Callable[[str], dict[str, str]],
+    variables: Callable[[str, Mapping[str, str]], dict[str, str]],
     verbose: bool,
 ) -> int:
     # imported here, for it takes a second: wrong usage and wrong rules are told before
@@ -128,7 +128,7 @@ async def _run(
         if verbose:
             log.addHandler(_Live())
             log.setLevel(logging.DEBUG)
-        env = variables(f"http://gatepass:{password}@127.0.0.1:{ours.port}")
+        env = variables(f"http://gatepass:{password}@127.0.0.1:{ours.port}", ours.placeholders)
         signals = _Signals()
         try:
             child = await asyncio.create_subprocess_exec(*command, env=env)

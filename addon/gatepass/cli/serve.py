@@ -13,6 +13,7 @@ import secrets
 import shlex
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -189,11 +190,9 @@ def serve(
             alone = confdir / authority.CERTIFICATE_FILE
             certificate = alone if alone.is_file() else bundle
             variables = environment.for_client(address, bundle, certificate, os.environ)
-            try:
-                self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
-            except (GatepassError, OSError) as error:
-                for line in f"`gatepass env` will not find this server: {error}".splitlines():
-                    say(line)
+            self.announce(address, bundle, certificate)
+            if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+                addon.life.replaced = partial(self.announce, address, bundle, certificate)
             _tell_who(own, known)
             click.echo("gatepass: listening; in a client's shell:")
             if own:
@@ -207,6 +206,17 @@ def serve(
                 click.echo("or, where that cannot be run, for uv and whoever heeds these two:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
                 click.echo(f"export {name}={shlex.quote(variables[name])}")
+
+        def announce(self, address: str, bundle: Path, certificate: Path) -> None:
+            """Write what `gatepass env` reads; rules that are read anew may have other placeholders."""
+            addon = ctx.master.addons.get(Gatepass.name)
+            known = dict(addon.placeholders) if isinstance(addon, Gatepass) else {}
+            server = running.Running(os.getpid(), address, bundle, certificate, known)
+            try:
+                self.told = running.announce(server, os.environ)
+            except (GatepassError, OSError) as error:
+                for line in f"`gatepass env` will not find this server: {error}".splitlines():
+                    say(line)
 
         def done(self) -> None:
             if self.told is not None:

@@ -139,6 +139,14 @@ def may(access: ApiAccess, method: str, rest: str) -> bool:
     return access == "write" or (rest.split("/", 1)[0].lower() in _OF_ISSUES and _MERGE.match(rest) is None)
 
 
+def least(access: tuple[Allowed, ...]) -> Word:
+    """The word that lets all of that be done, with the fewest rights."""
+    for word in ("read", "issues"):
+        if all(each.method in READING or may(word, each.method, each.path) for each in access):
+            return word
+    return "write"
+
+
 @lru_cache(256)
 def _glob(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*?)", pattern)

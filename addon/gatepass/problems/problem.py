@@ -70,6 +70,8 @@ class Problem:
             # uv shows title and detail and nothing else, so the way out stands in the detail too
             "detail": f"{self.detail}; hint: {self.hint}",
             "hint": self.hint,
+            # what gh, octokit and others show of an answer of the API
+            "message": f"{self.title}: {self.detail}; hint: {self.hint}",
             **self.members,
         }
         if self.retry_after is not None:

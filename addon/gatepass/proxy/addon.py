@@ -31,6 +31,8 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
@@ -76,6 +78,12 @@ class Gatepass:
     def has_rules(self) -> bool:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
         return self.life.state is not None
+
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """What programs find in the variables of the rules, in a secret's place."""
+        state = self.life.state
+        return {} if state is None or state.placeholders is None else state.placeholders.values
 
     def running(self) -> None:
         ctx.master.addons.add(self._last)

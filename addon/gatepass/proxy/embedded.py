@@ -25,7 +25,7 @@ from gatepass.proxy.addon import Gatepass
 from gatepass.proxy.plain import Plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from mitmproxy.http import HTTPFlow
@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that listens on a loopback port, and what it has done so far."""
+    """A proxy that listens on a loopback port, and what it has done so far.
+
+    `placeholders` are what programs find in the variables of the rules, in a secret's place.
+    """
 
     port: int
     statistics: Statistics
+    placeholders: Mapping[str, str]
 
 
 class _Ready:
@@ -123,7 +127,7 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
         if not ready.port.done() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
-        yield Proxy(ready.port.result(), addon.record.statistics)
+        yield Proxy(ready.port.result(), addon.record.statistics, addon.placeholders)
     finally:
         logging.getLogger().removeHandler(causes)
         master.shutdown()

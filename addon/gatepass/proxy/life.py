@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ from gatepass.proxy.state import State
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitmproxy.addonmanager import Loader
 
     from gatepass.rules.model import Rules
@@ -44,8 +47,12 @@ class Life:
         self.lookup = Lookup()
         self.state: State | None = None
         """None until rules were read."""
+        self.replaced: Callable[[], None] = lambda: None
+        """Called when other rules are at work than before."""
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
+        # placeholders outlive a reload, and no start
+        self._key = secrets.token_bytes(32)
         self._log = ClearedLog()
         self.record.ledger.checks["rules"] = lambda: None if self.state else "no rules are at work"
 
@@ -93,6 +100,7 @@ class Life:
         """
         state = self._put_in_force(rules)
         logger.info("gatepass: rules read again: %s", _summary(rules, {}))
+        self.replaced()
         self._warn_of_limits(state)
 
     def refuse(self, error: GatepassError) -> None:
@@ -107,7 +115,7 @@ class Life:
         return state
 
     def _made(self, rules: Rules) -> State:
-        return State(rules, ctx.options, self.record, self.lookup)
+        return State(rules, ctx.options, self.record, self.lookup, self._key)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""

@@ -20,6 +20,7 @@ from gatepass.rules.model import (
     ResolveSource,
     ServeGit,
 )
+from gatepass.sources import GitHubApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +84,9 @@ def _describe_rule(rule: Rule) -> str:
             receiver = forge.web
         case CallApi(forge):
             lines += _of_api(rule.action)
+            if any(isinstance(source, GitHubApp) for each in rule.credentials for source in each.sources):
+                told = _listed(f"{name}: {level}" for name, level in rule.action.granted)
+                lines.append(("tokens may", f"{told}; of these what the App's installation has"))
             receiver = forge.api_host
         case InjectHeaders(headers, dropped):
             lines += [("action", f"sets {names}{_EXISTING[word]}") for word, names in _by_word(headers).items()]

@@ -7,13 +7,14 @@ gives it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.forge import api, urls
 from gatepass.forge import sources as forge_sources
 from gatepass.forge.hosts import OWN
 from gatepass.forge.urls import Repository
+from gatepass.http.fields import folded
 from gatepass.rules.access import OPEN, Password
 from gatepass.sources import GitHubApp, variables
 
@@ -135,6 +136,11 @@ class InjectHeaders:
     forge: Forge | None = None
 
 
+# What an App's token needs for each word of `access` (REST docs, "Permissions required for GitHub Apps").
+_READ: Final = dict.fromkeys(("actions", "checks", "contents", "issues", "metadata", "pull_requests"), "read")
+_ISSUES: Final = {**_READ, "issues": "write", "pull_requests": "write"}
+_PERMISSIONS: Final = {"read": _READ, "issues": _ISSUES, "write": {**_ISSUES, "contents": "write"}}
+
 type GraphQL = Literal["none", "any"] | frozenset[str]
 """What may be asked by GraphQL: nothing, all, or queries and these mutations besides."""
 
@@ -160,6 +166,27 @@ class CallApi:
         """The one that it names, when it names one."""
         return None if "*" in self.name else Repository(self.owner, self.name)
 
+    @property
+    def granted(self) -> tuple[tuple[str, str], ...]:
+        """The permissions that an App's token is to have: as much of them as its installation has, and no more."""
+        if self.permissions is not None:
+            return self.permissions
+        word = self.access if isinstance(self.access, str) else api.least(self.access)
+        # most mutations are of issues and pull requests; others need `permissions`
+        if word == "read" and isinstance(self.graphql, frozenset) and self.graphql:
+            word = "issues"
+        return tuple(sorted(_PERMISSIONS[word].items()))
+
+    def reaches(self, host: Host, path: str) -> bool:
+        """Whether that is at its forge's API, whatever it asks there."""
+        bases = ((self.forge.api_host, self.forge.api_prefix), self.forge.uploads)
+        is_below = any(host == at and path.startswith(f"{prefix}/") for at, prefix in bases)
+        return is_below or self.is_graphql(host, path)
+
+    def is_graphql(self, host: Host, path: str) -> bool:
+        """Whether that is where GraphQL is asked."""
+        return host == self.forge.api_host and path == self.forge.graphql_path
+
     def covers(self, repository: Repository) -> bool:
         """Whether the repository is among these; letter case makes no difference."""
         own = re.escape(self.name.casefold()).replace(r"\*", ".*")
@@ -175,7 +202,7 @@ class CallApi:
 
     def owns(self, host: Host, path: str) -> bool:
         """Whether that is for this rule to judge: its repositories, those of which the number is told, and GraphQL."""
-        if host == self.forge.api_host and path == self.forge.graphql_path:
+        if self.is_graphql(host, path):
             return True
         call = self.call(host, path)
         if call is None:
@@ -202,6 +229,16 @@ class Rule:
     clients: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     """Those that hold its placeholder for programs; with any it does something where the placeholder is sent alone."""
+
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """The headers in which its placeholder belongs, by their folded names."""
+        match self.action:
+            case InjectHeaders(headers):
+                return frozenset(folded(each.name) for each in headers if each.on_existing == Placeholder(None))
+            case CallApi() | ServeGit():
+                return frozenset(("authorization",))
+        return frozenset()
 
     @property
     def hosts(self) -> frozenset[Host]:
@@ -275,6 +312,16 @@ class Rules:
     cache: CacheEntry
     access: Access = OPEN
     indexes: tuple[Index, ...] = ()
+    of_api: tuple[Rule, ...] = field(init=False)
+    """Those for APIs: looked at for each request that falls under no rule."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of_api", tuple(rule for rule in self.rules if isinstance(rule.action, CallApi)))
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The variables in which programs find placeholders."""
+        return frozenset(name for rule in self.rules for name in rule.variables)
 
     @property
     def hosts(self) -> frozenset[Host]:

@@ -300,7 +300,8 @@ class _Parser(Reader):
         self._expect_api(path, entry, f"`{entry.resolve}`")
         is_git = entry.resolve == "github-git"
         for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
-            if getattr(entry, key) is not UNSET and not (is_git and key == "on_existing"):
+            is_for_git = key == "on_existing" or (key == "placeholder" and isinstance(entry.placeholder, list))
+            if getattr(entry, key) is not UNSET and not (is_git and is_for_git):
                 hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
                 if is_git:
                     hint = "git asks by GET and POST, and gets Basic"
