@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, egress, latency, programs, rate, sources, start
+from benchmarks import bulk, calls, egress, latency, programs, questions, rate, sources, start
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.report import Comparison, Figure, Report
 from gatepass import files
@@ -33,6 +33,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "cold": latency.cold,
     "throughput": bulk.throughput,
     "rate": rate.warm,
+    "graphql": questions.parsed,
     "egress": egress.requests,
     "egress-tunnels": egress.tunnels,
     "memory": bulk.memory,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 256 * 1024
 """Of a body; gh's longest are some 10 KiB."""
-_MOST_TOKENS: Final = 20_000
+_MOST_TOKENS: Final = 5_000
+"""These take some 60 ms, in which nobody else is served; gh's longest have some hundreds."""
 _MOST_DEPTH: Final = 60
 _MOST_OPERATIONS: Final = 100
 _JSON: Final = "application/json"
