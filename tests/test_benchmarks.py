@@ -37,7 +37,8 @@ def test_a_run_that_is_ended(tmp_path: Path) -> None:
         run.wait_for(r"handshakes\n")
         assert run.stop() == 128 + signal.SIGTERM
     written = json.loads((tmp_path / "results.json").read_text())
-    assert [figure["name"] for figure in written["figures"]] == ["start: `gatepass run -- true`"]
+    names = ["start: `gatepass run -- true`", "run: more than the command alone"]
+    assert [figure["name"] for figure in written["figures"]] == names
     assert list(own.iterdir()) == []
     assert [place for place in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(own) in place.read_bytes()] == []
     assert "handshakes was still to be measured" in (tmp_path / "results.md").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -117,6 +118,7 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "unreadable-batch": {"what": "something else"},
     "not-an-index": {"place": "/x/"},
     "index-not-covered": {"place": "github.com/acme/tool"},
+    "index-without-repositories": {"place": "github.com/acme/py-*"},
     "index-too-large": {"place": "github.com/acme/*"},
     "index-not-read": {"place": "github.com/acme/tool"},
     "index-incomplete": {"place": "github.com/acme/tool"},
@@ -174,6 +176,16 @@ def _uses(file: Path) -> Iterator[Use]:
         elif what != "name":
             what = "unclear"
         yield Use(node.attr, what, facts, f"{file.relative_to(ROOT)}:{node.lineno}")
+
+
+def test_what_may_be_meant_among_many() -> None:
+    """It is found among as many names as an index may have, and in no time: nobody else is answered meanwhile."""
+    names = [f"company-{number}-tool" for number in range(20_000)]
+    start = time.thread_time()
+    assert "company-12345-tool" in choice.nearest("company-12345-tol", names)
+    assert choice.nearest("Company_12345-tool", names)
+    assert time.thread_time() - start < 1.5
+    assert choice.nearest("acme-tol", ["x", "acme-tool"]) == ["acme-tool"]
 
 
 def test_names() -> None:

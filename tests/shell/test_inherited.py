@@ -48,6 +48,8 @@ def test_upstream(text: str, url: str, auth: str | None) -> None:
         "http://[",
         "http://a..test:80",
         f"http://{'a' * 64}.test:80",
+        "http://me:S3CR3T@p%41:80",
+        "http://xn--a:80",
     ],
 )
 def test_upstream_that_is_none(text: str) -> None:
@@ -57,7 +59,7 @@ def test_upstream_that_is_none(text: str) -> None:
     assert "S3CR3T" not in str(error.value)
 
 
-@pytest.mark.parametrize("user", [":S3CR3T", ":", "me\udcff:S3CR3T", "me:S3CR3T\udcff"])
+@pytest.mark.parametrize("user", [":S3CR3T", ":", "%0A:S3CR3T", "me\udcff:S3CR3T", "me:S3CR3T\udcff"])
 def test_upstream_with_a_user_that_is_none(user: str) -> None:
     """A user whom mitmproxy could not tell to the proxy is refused: it would end the command in a traceback."""
     with pytest.raises(GatepassError, match=r"^\$all_proxy: expected a user and a password in UTF-8") as error:

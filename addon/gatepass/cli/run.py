@@ -1,28 +1,41 @@
-"""`gatepass run`: a command under a proxy of its own."""
+"""`gatepass run`: a command under a proxy of its own.
+
+The command starts as soon as there is all that it is told: a CA, and a socket that listens. mitmproxy is imported
+beside it, which takes longer than all else; the command's first connections wait for it in the socket's queue.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
 import gc
+import importlib
 import logging
 import os
 import secrets
 import signal
+import socket
 import sys
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
+from gatepass.placeholder import Placeholders
+from gatepass.proxy import late
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from gatepass.github.statistics import Statistics
+    from gatepass.rules.model import Rules
 
 # What a supervisor sends to end, reload or poke a program; and what a terminal sends to the command as well.
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
@@ -30,6 +43,11 @@ _FROM_TERMINAL = ("SIGINT", "SIGQUIT")
 
 _MARK = "GATEPASS_RUN"
 """In the environment of a command that runs under a proxy already: the folder of that one, gone when it has ended."""
+
+_QUEUE: Final = 1024
+"""How many connections may wait for the proxy; more come again a second later."""
+_GRACE_SECONDS: Final = 5.0
+"""For which a command may tidy up, when it has to end because there is no proxy."""
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -54,6 +72,10 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
             _execute(command)
     loaded = load_rules(rules)
     upstream = inherited.upstream(os.environ)
+    if loaded.access.files:
+        from gatepass.egress import htpasswd  # which takes 10 ms, for who has none as well
+
+        htpasswd.expect(loaded.access)
     tokens = () if keep_token else tuple(name for name in sorted(loaded.variables) if name in os.environ)
     for host in sorted(loaded.vouched):
         if entry := inherited.exempting(os.environ, host):
@@ -84,14 +106,18 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
         direct = (
             () if all_through_proxy or upstream else [str(host) for forge in loaded.forges for host in forge.assets]
         )
-
-        def variables(proxy: str, placeholders: Mapping[str, str]) -> dict[str, str]:
-            left = {name: value for name, value in os.environ.items() if name not in tokens}
-            given = environment.for_client(proxy, bundle, certificate, os.environ, direct)
-            given |= overruling.for_client(proxy, bundle, os.environ, found)
-            return {**left, **given, **placeholders, _MARK: str(folder)}
-
-        code = asyncio.run(_run(rules, folder, settings, command, variables, verbose))
+        with socket.create_server(("127.0.0.1", 0), backlog=_QUEUE) as door:
+            # other users of the machine reach the port, too: only who knows the password may use the token behind it
+            password = secrets.token_urlsafe(24)
+            settings |= {"proxyauth": f"gatepass:{password}"}
+            proxy = f"http://gatepass:{password}@127.0.0.1:{door.getsockname()[1]}"
+            env = {name: value for name, value in os.environ.items() if name not in tokens}
+            env |= environment.for_client(proxy, bundle, certificate, os.environ, direct)
+            env |= overruling.for_client(proxy, bundle, os.environ, found)
+            key = secrets.token_bytes(32)
+            env |= Placeholders(key, loaded.placeholders).values
+            env[_MARK] = str(folder)
+            code = asyncio.run(_run(command, env, _Proxy(loaded, key, door, folder, settings, verbose=verbose)))
     if code > 0 and tokens and not on_terminal:
         say(kept)  # the command may have wanted one
     if code < 0:
@@ -105,43 +131,104 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
     os._exit(code)
 
 
-async def _run(
-    rules: Path | None,
-    confdir: Path,
-    settings: dict[str, Any],
-    command: tuple[str, ...],
-    variables: Callable[[str, Mapping[str, str]], dict[str, str]],
-    verbose: bool,
-) -> int:
-    # imported here, for it takes a second: wrong usage and wrong rules are told before
-    from gatepass.proxy.embedded import Causes, proxy
+class _Proxy:
+    """The proxy beside the command, from its import to its end."""
 
-    gc.freeze()
-    gc.enable()
+    def __init__(
+        self, rules: Rules, key: bytes, door: socket.socket, confdir: Path, settings: dict[str, Any], *, verbose: bool
+    ) -> None:
+        self._rules = rules
+        self._key = key
+        self._door = door
+        self._confdir = confdir
+        self._settings = settings
+        self.verbose = verbose
+        self.statistics: Statistics | None = None
+        """None until it is ready: what ends before has not been served."""
+        self.causes: list[str] = []
+        """What it has warned of, in the end."""
 
-    # other users of the machine reach the port, too: only who knows the password may use the token behind it
-    password = secrets.token_urlsafe(24)
-    causes = Causes()
-    async with proxy(rules, confdir, proxyauth=f"gatepass:{password}", **settings) as ours:
-        log = logging.getLogger("gatepass")
-        log.addHandler(causes)
-        if verbose:
-            log.addHandler(_Live())
-            log.setLevel(logging.DEBUG)
-        env = variables(f"http://gatepass:{password}@127.0.0.1:{ours.port}", ours.placeholders)
-        signals = _Signals()
-        try:
-            child = await asyncio.create_subprocess_exec(*command, env=env)
-        except OSError as error:
-            return _cannot_run(command, error)
-        signals.pass_to(child)
-        code = await child.wait()
-    if code != 0 and not verbose:
-        for text in causes.texts:
+    async def serve(self, end: asyncio.Future[int]) -> None:
+        """Serve whoever waits at the door, and all who come, until that end."""
+        embedded = await _imported()
+        gc.freeze()
+        gc.enable()
+        causes = embedded.Causes()
+        async with embedded.proxy(self._rules, self._key, self._door, self._confdir, **self._settings) as ours:
+            log = logging.getLogger("gatepass")
+            log.addHandler(causes)
+            if self.verbose:
+                log.addHandler(_Live())
+                log.setLevel(logging.DEBUG)
+            self.statistics = ours.statistics
+            await ours.door.start_serving()
+            await asyncio.wait((end,))
+        self.causes = causes.texts
+
+
+async def _run(command: tuple[str, ...], env: dict[str, str], proxy: _Proxy) -> int:
+    signals = _Signals()
+    try:
+        child = await asyncio.create_subprocess_exec(*command, env=env)
+    except OSError as error:
+        return _cannot_run(command, error)
+    signals.pass_to(child)
+    end = asyncio.create_task(child.wait())
+    serving = asyncio.create_task(proxy.serve(end))
+    await asyncio.wait((end, serving), return_when=asyncio.FIRST_COMPLETED)
+    if not end.done():
+        await _end(child, end)
+        raise _failed(serving.exception())
+    if proxy.statistics is None:
+        return end.result()  # nobody waits for what nobody needs any more
+    await serving
+    if end.result() != 0 and not proxy.verbose:
+        for text in proxy.causes:
             click.echo(text, err=True)
-    if sys.stderr.isatty() and (ours.statistics.served or ours.statistics.refused):
-        click.echo(f"gatepass: {ours.statistics}", err=True)
-    return code
+    if sys.stderr.isatty() and (proxy.statistics.served or proxy.statistics.refused):
+        click.echo(f"gatepass: {proxy.statistics}", err=True)
+    return end.result()
+
+
+async def _imported() -> ModuleType:
+    """mitmproxy, and what is ours in it; a thread imports them, so that signals, and the command's end, are heard."""
+    future: Future[ModuleType] = Future()
+    future.set_running_or_notify_cancel()
+
+    def bring() -> None:
+        try:
+            late.postpone()
+            future.set_result(importlib.import_module("gatepass.proxy.embedded"))
+        except Exception as error:
+            future.set_exception(error)
+        except BaseException as error:  # such as a module's `sys.exit`, which would end the loop, and not the command
+            future.set_exception(RuntimeError(repr(error)))
+
+    # nobody waits for it when the command has ended before
+    Thread(target=bring, daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+async def _end(child: asyncio.subprocess.Process, end: asyncio.Future[int]) -> None:
+    """End a command that would wait for its proxy for ever."""
+    child.terminate()
+    try:
+        await asyncio.wait_for(asyncio.shield(end), _GRACE_SECONDS)
+    except TimeoutError:
+        child.kill()
+        await end
+
+
+def _failed(error: BaseException | None) -> GatepassError:
+    """Why there is no proxy."""
+    if isinstance(error, GatepassError):
+        reason = error.message.removeprefix("gatepass: ")
+        return GatepassError(f"the command was ended, for its proxy did not start: {reason}", error.hint)
+    return GatepassError(
+        "the command was ended, for its proxy did not start: expected mitmproxy, got "
+        f"`{type(error).__name__}: {printable(str(error))}`",
+        "`gatepass serve` shows more of it; an installation that lacks a part is made anew",
+    )
 
 
 class _Live(logging.Handler):

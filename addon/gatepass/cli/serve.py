@@ -127,6 +127,9 @@ def serve(
         )
 
     # imported here, for it takes a second: wrong usage and wrong rules are told before
+    from gatepass.proxy import late
+
+    late.postpone()
     from mitmproxy import ctx
     from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main

@@ -19,7 +19,7 @@ from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
 from gatepass.credentials.app import Apps
 from gatepass.credentials.validation import AbsentError, BusyError, expect_token, fit
-from gatepass.problems import choice
+from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Secret
 from gatepass.sources import (
@@ -248,7 +248,12 @@ class Credentials:
         if isinstance(source, GitHubApp):
             async with asyncio.timeout(_SOURCE_SECONDS):
                 private_key = await self._private_key(source)
-                secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
+            try:
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
+            except TimeoutError:
+                # it is the forge that is silent, and no credential that is missing
+                raise Unresolvable(catalogue.TIMED_OUT(host=audience.host, seconds=_SOURCE_SECONDS)) from None
         else:
             text, seconds = await self._text(source, audience)
             secret = Secret(fit(source, text), str(source), key)

@@ -63,6 +63,17 @@ def read(proof: Htpasswd) -> Users:
     return users
 
 
+def expect(access: Access) -> None:
+    """See that the files of users can be had.
+
+    Raises:
+        GatepassError: one cannot be read, or is something else.
+    """
+    for client in access.clients:
+        if isinstance(client.proof, Htpasswd):
+            read(client.proof)
+
+
 def check(hashed: str, password: str) -> bool:
     """Whether the hash is that of the password; takes the same time wherever they differ."""
     if hashed.startswith(_SHA):

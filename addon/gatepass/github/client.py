@@ -18,11 +18,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from weakref import WeakValueDictionary
 
-import httpx2
 import msgspec
 from cryptography import x509
 
@@ -31,20 +30,24 @@ from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import refusals
-from gatepass.github.dialling import DialledTransport
 from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.redaction import REMOVED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
     from datetime import datetime
+
+    import httpx2
 
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import AssetRef, Repository
+    from gatepass.github.dialling import Way
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
+else:
+    from gatepass.github import httpx as httpx2
 
 USER_AGENT: Final = "gatepass (+https://github.com/astral-sh/uv/issues/15731)"
 API_VERSION: Final = "2022-11-28"
@@ -74,7 +77,6 @@ _MAX_LOCATION: Final = 16 * 1024
 _MOST_BUDGETS: Final = 1024
 _BUDGET_SECONDS: Final = 86_400.0
 
-_LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
 _JSON: Final = {"Accept": "application/json"}
 # Calls at once for the same repository, or the same asset.
 _MOST_ALIKE: Final = 20
@@ -241,49 +243,6 @@ class _Lanes:
         return lane
 
 
-class Way(Protocol):
-    """Which hosts may be connected to, and by which addresses. Both raise `Unresolvable` for those that may not."""
-
-    async def dial(self, name: str, port: int) -> Sequence[str]:
-        """The addresses, at least one, the best first."""
-
-    def expect_literal(self, name: str, port: int) -> None:
-        """Judge a host that an upstream proxy resolves."""
-
-
-def _past(trust: ssl.SSLContext, way: Way | None) -> httpx2.AsyncHTTPTransport:
-    """What connects directly."""
-    if way is None:
-        return httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=_LIMITS)
-    return DialledTransport(trust, _LIMITS, way.dial)
-
-
-class _Either(httpx2.AsyncBaseTransport):
-    """Through the upstream proxy, or past it to the hosts that it is not for."""
-
-    def __init__(
-        self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool], way: Way | None
-    ) -> None:
-        self._direct = direct
-        self._way = way
-        self._past = _past(trust, way)
-        self._through = httpx2.AsyncHTTPTransport(
-            verify=trust, http2=True, trust_env=False, limits=_LIMITS, proxy=proxy
-        )
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        host = Host(request.url.host, request.url.port or HTTPS_PORT)
-        if self._direct(host):
-            return await self._past.handle_async_request(request)
-        if self._way is not None:
-            self._way.expect_literal(host.name, host.port)
-        return await self._through.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._past.aclose()
-        await self._through.aclose()
-
-
 class GitHub:
     """A pooled client for API, web and asset hosts.
 
@@ -306,6 +265,8 @@ class GitHub:
         `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. `way` says which
         addresses are dialled; without one any is. The environment is not asked.
         """
+        from gatepass.github import dialling  # what httpx2 is, which takes 30 ms to import, is asked of it here first
+
         self._guarded_way = way
         self._statistics = statistics or Statistics()
         self._trust = trust_name
@@ -319,12 +280,12 @@ class GitHub:
         self._pools: dict[_Purpose, httpx2.AsyncClient] = {
             purpose: httpx2.AsyncClient(
                 verify=trust,
-                transport=_past(trust, way) if proxy is None else _Either(trust, proxy, direct, way),
+                transport=dialling.transport(trust, proxy, direct, way),
                 http2=True,
                 trust_env=False,
                 event_hooks=hooks,
                 timeout=httpx2.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-                limits=_LIMITS,
+                limits=dialling.LIMITS,
                 cookies=NoCookies(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             )

@@ -1,22 +1,43 @@
 """How the client of a forge gets connections: to addresses that somebody else tells, where one is asked.
 
-Knows neither names nor what makes an address fit; TLS still verifies the name.
+Through the upstream proxy, or past it. Knows neither names nor what makes an address fit; TLS still verifies the name.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, Any, Final, Protocol, override
 
 import httpcore2
 import httpx2
 
+from gatepass.forge.hosts import HTTPS_PORT, Host
+
 if TYPE_CHECKING:
     import ssl
 
+LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
+
 type Dial = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses by which a host may be dialled, at least one; raises what is to be said instead."""
+
+
+class Way(Protocol):
+    """Which hosts may be connected to, and by which addresses. Both raise `Unresolvable` for those that may not."""
+
+    async def dial(self, name: str, port: int) -> Sequence[str]:
+        """The addresses, at least one, the best first."""
+
+    def expect_literal(self, name: str, port: int) -> None:
+        """Judge a host that an upstream proxy resolves."""
+
+
+def transport(
+    trust: ssl.SSLContext, proxy: httpx2.Proxy | None, direct: Callable[[Host], bool], way: Way | None
+) -> httpx2.AsyncBaseTransport:
+    """What connects by `proxy`, where there is one, but for the hosts that are `direct`."""
+    return _past(trust, way) if proxy is None else _Either(trust, proxy, direct, way)
 
 
 class Dialled(httpcore2.AsyncNetworkBackend):
@@ -73,3 +94,34 @@ class DialledTransport(httpx2.AsyncHTTPTransport):
             http2=True,
             network_backend=Dialled(dial),
         )
+
+
+def _past(trust: ssl.SSLContext, way: Way | None) -> httpx2.AsyncHTTPTransport:
+    """What connects directly."""
+    if way is None:
+        return httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=LIMITS)
+    return DialledTransport(trust, LIMITS, way.dial)
+
+
+class _Either(httpx2.AsyncBaseTransport):
+    """Through the upstream proxy, or past it to the hosts that it is not for."""
+
+    def __init__(
+        self, trust: ssl.SSLContext, proxy: httpx2.Proxy, direct: Callable[[Host], bool], way: Way | None
+    ) -> None:
+        self._direct = direct
+        self._way = way
+        self._past = _past(trust, way)
+        self._through = httpx2.AsyncHTTPTransport(verify=trust, http2=True, trust_env=False, limits=LIMITS, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        host = Host(request.url.host, request.url.port or HTTPS_PORT)
+        if self._direct(host):
+            return await self._past.handle_async_request(request)
+        if self._way is not None:
+            self._way.expect_literal(host.name, host.port)
+        return await self._through.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._past.aclose()
+        await self._through.aclose()

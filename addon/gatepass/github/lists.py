@@ -34,6 +34,9 @@ AT_ONCE: Final = 4
 """Pages of a list that are asked for side by side: GitHub slows down who asks for many (REST docs, best practices)."""
 
 _MAX_PAGES: Final = 200
+# So many releases a list holds (REST docs); what it says of them where it ends, for a server may have fewer.
+_MOST_RELEASES: Final = 1000
+_ENDED: Final = re.compile(r"only the first ([0-9]{1,9}) ", re.ASCII | re.IGNORECASE)
 _LINK: Final = re.compile(r'<([^<>]{1,4096})>; rel="(next|last)"', re.ASCII)
 # What takes longer to decode than the loop should wait.
 _LARGE: Final = 256 * 1024
@@ -124,7 +127,8 @@ class Lists:
             Unresolvable: above all, that the repository is not there, or not to be seen.
         """
         path = f"repos/{repository}/releases"
-        return await _List(self._github, forge, secret, path, tuple[Release, ...], made, repository).read(known)
+        of = _List(self._github, forge, secret, path, tuple[Release, ...], made, repository, _MOST_RELEASES)
+        return await of.read(known)
 
     async def assets[T](
         self,
@@ -200,8 +204,12 @@ class _List[T]:
         into: Any,
         made: Callable[[Any], tuple[T, ...]],
         repository: Repository | None = None,
+        most: int | None = None,
     ) -> None:
-        """`made` makes of a page, decoded `into` its type, what is kept of it; in a thread where it is a large one."""
+        """`made` makes of a page, decoded `into` its type, what is kept of it; in a thread where it is a large one.
+
+        After `most` things the forge may end the list, though there are more.
+        """
         self._github = github
         self._forge = forge
         self._secret = secret
@@ -209,6 +217,7 @@ class _List[T]:
         self._into = into
         self._repository = repository
         self._made = made
+        self._most = most
 
     async def read(self, known: Listed[T] | None) -> Listed[T]:
         """The list. What is new in it while its pages are read moves others to pages that were read already, so it is
@@ -243,6 +252,9 @@ class _List[T]:
                 pages.append(page)
         while len(pages) > 1 and not pages[-1].things:
             pages.pop()
+        if first.last > 1 and not all(page.things for page in pages):
+            what = "an empty page of a list that goes on behind it"
+            raise Unresolvable(catalogue.MALFORMED_ANSWER(host=self._forge.api_host, what=what))
         return Listed(tuple(pages), is_cut)
 
     async def _page_or_end(self, number: int, before: Sequence[Page[T]]) -> Page[T] | None:
@@ -259,10 +271,12 @@ class _List[T]:
         if reply.status == 304 and old is not None:
             return old
         if reply.status == 404:
-            if self._repository is None:
+            if self._repository is None and number == 1:
                 raise _NoListError
+            if self._repository is None:
+                raise Unresolvable(catalogue.UPSTREAM_FAILED(host=self._forge.api_host, status=404))
             raise Unresolvable(not_visible(self._forge, self._repository, self._secret))
-        if reply.status == 422 and number > 1:
+        if reply.status == 422 and self._ends_before(number, reply):
             raise _EndError
         if reply.status == 422:
             raise Unresolvable(refusals.refusal(self._forge, self._secret, 422, reply.headers, reply.content))
@@ -270,6 +284,13 @@ class _List[T]:
         large = len(reply.content) > _LARGE
         things = await asyncio.to_thread(self._things, reply) if large else self._things(reply)
         return _linked(Page(things, reply.headers.get("etag"), number), reply)
+
+    def _ends_before(self, number: int, reply: Reply) -> bool:
+        """Whether a refusal says that the list ends before that page: any other is a fault, and no end."""
+        if self._most is None or number == 1:
+            return False
+        told = _ENDED.match(refusals.message(reply.content))
+        return (number - 1) * PER_PAGE >= (int(told[1]) if told else self._most)
 
     def _things(self, reply: Reply) -> tuple[T, ...]:
         return self._made(decode(reply, self._into, self._forge))

@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import httpx2
 import msgspec
 from h2.events import ConnectionTerminated
 
@@ -27,9 +26,13 @@ from gatepass.problems import catalogue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import httpx2
+
     from gatepass.forge.hosts import Forge
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
+else:
+    from gatepass.github import httpx as httpx2
 
 _SSO: Final = re.compile(r"required; url=(https://[!-Z^-~]{1,2000})", re.ASCII)
 _ADDRESS: Final = re.compile(r"https://[!-Z^-~]{1,2000}", re.ASCII)

@@ -26,8 +26,8 @@ RENEWED_SECONDS: Final = 5.0
 
 # A renewal takes a moment; who can be served without it does not wait for one that hangs.
 _PATIENCE: Final = 2.0
-# Nobody can be asked, or may be: what is known still holds, for all that anybody can tell.
-_OUTAGE: Final = frozenset({429, 500, 502, 503, 504})
+OUTAGE: Final = frozenset({429, 500, 502, 503, 504})
+"""Nobody can be asked, or may be: what is known still holds, for all that anybody can tell."""
 _FAILED_SECONDS: Final = 10.0
 _FLIGHT_SECONDS: Final = 300.0
 _KEPT_SECONDS: Final = 30 * STALE_SECONDS
@@ -63,9 +63,7 @@ class Kept[K: Hashable, V]:
         Raises:
             Unresolvable: it is not known, and cannot be had; or is known not to be there any more.
         """
-        held, now = self._held.get(key), self._clock()
-        if held is not None and held.asked + STALE_SECONDS <= now:
-            held = None  # no more to be served; but what of it did not change costs nothing to ask for
+        held, now = self._servable(key), self._clock()
         if held is not None:
             is_recent = held.asked + RENEWED_SECONDS > now
             if is_recent or (held.fresh_until > now and not renew):
@@ -90,6 +88,14 @@ class Kept[K: Hashable, V]:
         """End what is being asked for."""
         await self._flights.close()
 
+    def despite(self, key: K, problem: Problem) -> Held[V]:
+        """What is known, where it cannot even be asked for because of that problem.
+
+        Raises:
+            Unresolvable: that problem, where nothing is known, or it is no outage.
+        """
+        return self._despite(self._servable(key), problem)
+
     def known(self, key: K) -> V | None:
         """What is known, however old."""
         held = self._held.get(key)
@@ -101,9 +107,14 @@ class Kept[K: Hashable, V]:
             left = held.asked + _KEPT_SECONDS - self._clock()
             self._held.put(key, replace(held, value=change(held.value)), left)
 
+    def _servable(self, key: K) -> Held[V] | None:
+        """What is known and not too old; what is older costs nothing to ask for where it did not change."""
+        held = self._held.get(key)
+        return None if held is None or held.asked + STALE_SECONDS <= self._clock() else held
+
     def _despite(self, held: Held[V] | None, problem: Problem) -> Held[V]:
         """What is known, when only the forge cannot be asked."""
-        if held is None or problem.status not in _OUTAGE:
+        if held is None or problem.status not in OUTAGE:
             raise Unresolvable(problem)
         return replace(held, outage=problem, is_fresh=False)
 
@@ -116,7 +127,7 @@ class Kept[K: Hashable, V]:
         except Unresolvable as unresolvable:
             problem = unresolvable.problem
             self._failures.put(key, problem, _FAILED_SECONDS)
-            if problem.status not in _OUTAGE:
+            if problem.status not in OUTAGE:
                 self._held.drop(key)
             raise
         held = Held(value, asked, asked + self._seconds)

@@ -19,8 +19,8 @@ from gatepass.cache import Cache
 from gatepass.github.lists import AT_ONCE, Listed, Lists, side_by_side
 from gatepass.index import contents as of_releases
 from gatepass.index.contents import Contents, Part, Place
-from gatepass.index.kept import Kept
-from gatepass.problems import choice
+from gatepass.index.kept import OUTAGE, STALE_SECONDS, Kept
+from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
 
@@ -126,7 +126,7 @@ class _Known:
             return 0
         if self.tags is None:
             return 1
-        return sum(1 for tag in self.unlisted if tag not in self.older)
+        return sum(1 for tag in self.unlisted if tag not in self.older) + self.tags.is_cut
 
 
 class Allowance:
@@ -173,6 +173,7 @@ class Listing:
             _MOST_NAMES, clock, seconds, lambda listed: 1 + len(listed.things)
         )
         self._chosen: Cache[Hashable, Credential] = Cache(rules.cache.entries, clock)
+        self._seen_with: Cache[Hashable, Secret] = Cache(rules.cache.entries, clock)
         self._allowance = Allowance(clock)
         self._reading = asyncio.Semaphore(_MOST_READ_AT_ONCE)
         self._filling: dict[Hashable, asyncio.Task[float]] = {}
@@ -199,7 +200,13 @@ class Listing:
         """The full names of the owner's repositories that the credential may see, and some besides."""
         owned = credential.owned_by(owner)
         audience = Audience(forge.api_host, forge)
-        secret = await self._credentials.secret(owned, audience)
+        names = (owned, forge.web, owner.casefold())
+        try:
+            secret = await self._credentials.secret(owned, audience)
+        except Unresolvable as unresolvable:
+            last = self._last(names, unresolvable)
+            return self._names.despite(self._names_key(forge, owner, owned, last), unresolvable.problem)
+        self._use(names, secret)
         try:
             return await self._repositories(forge, owner, owned, secret, renew=renew, wait=wait)
         except Unresolvable as unresolvable:
@@ -212,8 +219,10 @@ class Listing:
         async def ask(known: Listed[str] | None) -> Listed[str]:
             return await self._lists.repositories(forge, owner, secret, known)
 
-        key = (self._holder(credential, secret), forge.web, owner.casefold())
-        return await self._names.get(key, ask, renew=renew, wait=wait)
+        return await self._names.get(self._names_key(forge, owner, credential, secret), ask, renew=renew, wait=wait)
+
+    def _names_key(self, forge: Forge, owner: str, credential: Credential, secret: Secret) -> Hashable:
+        return (self._holder(credential, secret), forge.web, owner.casefold())
 
     # -------------------------------------------------------------- releases
 
@@ -236,12 +245,33 @@ class Listing:
 
     async def _with(self, place: Place, credential: Credential, *, renew: bool, wait: bool) -> Found:
         audience = Audience(place.forge.api_host, place.forge, place.repository)
-        secret = await self._credentials.secret(credential, audience)
+        try:
+            secret = await self._credentials.secret(credential, audience)
+        except Unresolvable as unresolvable:
+            last = self._last((credential, place), unresolvable)
+            held = self._known.despite(self._key(place, credential, last), unresolvable.problem)
+            return self._found(place, credential, last, held)
+        self._use((credential, place), secret)
         try:
             return await self._seen(place, credential, secret, renew=renew, wait=wait)
         except Unresolvable as unresolvable:
             secret = await self._replaced(unresolvable, secret, credential, audience)
             return await self._seen(place, credential, secret, renew=renew, wait=wait)
+
+    def _use(self, what: Hashable, secret: Secret) -> None:
+        # another secret's name would not lead to what was learnt with this one
+        if secret.is_of_installation:
+            self._seen_with.put(what, secret, STALE_SECONDS)
+
+    def _last(self, what: Hashable, unresolvable: Unresolvable) -> Secret:
+        """The last token of an App, which lives for an hour: where the forge cannot be asked for another, what was
+        seen with it may be served on.
+        """
+        problem = unresolvable.problem
+        secret = self._seen_with.get(what)
+        if secret is None or problem.status not in OUTAGE or problem.kind == catalogue.AUDIT_UNAVAILABLE.name:
+            raise unresolvable
+        return secret
 
     async def _replaced(
         self, refused: Unresolvable, secret: Secret, credential: Credential, audience: Audience
@@ -256,13 +286,18 @@ class Listing:
         return other
 
     async def _seen(self, place: Place, credential: Credential, secret: Secret, *, renew: bool, wait: bool) -> Found:
-        key = (self._holder(credential, secret), place.forge.web, place.repository)
+        key = self._key(place, credential, secret)
         held = await self._known.get(key, partial(self._read, place, secret), renew=renew, wait=wait)
+        seconds = self._fill(key, place, credential) if self._is_due(held.value) else 0.0
+        return self._found(place, credential, secret, held, math.ceil(seconds))
+
+    @staticmethod
+    def _found(place: Place, credential: Credential, secret: Secret, held: Held[_Known], seconds: int = 0) -> Found:
         known = held.value
-        seconds = self._fill(key, place, credential) if self._is_due(known) else 0.0
-        return Found(
-            place, known.contents, credential, secret, held.outage, held.is_fresh, known.left(), math.ceil(seconds)
-        )
+        return Found(place, known.contents, credential, secret, held.outage, held.is_fresh, known.left(), seconds)
+
+    def _key(self, place: Place, credential: Credential, secret: Secret) -> Hashable:
+        return (self._holder(credential, secret), place.forge.web, place.repository)
 
     def _holder(self, credential: Credential, secret: Secret) -> Hashable:
         return (credential.name, secret.identity(self._salt))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass.cache import Cache, Flights
 from gatepass.github.client import AssetGoneError
-from gatepass.index.wheel import Metadata, UnreadableError, metadata
+from gatepass.index.wheel import Metadata, MisnamedError, UnreadableError, metadata
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
@@ -42,6 +42,7 @@ class AllMetadata:
         self._github = github
         self._held: Cache[str, Metadata] = Cache(_MOST_BYTES, clock, lambda held: 512 + len(held.content))
         self._unreadable: Cache[str, str] = Cache(_MOST_WHEELS, clock)
+        self._misnamed: Cache[str, str] = Cache(_MOST_WHEELS, clock)
         self._rangeless: Cache[Host, bool] = Cache(64, clock)
         self._flights: Flights[str] = Flights()
         self.faults = object()
@@ -60,6 +61,10 @@ class AllMetadata:
         if file.kind != "wheel" or self._rangeless.get(file.place.forge.api_host):
             return False
         return self._unreadable.get(file.identity) is None
+
+    def misnamed(self, file: File) -> str | None:
+        """Why its name is not to be believed, where its metadata has told that: resolvers go by the name."""
+        return self._misnamed.get(file.identity)
 
     def fault(self, file: File) -> str | None:
         """Why it could not be read."""
@@ -83,6 +88,8 @@ class AllMetadata:
             found = await metadata(read, file.size, file.project, file.version)
         except UnreadableError as error:
             self._unreadable.put(file.identity, str(error), _DAY)
+            if isinstance(error, MisnamedError):
+                self._misnamed.put(file.identity, str(error), _KEPT_SECONDS)
             self.faults = object()
             raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=str(error))) from None
         self._held.put(file.identity, found, _KEPT_SECONDS)
@@ -103,6 +110,10 @@ class AllMetadata:
                 part = await self._github.api_excerpt(forge, api_url, secret, headers, stop - start)
             else:
                 part = await self._github.excerpt(signed, headers, stop - start)
+            if part.status == 206 and len(part.content) != stop - start:
+                # the wheel is none the worse for it
+                error = f"its body has {len(part.content)} bytes, and {stop - start} were to come"
+                raise Unresolvable(catalogue.BROKEN_ANSWER(host=host, error=error))
             if part.status == 206:
                 return part.content
             if part.status == 200:

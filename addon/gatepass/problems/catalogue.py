@@ -303,6 +303,9 @@ INDEX_NOT_VISIBLE: Final = Kind("index-not-visible", 403, "repository not visibl
       "see it: GitHub does not tell which",
     "check the spelling; if it exists, {remedy}",
     REPOSITORY_NOT_VISIBLE.remedies)
+INDEX_WITHOUT_REPOSITORIES: Final = Kind("index-without-repositories", 403, "no repositories in the index",
+    "{place} stands for no repository: there is none of that name, or credential `{name}` may see none",
+    "check the spelling; if there are some, let the credential see them")
 INDEX_TOO_LARGE: Final = Kind("index-too-large", 503, "the index has too many repositories",
     "{place} stands for more than {more} repositories",
     "name those that hold packages, or a longer beginning before the `*`")

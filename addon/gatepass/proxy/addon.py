@@ -7,6 +7,7 @@ within the `bounds` of a connection. `journal` tells what became of it, where `r
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -33,6 +34,8 @@ from gatepass.proxy.welcome import Welcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mitmproxy.connection import Client
+
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
@@ -47,6 +50,7 @@ class Gatepass:
         self.life = life = Life()
         self.reload = Reload(life)
         self.record = life.record
+        self._is_whole = asyncio.Event()
         detours: Detours = WeakKeyDictionary()
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
@@ -85,8 +89,13 @@ class Gatepass:
         state = self.life.state
         return {} if state is None or state.placeholders is None else state.placeholders.values
 
+    async def client_connected(self, _: Client) -> None:
+        """mitmproxy listens before its addons run: nobody is served until the last of ours is there."""
+        await self._is_whole.wait()
+
     def running(self) -> None:
         ctx.master.addons.add(self._last)
+        self._is_whole.set()
         dispatch.quicken(ctx.master.addons)
 
     def done(self) -> None:

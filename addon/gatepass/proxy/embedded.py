@@ -1,6 +1,7 @@
 """A mitmproxy in this process, with the addon loaded as `mitmdump -s` would load it.
 
 Loading it as a script gives it its place among mitmproxy's own addons: before those that save, show and log flows.
+It may come late: to a socket at which clients wait already, and with rules that were read before.
 """
 
 from __future__ import annotations
@@ -22,37 +23,37 @@ from gatepass.errors import GatepassError
 from gatepass.problems.problem import Problem
 from gatepass.proxy import modes
 from gatepass.proxy.addon import Gatepass
+from gatepass.proxy.handover import take_over
+from gatepass.proxy.life import Given
 from gatepass.proxy.plain import Plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    import socket
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from mitmproxy.http import HTTPFlow
 
     from gatepass.github.statistics import Statistics
+    from gatepass.rules.model import Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that listens on a loopback port, and what it has done so far.
+    """A proxy that is ready, and what it has done so far. `door` is where clients wait until it serves them."""
 
-    `placeholders` are what programs find in the variables of the rules, in a secret's place.
-    """
-
-    port: int
     statistics: Statistics
-    placeholders: Mapping[str, str]
+    door: asyncio.Server
 
 
 class _Ready:
-    """Tells when the proxy listens, and where."""
+    """Tells when all addons are at work: before, nobody must be served."""
 
     def __init__(self) -> None:
-        self.port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.told = asyncio.Event()
 
     def running(self) -> None:
-        self.port.set_result(listening_port())
+        self.told.set()
 
 
 def listening_port() -> int:
@@ -102,8 +103,9 @@ def _cause(record: logging.LogRecord) -> object:
 
 
 @asynccontextmanager
-async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
-    """Run the proxy on a free loopback port, with the CA in `confdir` and these options of mitmproxy.
+async def proxy(rules: Rules, key: bytes, door: socket.socket, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
+    """Run the proxy under these rules, at a socket that listens, with the CA in `confdir` and these options of
+    mitmproxy. Placeholders are made by `key`.
 
     Raises:
         GatepassError: it does not start.
@@ -111,24 +113,27 @@ async def proxy(rules: Path | None, confdir: Path, **settings: Any) -> AsyncIter
     options = Options()
     master = DumpMaster(options, with_termlog=False, with_dumper=False)
     ready = _Ready()
-    master.addons.add(ready, Plain(os.environ))
+    master.addons.add(ready, Plain(os.environ), Given(rules, key))
     # a start that fails is told as an error here; mitmproxy would end the process
     master.addons.remove(master.addons.get("errorcheck"))
     causes = Causes()
     logging.getLogger().addHandler(causes)
-    options.update(confdir=str(confdir), listen_host="127.0.0.1", listen_port=0, **settings)
-    # a command has the rules that it was started under
-    options.set(f"gatepass_rules={rules or ''}", "gatepass_watch=false", defer=True)
+    host, port = door.getsockname()[:2]
+    options.update(confdir=str(confdir), listen_host=host, listen_port=port, **settings)
+    options.set("gatepass_watch=false", defer=True)
     options.update(scripts=[str(shipped.script())])
+    server = await take_over(door)
     task = asyncio.create_task(master.run())
+    told = asyncio.create_task(ready.told.wait())
     try:
-        await asyncio.wait((task, ready.port), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
         addon = master.addons.get("gatepass")
-        if not ready.port.done() or not isinstance(addon, Gatepass) or not addon.has_rules:
+        if not ready.told.is_set() or not isinstance(addon, Gatepass) or not addon.has_rules:
             raise GatepassError("\n".join(causes.texts) or "the proxy did not start")
         logging.getLogger().removeHandler(causes)
-        yield Proxy(ready.port.result(), addon.record.statistics, addon.placeholders)
+        yield Proxy(addon.record.statistics, server)
     finally:
+        told.cancel()
         logging.getLogger().removeHandler(causes)
         master.shutdown()
         await task

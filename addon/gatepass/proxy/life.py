@@ -39,6 +39,19 @@ logger: Final = logging.getLogger("gatepass")
 _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
+class Given:
+    """An addon that has the rules, read before: what becomes of their file since then is not asked.
+
+    `key` is what placeholders are made by.
+    """
+
+    name = "gatepass_given"
+
+    def __init__(self, rules: Rules, key: bytes) -> None:
+        self.rules = rules
+        self.key = key
+
+
 class Life:
     """An addon that reads options and rules."""
 
@@ -75,9 +88,7 @@ class Life:
     def configure(self, updated: set[str]) -> None:
         try:
             if "gatepass_rules" in updated:
-                named = ctx.options.gatepass_rules or None
-                rules = locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
-                self._put_in_force(rules)
+                self._put_in_force(_rules())
             if self.state is not None:
                 self.state.heed(ctx.options)
             if updated & upstream.OPTIONS:
@@ -115,7 +126,9 @@ class Life:
         return state
 
     def _made(self, rules: Rules) -> State:
-        return State(rules, ctx.options, self.record, self.lookup, self._key)
+        given = ctx.master.addons.get(Given.name)
+        key = given.key if isinstance(given, Given) else self._key
+        return State(rules, ctx.options, self.record, self.lookup, key)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""
@@ -151,6 +164,14 @@ class Life:
     def done(self) -> None:
         self._swap(None)
         self._log.remove()
+
+
+def _rules() -> Rules:
+    given = ctx.master.addons.get(Given.name)
+    if isinstance(given, Given):
+        return given.rules
+    named = ctx.options.gatepass_rules or None
+    return locate.load(named, os.environ, home.working(), partial(logger.warning, "gatepass: %s"))
 
 
 def _summary(rules: Rules, defaults: dict[str, str]) -> str:

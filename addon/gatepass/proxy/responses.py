@@ -280,8 +280,10 @@ def _relayed(source: Source, upstream: Response) -> Response:
     if expected is None:
         return wire.relayed(upstream, fields)
     length = upstream.headers.get("content-length", "").strip()
+    error = check.of_another(status, upstream.headers, size)
     if expected.size is not None and length and length != str(expected.size):
         error = f"its body has {length} bytes, and {expected.size} were to come"
+    if error is not None:
         raise Unresolvable(catalogue.BROKEN_ANSWER(host=source.host, error=error))
     if expected.size is not None and not length and "transfer-encoding" not in upstream.headers:
         # the end of the connection would be the end of the body, wherever it comes

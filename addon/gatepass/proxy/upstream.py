@@ -10,7 +10,6 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 import certifi
-import httpx2
 from mitmproxy.proxy import mode_specs
 
 from gatepass.errors import GatepassError
@@ -18,11 +17,14 @@ from gatepass.proxy import modes
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    import httpx2
     from mitmproxy.net.server_spec import ServerSpec
     from mitmproxy.options import Options
     from mitmproxy.proxy.mode_specs import ProxyMode
 
     from gatepass.forge.hosts import Host
+else:
+    from gatepass.github import httpx as httpx2
 
 OPTIONS: Final = frozenset({
     "ssl_verify_upstream_trusted_ca", "ssl_verify_upstream_trusted_confdir", "mode", "upstream_auth",

@@ -52,13 +52,18 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
     name = next((name for name in _VARIABLES if environ.get(name)), None)
     if name is None:
         return None
+    from mitmproxy.net import server_spec  # for those alone who have a proxy
+
     text = environ[name]
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname, parts.port
-        (host or "").encode("idna")  # has a label that is empty, or too long, where it is none
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # has a label that is empty, or too long, where it is none
+        url = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORTS.get(parts.scheme)}"
+        # mitmproxy's own word for it, which would come when the command has begun
+        server_spec.parse(url, "http")
     except ValueError:
-        host = None
+        host = ""
     if not host or _NO_NAME.search(host) or parts.scheme not in _PORTS:
         # what stands between scheme and host may be a password
         shown = re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1", text, flags=re.DOTALL)
@@ -66,16 +71,16 @@ def upstream(environ: Mapping[str, str]) -> Upstream | None:
             f"${name}: expected the URL of an http or https proxy, got `{shown}`",
             "mitmproxy goes through no other kind upstream: unset it for this command, or name an http proxy",
         )
-    bracketed = f"[{host}]" if ":" in host else host
     auth = None
     if parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        if not parts.username or _SURROGATE.search(auth):
+        # mitmproxy's own pattern (`addons/upstream_auth.py`), which an end of line as the user does not fit
+        if not parts.username or _SURROGATE.search(auth) or not re.search(".+:", auth):
             raise GatepassError(
                 f"${name}: expected a user and a password in UTF-8 before the proxy's name, got something else",
                 "mitmproxy can tell a proxy no other",
             )
-    return Upstream(f"{parts.scheme}://{bracketed}:{port or _PORTS[parts.scheme]}", auth, name)
+    return Upstream(url, auth, name)
 
 
 def beyond(environ: Mapping[str, str], host: str, port: int) -> Upstream | None:
