@@ -93,3 +93,15 @@ def test_graphql_at_an_enterprise_server(github: StandIn, agent: Shell, reposito
     assert told[1]["type"].endswith(":graphql-not-allowed")
     assert github.calls() == []
     assert repository.private
+
+
+def test_explain(github: StandIn, agent: Shell, repository: Repository) -> None:
+    """`gatepass explain` walks the way of an API's URL as one who sends the placeholder, and tells why it is refused."""
+    below = f"https://{github.web}/api/v3/repos/{repository.full_name}"
+    found = agent.gatepass("explain", "--rules", agent.rules, f"{below}/releases")
+    told = found.stdout.decode()
+    assert "placeholder of `GH_ENTERPRISE_TOKEN`" in told, told
+    assert "sets Authorization on the request" in told
+    refused = agent.gatepass("explain", "--rules", agent.rules, f"{below}/hooks").stdout.decode()
+    assert "the rule does not allow that at the API" in refused, refused
+    assert DEFAULT_TOKEN not in told + refused

@@ -81,6 +81,11 @@ class Allowed:
 type ApiAccess = Word | tuple[Allowed, ...]
 
 
+def may_be(host: str, path: str) -> bool:
+    """Whether a request may be for a forge's API, by the place that APIs have: who asks one looks for a `message`."""
+    return host.startswith(("api.", "uploads.")) or path.startswith(("/api/v3/", "/api/graphql", "/api/uploads/"))
+
+
 def parse(path: str) -> Call | None:
     """Read a raw path below the API's root, without its query; None when a server might read another.
 

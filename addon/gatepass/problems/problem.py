@@ -61,8 +61,8 @@ class Problem:
         known = {name.replace("_", "-"): value for name, value in members.items() if value is not None}
         return replace(self, members={**known, **self.members})
 
-    def body(self) -> bytes:
-        """The JSON document that a GET is answered with."""
+    def body(self, *, for_api: bool = False) -> bytes:
+        """The JSON document that a GET is answered with; `for_api` is for the clients of a forge's API."""
         document = {
             "type": self.type,
             "title": self.title,
@@ -70,10 +70,11 @@ class Problem:
             # uv shows title and detail and nothing else, so the way out stands in the detail too
             "detail": f"{self.detail}; hint: {self.hint}",
             "hint": self.hint,
-            # what gh, octokit and others show of an answer of the API
-            "message": f"{self.title}: {self.detail}; hint: {self.hint}",
             **self.members,
         }
+        if for_api:
+            # what gh, octokit and others show of an answer
+            document["message"] = str(self)
         if self.retry_after is not None:
             document["retry-after"] = self.retry_after
         # members are facts as they are: what is foreign in them must be harmless, too
