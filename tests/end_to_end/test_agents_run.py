@@ -96,7 +96,7 @@ def test_graphql_at_an_enterprise_server(github: StandIn, agent: Shell, reposito
 
 
 def test_explain(github: StandIn, agent: Shell, repository: Repository) -> None:
-    """`gatepass explain` walks the way of an API's URL as one who sends the placeholder, and tells why it is refused."""
+    """`gatepass explain` walks the way of an API's URL as one who sends the placeholder, and tells why not."""
     below = f"https://{github.web}/api/v3/repos/{repository.full_name}"
     found = agent.gatepass("explain", "--rules", agent.rules, f"{below}/releases")
     told = found.stdout.decode()
