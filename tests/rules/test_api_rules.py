@@ -184,6 +184,7 @@ def test_own_permissions_are_all() -> None:
         ({"placeholder": "PLACE"}, "rules[0].placeholder: expected names of variables, got a text"),
         ({"placeholder": "[HTTPS_PROXY]"}, "rules[0].placeholder[0]: expected a variable that holds a token"),
         ({"placeholder": "[GH-TOKEN]"}, "rules[0].placeholder[0]: expected the name of an environment variable"),
+        ({"credential": "[app, token]"}, "rules[0].credential: expected one credential beside `github-api`"),
         ({"methods": "[GET]"}, "rules[0].methods: expected no `methods` beside `resolve: github-api`"),
         ({"when": "always"}, "rules[0].when: expected no `when` beside `resolve: github-api`"),
     ],

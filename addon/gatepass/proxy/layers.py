@@ -152,15 +152,19 @@ class _Stream(HttpStream):
         self, event: RequestData | RequestTrailers | RequestEndOfMessage
     ) -> CommandGenerator[None]:
         """Pass on what comes; what holds a placeholder comes to no end, so that no server takes it for whole."""
+        # no generator itself, as above
         watch = self.flow.request.stream
         if isinstance(event, RequestData) and isinstance(watch, Watch) and watch.finds(event.data):
-            message = "its body holds a placeholder"
-            error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
-            yield SendHttp(error, self.context.server)
-            yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, _BROKEN))
-            self.client_state = self.state_errored
-            return
-        yield from super().state_stream_request_body(event)
+            return self._broken_off()
+        goes_on: CommandGenerator[None] = super().state_stream_request_body(event)
+        return goes_on
+
+    def _broken_off(self) -> CommandGenerator[None]:
+        message = "its body holds a placeholder"
+        error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
+        yield SendHttp(error, self.context.server)
+        yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, _BROKEN))
+        self.client_state = self.state_errored
 
     def state_stream_response_body(
         self, event: ResponseData | ResponseTrailers | ResponseEndOfMessage

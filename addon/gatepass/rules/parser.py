@@ -252,9 +252,9 @@ class _Parser(Reader):
         if entry.headers is not UNSET and len(places) > 1:
             hint = "no answer tells which of them a header should have: list the sources under one credential"
             self.report(path, "one credential beside `headers`", "several", hint)
-        if entry.resolve == "github-git" and len(places) > 1:
+        if entry.resolve in ("github-git", "github-api") and len(places) > 1:
             hint = "write a rule for each owner, or list the sources under one credential"
-            self.report(path, "one credential beside `github-git`", "several", hint)
+            self.report(path, f"one credential beside `{entry.resolve}`", "several", hint)
         at = pattern.host if pattern else None
         if at and entry.resolve in ("github-source", "github-api"):
             # the API gets the secret, wherever the file was asked for
