@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import posixpath
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatepass.decision import Decision, Inject, Pass, Refuse, Request, decide
 from gatepass.forge.hosts import Host
@@ -173,6 +177,36 @@ def test_graphql_is_read_first() -> None:
     assert kind(made(API, "/graphql", method="POST", Content_Length="999999")) == "unreadable-graphql"
     encoded = made(API, "/graphql", method="POST", Content_Length="9", Content_Encoding="gzip")
     assert kind(encoded) == "unreadable-graphql"
+
+
+PARTS = ["repos", "REPOS", "acme", "Acme", "widget", "evil", "..", ".", "%2e%2e", "%252e%252e", "%2e", "", "hooks"]
+PARTS += [
+    "repositories",
+    "1",
+    "user",
+    "graphql",
+    "releases",
+    "widget%2f..%2fevil",
+    "widget;x",
+    "widget%00",
+    "\\..\\evil",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8), st.sampled_from(["/", "//", "%2f", "/./", "\\", "/x/../"]))
+def test_however_it_is_read(parts: list[str], slash: str) -> None:
+    """Whatever a server makes of a path, decoding it once more, or resolving its dots: what gets the secret is below
+    the repository, of a number, or a path that the rule has besides.
+    """
+    decision = made(API, f"/{slash.join(parts)}", Content_Length="2", method="GET")
+    if not isinstance(decision, Inject):
+        return
+    text = f"/{slash.join(parts)}"
+    for _ in range(4):
+        read = posixpath.normpath(text.replace("\\", "/").split(";")[0]).lower()
+        below = f"{read}/".startswith(("/repos/acme/widget/", "/repositories/1/"))
+        assert below or read in ("/user", "/graphql"), text
+        text = unquote(text)
 
 
 OPEN = parser.parse(
