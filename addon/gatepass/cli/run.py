@@ -26,6 +26,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
+from gatepass.placeholder import Placeholders
 from gatepass.proxy import late
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
@@ -113,8 +114,10 @@ def run(rules: Path | None, keep_token: bool, all_through_proxy: bool, verbose: 
             env = {name: value for name, value in os.environ.items() if name not in tokens}
             env |= environment.for_client(proxy, bundle, certificate, os.environ, direct)
             env |= overruling.for_client(proxy, bundle, os.environ, found)
+            key = secrets.token_bytes(32)
+            env |= Placeholders(key, loaded.placeholders).values
             env[_MARK] = str(folder)
-            code = asyncio.run(_run(command, env, _Proxy(loaded, door, folder, settings, verbose=verbose)))
+            code = asyncio.run(_run(command, env, _Proxy(loaded, key, door, folder, settings, verbose=verbose)))
     if code > 0 and tokens and not on_terminal:
         say(kept)  # the command may have wanted one
     if code < 0:
@@ -132,9 +135,10 @@ class _Proxy:
     """The proxy beside the command, from its import to its end."""
 
     def __init__(
-        self, rules: Rules, door: socket.socket, confdir: Path, settings: dict[str, Any], *, verbose: bool
+        self, rules: Rules, key: bytes, door: socket.socket, confdir: Path, settings: dict[str, Any], *, verbose: bool
     ) -> None:
         self._rules = rules
+        self._key = key
         self._door = door
         self._confdir = confdir
         self._settings = settings
@@ -150,7 +154,7 @@ class _Proxy:
         gc.freeze()
         gc.enable()
         causes = embedded.Causes()
-        async with embedded.proxy(self._rules, self._door, self._confdir, **self._settings) as ours:
+        async with embedded.proxy(self._rules, self._key, self._door, self._confdir, **self._settings) as ours:
             log = logging.getLogger("gatepass")
             log.addHandler(causes)
             if self.verbose:

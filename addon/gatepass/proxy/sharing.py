@@ -5,6 +5,7 @@ Knows the rules' word of it, and tells how it is; not what is kept there.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,19 @@ class Sharing:
             store.start()
         self._uses[id(self._store)] = self._uses.get(id(self._store), 0) + 1
         return Lease(self, self._store)
+
+    @staticmethod
+    def key(rules: Rules) -> bytes | None:
+        """What all replicas with the same key derive from it: for placeholders; None where nothing is shared.
+
+        Raises:
+            GatepassError: the key is not to be had.
+        """
+        if rules.shared is None:
+            return None
+        from gatepass.credentials.sharing import opening
+
+        return hmac.digest(opening(rules.shared).keys[0], b"gatepass placeholders", "sha256")
 
     async def leave(self, store: Store) -> None:
         if store is ALONE:

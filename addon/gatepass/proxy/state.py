@@ -11,14 +11,17 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
+from gatepass.assets.numbers import Numbers
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
 from gatepass.egress.clients import Clients
 from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
+from gatepass.forge import graphql
 from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
 from gatepass.github.shared import SharedAnswers
+from gatepass.placeholder import Placeholders
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience
@@ -45,14 +48,21 @@ class State:
     Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
 
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names;
-    `sharing` has what replicas share by.
+    `sharing` has what replicas share by; `key` is what placeholders are made by, where they do not share one.
 
     Raises:
         GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing) -> None:
+    def __init__(
+        self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing, key: bytes
+    ) -> None:
         self.rules = rules
+        variables = rules.placeholders
+        self.placeholders = Placeholders(key, variables) if variables else None
+        """Those that clients may have for secrets; None where the rules know of none, and none is looked for."""
+        if rules.of_api:
+            graphql.load()
         self.reach = Reach.of(rules)
         self._options = options
         self._record = record
@@ -109,6 +119,10 @@ class State:
             seen=self._record.secret,
             withheld=self._record.withheld,
         )
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        return Numbers(self._github, time.monotonic)
 
     @cached_property
     def resolver(self) -> Resolver:
