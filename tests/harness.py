@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -155,24 +155,40 @@ class Proxy:
 
 
 @contextmanager
-def listening(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """A server of one answer: its port, and the heads that it heard."""
-    heard: list[bytes] = []
+def serving(speak: Callable[[socket.socket, Any], None], address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A server that does this with each connection and its peer's address, one after the other; its port."""
 
     def serve() -> None:
         while True:
             try:
-                connection, _ = server.accept()
+                connection, peer = server.accept()
             except OSError:
                 return
             with connection:
-                heard.append(connection.recv(65536))
-                connection.sendall(answer)
+                speak(connection, peer)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1], heard
-        server.shutdown(socket.SHUT_RDWR)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield int(server.getsockname()[1])
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(20)
+
+
+@contextmanager
+def listening(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server of one answer: its port, and the heads that it heard."""
+    heard: list[bytes] = []
+
+    def speak(connection: socket.socket, _: object) -> None:
+        heard.append(connection.recv(65536))
+        connection.sendall(answer)
+
+    with serving(speak) as port:
+        yield port, heard
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from gatepass.forge.urls import AssetRef, Repository
 from gatepass.problems import catalogue, choice
 from gatepass.problems.kind import Facts, Kind, fill
 from gatepass.secret import Secret
-from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc, Source
+from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc, Source, Systemd
 from harness import ROOT
 from problems_page import page, sections
 
@@ -105,6 +106,11 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "too-many-connections": {"client": "192.0.2.1", "more": 3},
     "too-many-requests": {"client": "192.0.2.1", "more": 3},
     "client-not-allowed": {"names": ["ci"]},
+    "misplaced-placeholder": {"place": "in its query"},
+    "api-not-allowed": {"what": "reading"},
+    "api-outside-rules": {"names": ["acme/*"]},
+    "graphql-not-allowed": {"what": "it asks"},
+    "unreadable-graphql": {"what": "it has no query"},
     "unreadable-wheel": {"what": "something else"},
     "source-not-found": {"repository": REF.repository, "what": "ref `v9`"},
     "not-a-file": {"repository": REF.repository},
@@ -112,6 +118,7 @@ ALWAYS_KNOWN: dict[str, Facts] = {
     "unreadable-batch": {"what": "something else"},
     "not-an-index": {"place": "/x/"},
     "index-not-covered": {"place": "github.com/acme/tool"},
+    "index-without-repositories": {"place": "github.com/acme/py-*"},
     "index-too-large": {"place": "github.com/acme/*"},
     "index-not-read": {"place": "github.com/acme/tool"},
     "index-incomplete": {"place": "github.com/acme/tool"},
@@ -121,6 +128,7 @@ ALWAYS_KNOWN: dict[str, Facts] = {
 SOURCES: list[Source] = [
     Env("GH_TOKEN"),
     File("~/token"),
+    Systemd("github-token"),
     Command(("op", "read")),
     Gh(),
     Git(),
@@ -169,6 +177,16 @@ def _uses(file: Path) -> Iterator[Use]:
         elif what != "name":
             what = "unclear"
         yield Use(node.attr, what, facts, f"{file.relative_to(ROOT)}:{node.lineno}")
+
+
+def test_what_may_be_meant_among_many() -> None:
+    """It is found among as many names as an index may have, and in no time: nobody else is answered meanwhile."""
+    names = [f"company-{number}-tool" for number in range(20_000)]
+    start = time.thread_time()
+    assert "company-12345-tool" in choice.nearest("company-12345-tol", names)
+    assert choice.nearest("Company_12345-tool", names)
+    assert time.thread_time() - start < 1.5
+    assert choice.nearest("acme-tol", ["x", "acme-tool"]) == ["acme-tool"]
 
 
 def test_names() -> None:

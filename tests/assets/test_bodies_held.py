@@ -61,6 +61,8 @@ def test_another_digest_has_no_end(chunks: list[bytes], place: int) -> None:
         (200, {}, None, None, None),
         (200, {"content-encoding": "gzip"}, 5, f"sha256:{HEX}", None),
         (206, {"content-range": "bytes 1-3/5"}, 5, f"sha256:{HEX}", Expected(3)),
+        (206, {"content-range": "bytes 0-3/5"}, 5, f"sha256:{HEX}", Expected(4)),
+        (206, {"content-range": "bytes 0-4/5"}, 5, f"sha256:{HEX}", Expected(5, bytes.fromhex(HEX))),
         (206, {"content-range": "bytes 1-3/*"}, None, None, Expected(3)),
         (206, {"content-type": "multipart/byteranges"}, 5, None, None),
         (304, {}, 5, None, None),

@@ -17,20 +17,21 @@ from click.testing import CliRunner
 
 import gatepass
 from gatepass.cli import gatepass as command
-from gatepass.demo.standin import DEFAULT_TOKEN, App, Asset, Fault, Release, Repository, Token
+from gatepass.demo.standin import DEFAULT_TOKEN, GITHUB, App, Asset, Fault, Release, Repository, StandIn, Token
 from gatepass.trust import certificates
 from gitrepos import bare
-from harness import BIN, Client, free_port, mitmdump, strays
+from harness import BIN, ROOT, Client, free_port, mitmdump, strays
+from road import road
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from conftest import Publish
-    from gatepass.demo.standin import StandIn
     from harness import Proxy
 
 GATEPASS = BIN / "gatepass"
+BUILT_IN = ROOT / "rules.yaml"
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,18 @@ def test_anonymously_first(desk: Desk, github: StandIn, rules: Path, is_public: 
     needing = desk.explain(url, "--rules", "open.yaml")
     assert needing.code == 0
     assert ("anybody" in needing.document["verdict"]) == is_public
+
+
+def test_a_rule_for_some_clients(desk: Desk, rules: Path, wheel_url: str) -> None:
+    """A rule that is for some clients alone is told as that, and the way is walked that one of them has."""
+    resolve = "    resolve: github-release\n"
+    text = rules.read_text().replace(resolve, f"{resolve}    clients: [ci, office]\n")
+    clients = "clients:\n  ci: {networks: [127.0.0.0/8]}\n  office: {networks: [10.0.0.0/8]}\n"
+    (desk.home / "some.yaml").write_text(f"{text}{clients}")
+    told = desk.explain(wheel_url, "--rules", "some.yaml")
+    assert (told.code, told.failed) == (0, [])
+    assert (told.state("client"), told.state("asset")) == ("warn", "ok")
+    assert told["client"]["finding"] == "the rule is for ci and office alone: this is the way of ci"
 
 
 def test_wrong_rules(desk: Desk, wheel_url: str) -> None:
@@ -750,6 +763,12 @@ SOURCES = """\
   - match: {web}/acme/*/archive/*
     resolve: github-source
     credential: standin
+  - match: {web}/acme/*/tarball*
+    resolve: github-source
+    credential: standin
+  - match: {web}/acme/*/zipball/*
+    resolve: github-source
+    credential: standin
   - match: {web}/*/raw/*
     resolve: github-source
     credential: standin
@@ -780,6 +799,16 @@ def sourced(desk: Desk, github: StandIn, repository: Repository, tmp_path: Path)
         (".git", "git of acme/", "git"),
         ("", "git of acme/", "git"),
         ("/info/refs", "git of acme/", "git"),
+        (".git/info/refs?service=git-upload-pack", "git of acme/", "git"),
+        (".git/git-upload-pack", "git of acme/", "git"),
+        ("/archive/refs/heads/main.zip", "archive of `refs/heads/main`", "source"),
+        ("/archive/main/tool-main.tar.gz", "archive of `main", "source"),
+        ("/tarball/main", "archive of `main`", "source"),
+        ("/tarball", "archive of `HEAD`", "source"),
+        ("/zipball/release/2.0", "archive of `release/2.0`", "source"),
+        (".git/info/lfs", "LFS of acme/", "git"),
+        (".git/info/lfs/objects/batch", "LFS of acme/", "git"),
+        ("/info/lfs/locks", "LFS of acme/", "git"),
     ],
 )
 def test_sources(desk: Desk, github: StandIn, sourced: Repository, rest: str, described: str, step: str) -> None:
@@ -818,3 +847,74 @@ def test_git_of_requirements(desk: Desk, github: StandIn, sourced: Repository) -
     """The URL of a requirement is read as it stands there."""
     told = desk.explain(f"git+https://{github.web}/{sourced.full_name}.git@v1.0")
     assert (told.code, told.state("git")) == (0, "ok")
+
+
+def test_git_without_a_rule(desk: Desk, github: StandIn, repository: Repository, tmp_path: Path) -> None:
+    """Git's own address that no rule lets git have is told so, with what to do; of what is public that it passes."""
+    repository.git = bare(tmp_path / "git", {"README.md": b"hello\n"})
+    url = f"https://{github.web}/{repository.full_name}"
+    for each in (f"git+{url}", f"{url}.git", f"{url}/info/refs", f"{url}.git/info/lfs"):
+        told = desk.explain(each)
+        assert (told.code, told.failed) == (1, ["rule"])
+        assert "no rule lets git have it" in told["rule"]["finding"]
+        assert "resolve: github-git" in told["rule"]["hint"]
+    repository.private = False
+    told = desk.explain(f"git+{url}")
+    assert (told.code, told.state("rule"), told.state("public")) == (0, "warn", "ok")
+
+
+def test_a_push(desk: Desk, github: StandIn, sourced: Repository) -> None:
+    """What git pushes to is refused with the words that git shows, unless the rule lets it push; LFS's likewise."""
+    url = f"https://{github.web}/{sourced.full_name}.git"
+    told = desk.explain(f"{url}/git-receive-pack")
+    assert (told.code, told.failed) == (1, ["git"])
+    assert told["git"]["finding"].startswith("nothing may be pushed: ")
+    assert "may upload nothing" in desk.explain(f"{url}/info/lfs")["git"]["finding"]
+    rules = desk.home / "rules.yaml"
+    rules.write_text(rules.read_text().replace("resolve: github-git", "resolve: github-git\n    push: true"))
+    assert "may push" in desk.explain(f"{url}/git-receive-pack")["git"]["finding"]
+    assert "and may upload" in desk.explain(f"{url}/info/lfs")["git"]["finding"]
+
+
+def test_raw_files_have_a_host(desk: Desk, tmp_path: Path) -> None:
+    """raw.githubusercontent.com is known for GitHub's, and so are the archives of github.com, by the built-in rules."""
+    with StandIn(names=GITHUB) as world, road() as way:
+        way.ports = dict.fromkeys(GITHUB.roles(), int(world.web.partition(":")[2]))
+        path = bare(tmp_path / "git", {"README.md": b"hello\n"})
+        world.repositories.append(Repository("acme", "tool", git=path))
+        (desk.home / "rules.yaml").write_text(BUILT_IN.read_text())
+        there = {
+            "HTTPS_PROXY": way.url,
+            "SSL_CERT_FILE": str(world.ca_file),
+            "GH_TOKEN": DEFAULT_TOKEN,
+            "GATEPASS_RULES": "rules.yaml",
+        }
+        for url in (
+            "https://raw.githubusercontent.com/acme/tool/main/README.md",
+            "https://raw.githubusercontent.com/acme/tool/refs/heads/main/README.md",
+            "https://github.com/acme/tool/raw/main/README.md",
+            "https://github.com/acme/tool/archive/refs/heads/main.tar.gz",
+            "https://github.com/acme/tool/zipball/main",
+        ):
+            told = desk.explain(url, **there)
+            assert told.state("source") == "ok", told.document
+            assert told.state("get") == "ok", told.document
+        assert all(DEFAULT_TOKEN not in str(call.headers) for call in world.calls() if call.role != "api")
+
+
+def test_a_lock_file_with_sources(desk: Desk, github: StandIn, sourced: Repository, wheel_url: str) -> None:
+    """Archives, raw files and git of a lock file are checked beside its assets, and counted."""
+    base = f"https://{github.web}/{sourced.full_name}"
+    (desk.home / "uv.lock").write_text(
+        f'[[package]]\nsource = {{ git = "{base}?rev=main#{"0" * 40}" }}\n'
+        f'[[package]]\nsource = {{ url = "{base}/archive/main.tar.gz" }}\nsdist = {{ hash = "sha256:{"0" * 64}" }}\n'
+        f'[[package]]\nsource = {{ url = "{base}/raw/main/none" }}\n'
+        f'[[package]]\nwheels = [{{ url = "{wheel_url}" }}]\n'
+    )
+    done = desk.call("explain")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert lines[0] == "uv.lock: 1 release asset, 2 archives and raw files, 1 git repository"
+    assert lines[1:3] == [f"ok    {base}", f"ok    {base}/archive/main.tar.gz"]
+    assert lines[3].startswith(f"FAIL  {base}/raw/main/none: ")
+    assert lines[4] == f"ok    {wheel_url}"

@@ -65,6 +65,14 @@ def test_the_table(shell: Shell, index_rules: Path, github: StandIn) -> None:
         assert DEFAULT_TOKEN not in text
 
 
+def test_foreign_names_make_no_lines(shell: Shell, index_rules: Path, tool: Repository) -> None:
+    """What a file is called neither begins a line of the table nor steers the terminal."""
+    tool.releases[0].assets.append(Asset("x\x1b[31m\nleft out: nothing", b""))
+    done = shell.gatepass("index", "acme", "--rules", index_rules)
+    assert b"    x [31m left out: nothing  v1.0\n" in done.stdout
+    assert b"\nleft out: nothing" not in done.stdout
+
+
 def test_a_hash_that_some_have(shell: Shell, index_rules: Path, tool: Repository) -> None:
     """Of a version some of whose files have no hash it is said which: no lock file of it can be synchronised."""
     tool.releases[0].assets[1].digest = None

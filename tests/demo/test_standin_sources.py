@@ -145,3 +145,32 @@ def test_lfs_batch(github: StandIn, repository: Repository) -> None:
     assert direct.ask(github, url).body == b"large"
     upload = body.replace(b"download", b"upload")
     assert ask(github, path, "POST", headers=basic(github), body=upload).status == 403
+
+
+def test_lfs_uploads(github: StandIn, repository: Repository) -> None:
+    """Whoever may push gets an address to put an object at, which takes no other content; and may ask for locks."""
+    path, oid = "/acme/widget.git/info/lfs", sha256(b"new").hexdigest()
+    body = json.dumps({"operation": "upload", "objects": [{"oid": oid, "size": 3}]}).encode()
+    assert ask(github, f"{path}/locks/verify", "POST", headers=basic(github), body=b"{}").status == 403
+    github.tokens[0].push = True
+    locks = ask(github, f"{path}/locks/verify", "POST", headers=basic(github), body=b"{}")
+    assert json.loads(locks.body) == {"ours": [], "theirs": []}
+    (told,) = json.loads(ask(github, f"{path}/objects/batch", "POST", headers=basic(github), body=body).body)["objects"]
+    url = told["actions"]["upload"]["href"]
+    assert direct.ask(github, url).status == 403, "it is signed for PUT alone"
+    assert direct.ask(github, url, "PUT", body=b"old").status == 400
+    assert direct.ask(github, url, "PUT", body=b"new").status == 200
+    assert repository.lfs[oid] == b"new"
+    again = json.loads(ask(github, f"{path}/objects/batch", "POST", headers=basic(github), body=body).body)
+    assert "actions" not in again["objects"][0], "nothing is to be done for what is there"
+    down = json.loads(
+        ask(
+            github,
+            f"{path}/objects/batch",
+            "POST",
+            headers=basic(github),
+            body=body.replace(b"upload", b"download"),
+        ).body
+    )
+    url = down["objects"][0]["actions"]["download"]["href"]
+    assert direct.ask(github, url, "PUT", body=b"new").status == 403, "it is signed for GET alone"

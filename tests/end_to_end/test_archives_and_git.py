@@ -124,6 +124,8 @@ def url(github: StandIn, repository: Repository, rest: str) -> str:
         "/archive/pkg/v2.tar.gz",
         "/archive/refs/heads/release/2.0.tar.gz",
         "/archive/v1.0/widget-v1.0.tar.gz",
+        "/archive/refs/tags/v1.0/widget-1.0.tar.gz",
+        "/archive/refs/heads/release/2.0/widget-2.0.tar.gz",
         "/tarball/main",
         "/tarball/refs/tags/v1.0",
     ],

@@ -73,6 +73,36 @@ def test_a_body_that_is_told_to_be_short(client: Client, github: StandIn, publis
     assert f"{len(CONTENT) - 1} bytes, and {len(CONTENT)} were to come" in json.loads(reply.body)["detail"]
 
 
+@pytest.mark.parametrize("wanted", ["0-", f"0-{len(CONTENT) - 1}"])
+def test_a_part_that_is_the_whole(client: Client, github: StandIn, publish: Publish, streams: str, wanted: str) -> None:
+    """A range of all there is is held against the digest, too; through memory as well as streamed."""
+    github.stream_ranges = True
+    url = publish(CONTENT)
+    assert client.fetch(url, "-r", wanted).body == CONTENT
+    url = publish(CONTENT, name="other.bin")
+    github.faults.append(broken(streams, spoilt=bytes(len(CONTENT))))
+    result = client.curl("-f", "-r", wanted, "-o", "out", url)
+    assert result.code in (18, 22), result.output  # curl: "Partial file", or the status says why
+    out = client.home / "out"
+    assert not out.exists() or out.stat().st_size < len(CONTENT)
+
+
+@pytest.mark.parametrize("wanted", ["0-", "0-99"])
+def test_a_part_of_something_else(
+    client: Client, github: StandIn, publish: Publish, repository: Repository, streams: str, wanted: str
+) -> None:
+    """A part of a file of another size than the API told is none of that asset."""
+    assert streams
+    github.stream_ranges = True
+    url = publish(CONTENT)
+    asset = repository.releases[0].asset("data.bin")
+    assert asset is not None
+    assert client.fetch(url, "-r", "5-9").body == CONTENT[5:10]
+    asset.content = CONTENT + b"more"
+    reply = client.fetch(url, "-r", wanted)
+    assert (reply.status, json.loads(reply.body)["type"]) == (502, "urn:gatepass:problem:broken-answer")
+
+
 def test_an_asset_without_digest(client: Client, github: StandIn, repository: Repository, streams: str) -> None:
     """Its length alone is held; and no digest is told."""
     repository.releases.append(Release("v2", [Asset("data.bin", CONTENT, digest=None)]))

@@ -19,7 +19,7 @@ import pytest
 from auditing import awaited
 from conftest import RULES
 from gatepass.demo.standin import DEFAULT_TOKEN, Asset, Release, Repository, StandIn
-from harness import Client, free_port, mitmdump
+from harness import Client, free_port, mitmdump, serving
 from networks import add_address, in_a_network_of_its_own, names
 from origin import Trust, echo, origin, redirect
 
@@ -330,26 +330,8 @@ class Hello(BaseHTTPRequestHandler):
 def counted(address: str, port: int) -> Iterator[list[object]]:
     """A listener that notes who connects to it."""
     reached: list[object] = []
-    with socket.create_server((address, port)) as listener:
-        listener.settimeout(0.05)
-        stopped = threading.Event()
-
-        def serve() -> None:
-            while not stopped.is_set():
-                try:
-                    connection, peer = listener.accept()
-                except TimeoutError:
-                    continue
-                reached.append(peer)
-                connection.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield reached
-        finally:
-            stopped.set()
-            thread.join()
+    with serving(lambda _, peer: reached.append(peer), address, port):
+        yield reached
 
 
 # --------------------------------------------------------------------- allow and deny
@@ -468,28 +450,14 @@ LOOPBACK = f"egress: {{private: [127.0.0.0/8, '::1']}}\n{HTTP_RULE}"
 @contextmanager
 def speaker(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A server that speaks first, as those of SSH and SMTP do, and echoes what it is told; its port."""
-    with socket.create_server((address, port)) as listener:
-        listener.settimeout(0.05)
-        stopped = threading.Event()
 
-        def serve() -> None:
-            while not stopped.is_set():
-                try:
-                    connection, _ = listener.accept()
-                except TimeoutError:
-                    continue
-                with connection:
-                    connection.settimeout(20)
-                    connection.sendall(b"220 speaks first\r\n")
-                    connection.sendall(connection.recv(100))
+    def speak(connection: socket.socket, _: object) -> None:
+        connection.settimeout(20)
+        connection.sendall(b"220 speaks first\r\n")
+        connection.sendall(connection.recv(100))
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            stopped.set()
-            thread.join()
+    with serving(speak, address, port) as where:
+        yield where
 
 
 def tunnelled(proxy: Proxy, where: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -186,3 +187,33 @@ def test_the_proxy_knows_its_own_port(shell: Shell) -> None:
     answer, _, proxy = done.stdout.decode().strip().rpartition(" ")
     assert f"127.0.0.1:{urlsplit(proxy).port}" in answer
     assert "the proxy itself" in answer
+
+
+EARLY = """\
+import asyncio, os, socket, sys
+from pathlib import Path
+from gatepass.proxy import embedded
+from gatepass.rules import locate
+
+async def main():
+    rules = locate.load(sys.argv[1], os.environ, Path.cwd(), print)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        reader, writer = await asyncio.open_connection(*door.getsockname())
+        writer.write(b"GET http://gatepass.internal/ca.pem HTTP/1.1\\r\\nHost: gatepass.internal\\r\\n\\r\\n")
+        answer = asyncio.ensure_future(reader.readline())
+        async with embedded.proxy(rules, door, Path.cwd()) as ours:
+            await asyncio.wait((answer,), timeout=0.5)
+            print(answer.done())
+            await ours.door.start_serving()
+            print(await answer)
+            writer.close()
+
+asyncio.run(main())
+"""
+
+
+def test_nobody_is_served_too_early(shell: Shell) -> None:
+    """Who waits is not served before whoever runs the proxy says so, which is when all of its addons are at work."""
+    command = [sys.executable, "-c", EARLY, str(shell.rules)]
+    done = subprocess.run(command, env=shell.env, cwd=shell.home, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\nb'HTTP/1.1 200 OK\\r\\n'\n"), done.stderr

@@ -139,6 +139,11 @@ def test_verdict() -> None:
 # ------------------------------------------------------------------ lock files
 
 
+def downloads(file: Path) -> tuple[str, ...]:
+    """The URLs of what a file names."""
+    return tuple(target.url for target in lockfiles.dependencies(file, RULES))
+
+
 def test_uv_lock(tmp_path: Path) -> None:
     """Every URL of a lock file counts, wherever it stands: once, in order, without fragment, query and user."""
     file = tmp_path / "uv.lock"
@@ -149,7 +154,7 @@ def test_uv_lock(tmp_path: Path) -> None:
         f'[[package]]\nsource = {{ url = "{URL.replace("https://", "https://me:secret@")}" }}\n'
         '[[package]]\nsource = { registry = "https://index.example/simple" }\n'
     )
-    assert lockfiles.downloads(file, [HOST]) == (URL, other)
+    assert downloads(file) == (URL, other)
 
 
 def test_pyproject(tmp_path: Path) -> None:
@@ -161,7 +166,7 @@ def test_pyproject(tmp_path: Path) -> None:
         f'[tool.uv]\nfind-links = ["{two}", "https://github.com/acme/tool"]\n'
         f'[tool.uv.sources]\nb = {{url = "{three}"}}\n'
     )
-    assert lockfiles.downloads(file, [HOST]) == (one, two, three)
+    assert downloads(file) == (one, two, three)
 
 
 def test_requirements(tmp_path: Path) -> None:
@@ -174,22 +179,93 @@ def test_requirements(tmp_path: Path) -> None:
     )
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "dev.txt").write_text(f"{two}\n-r ../requirements.txt\n")
-    assert lockfiles.downloads(file, [HOST]) == (one, two, three)
+    assert downloads(file) == (one, two, three)
+
+
+SHA = "a" * 64
+GIT = "https://github.com/acme/private"
+ARCHIVE = "https://github.com/acme/tool/archive/refs/tags/v1.tar.gz"
+RAW = "https://raw.githubusercontent.com/acme/tool/main/wheels/tool-1.0.tar.gz"
+
+
+def named(file: Path) -> list[tuple[str, str]]:
+    """What a file names, each by its kind."""
+    return [(target.kind, target.url) for target in lockfiles.dependencies(file, RULES)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("uv.lock", f'package = [{{ source = {{ git = "{GIT}?rev=v1#{"0" * 40}" }} }}]', [("git", GIT)]),
+        ("uv.lock", f'package = [{{ source = {{ url = "{ARCHIVE}" }}, sdist = {{}} }}]', [("source", ARCHIVE)]),
+        ("uv.lock", f'package = [{{ wheels = [{{ url = "{RAW}" }}] }}]', [("source", RAW)]),
+        ("pyproject.toml", f'tool.uv.sources.a = {{ git = "{GIT}.git", tag = "v1" }}', [("git", f"{GIT}.git")]),
+        ("pyproject.toml", f'tool.uv.sources.a = {{ url = "{ARCHIVE}" }}', [("source", ARCHIVE)]),
+        ("pyproject.toml", f'project.dependencies = ["a @ git+{GIT}@v1", "b @ {ARCHIVE}"]',
+            [("git", GIT), ("source", ARCHIVE)]),
+        ("pyproject.toml", f'tool.poetry.dependencies.a = {{ git = "{GIT}", rev = "v1" }}', [("git", GIT)]),
+        ("pyproject.toml", f'project.urls = {{ Homepage = "{GIT}", Changelog = "{ARCHIVE}" }}', []),
+        ("pyproject.toml", f'project.description = "see {GIT}.git"', []),
+        ("poetry.lock", f'package = [{{ source = {{ type = "git", url = "{GIT}.git" }} }}]', [("git", f"{GIT}.git")]),
+        ("poetry.lock", f'package = [{{ source = {{ type = "url", url = "{ARCHIVE}" }} }}]', [("source", ARCHIVE)]),
+        ("pdm.lock", f'package = [{{ git = "{GIT}", revision = "0" }}, {{ url = "{ARCHIVE}" }}]',
+            [("git", GIT), ("source", ARCHIVE)]),
+        ("pylock.toml", f'packages = [{{ vcs = {{ type = "git", url = "{GIT}" }} }}]', [("git", GIT)]),
+        ("requirements.txt", f"-e git+{GIT}.git@v1#egg=a\nb @ git+{GIT.replace('acme', 'ACME')}\n",
+            [("git", f"{GIT}.git")]),
+        ("requirements.txt", f"{ARCHIVE} --hash=sha256:{SHA}\n{RAW}\n", [("source", ARCHIVE), ("source", RAW)]),
+        ("requirements.txt", "git+https://gitlab.com/acme/private\ngit+https://github.com/acme\n", []),
+        ("Cargo.lock", f'package = [{{ source = "git+{GIT}?tag=v1#{"0" * 40}" }}]', [("git", GIT)]),
+    ],
+)  # fmt: skip
+def test_what_is_no_asset(tmp_path: Path, name: str, content: str, expected: list[tuple[str, str]]) -> None:
+    """Archives, raw files and git repositories are found where each kind of file names them; git's once each, whatever
+    their spelling; and no page that a project merely speaks of.
+    """
+    (tmp_path / name).write_text(content)
+    assert named(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("uv.lock", f'package = [{{ wheels = [{{ url = "{URL}", hash = "sha256:{SHA}" }}] }}]'),
+        ("uv.lock", f'package = [{{ source = {{ url = "{URL}" }}, sdist = {{ hash = "sha256:{SHA}" }} }}]'),
+        ("poetry.lock", f'[[package]]\nfiles = [{{ hash = "sha256:{SHA}" }}]\nsource = {{ url = "{URL}" }}'),
+        ("pdm.lock", f'package = [{{ files = [{{ url = "{URL}", hash = "sha256:{SHA}" }}] }}]'),
+        ("pylock.toml", f'packages = [{{ sdist = {{ url = "{URL}", hashes = {{ sha256 = "{SHA}" }} }} }}]'),
+        ("requirements.txt", f"a @ {URL} \\\n    --hash=sha256:{SHA.upper()}\n"),
+        ("requirements.txt", f"a @ {URL}#sha256={SHA}\n"),
+    ],
+)  # fmt: skip
+def test_locked_hashes(tmp_path: Path, name: str, content: str) -> None:
+    """The SHA-256 that a lock has of a file is found beside its URL, in the form of each."""
+    (tmp_path / name).write_text(content)
+    (target,) = lockfiles.dependencies(tmp_path / name, RULES)
+    assert (target.url, sorted(target.hashes)) == (URL, [SHA])
 
 
 def test_other_hosts(tmp_path: Path) -> None:
     """URLs of hosts that are no forge, and pages that are no downloads, are not ours."""
     file = tmp_path / "requirements.txt"
     file.write_text(
-        f"{URL.replace('github.com', 'b.example')}\nhttps://github.com/acme/tool/archive/v1.zip\nhttps://[/\n"
+        f"{URL.replace('github.com', 'b.example')}\nhttps://github.com/acme/tool/blob/v1/a.zip\nhttps://[/\n"
     )
-    assert lockfiles.downloads(file, [HOST]) == ()
+    assert downloads(file) == ()
 
 
 def test_which_file(tmp_path: Path) -> None:
     """The lock file tells more than the project file, and that more than requirements."""
     assert lockfiles.find(tmp_path) is None
-    for name in ("requirements-dev.txt", "requirements.txt", "pyproject.toml", "uv.lock"):
+    for name in (
+        "requirements-dev.txt",
+        "requirements.txt",
+        "pyproject.toml",
+        "pylock.toml",
+        "pdm.lock",
+        "poetry.lock",
+        "uv.lock",
+    ):
         (tmp_path / name).touch()
         assert lockfiles.find(tmp_path) == tmp_path / name
 
@@ -206,7 +282,7 @@ def test_unreadable_files(tmp_path: Path, name: str, content: bytes, said: str) 
     """A file that cannot be read is an error with its name."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GatepassError, match=said):
-        lockfiles.downloads(tmp_path / name, [HOST])
+        downloads(tmp_path / name)
 
 
 def chain(folder: Path) -> str:
@@ -249,7 +325,7 @@ def test_a_hostile_folder(tmp_path: Path, which: str) -> None:
     (tmp_path / name).write_text(content if isinstance(content, str) else content(tmp_path))
     start = time.monotonic()
     with pytest.raises(GatepassError, match=re.escape(said)) as error:
-        lockfiles.downloads(tmp_path / name, [HOST])
+        downloads(tmp_path / name)
     assert time.monotonic() - start < 3
     assert error.value.hint
 
@@ -260,7 +336,7 @@ def test_a_long_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text(f"# {line}\nx{line}\n{URL}\n{line.replace('-r', 'y')}\n")
     start = time.monotonic()
-    assert lockfiles.downloads(file, [HOST]) == (URL,)
+    assert downloads(file) == (URL,)
     assert time.monotonic() - start < 1
 
 
@@ -269,11 +345,11 @@ def test_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(f"-r b.txt\n-r a.txt\n{URL}\n")
     (tmp_path / "b.txt").write_text("-r link.txt\n-c a.txt\n")
     (tmp_path / "link.txt").symlink_to("a.txt")
-    assert lockfiles.downloads(tmp_path / "a.txt", [HOST]) == (URL,)
+    assert downloads(tmp_path / "a.txt") == (URL,)
 
 
 def test_a_deep_document(tmp_path: Path) -> None:
     """Nested as far as the parser goes, a document is read without its own limit in the way."""
     file = tmp_path / "pyproject.toml"
     file.write_text(f'{".".join("a" * 60)} = {"[" * 200}"{URL}"{"]" * 200}\n')
-    assert lockfiles.downloads(file, [HOST]) == (URL,)
+    assert downloads(file) == (URL,)

@@ -29,7 +29,8 @@ REPOSITORY = Repository("acme", "tool")
     [
         ("/archive/v1.tar.gz", Content.TARBALL, [("v1", "")]),
         ("/archive/v1.zip", Content.ZIPBALL, [("v1", "")]),
-        ("/archive/refs/tags/a/b.tar.gz", Content.TARBALL, [("refs/tags/a/b", "")]),
+        ("/archive/refs/tags/a.tar.gz", Content.TARBALL, [("refs/tags/a", "")]),
+        ("/archive/refs/tags/a/b.tar.gz", Content.TARBALL, [("refs/tags/a/b", ""), ("refs/tags/a", "")]),
         ("/archive/a/tool-a.tar.gz", Content.TARBALL, [("a/tool-a", ""), ("a", "")]),
         ("/archive/a%2Fb.zip", Content.ZIPBALL, [("a/b", ""), ("a", "")]),
         ("/tarball", Content.TARBALL, [("", "")]),

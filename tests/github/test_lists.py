@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gatepass.github.client import GitHub
 
 TOOL = Name("acme", "tool")
+JSON = {"content-type": "application/json; charset=utf-8", "x-github-media-type": "github.v3; format=json"}
+CUT = b'{"message":"Only the first %s results are available."}'
 
 
 @pytest.fixture
@@ -176,6 +178,11 @@ async def test_a_renamed_repository(api: GitHub, forge: Forge, secret: Secret, t
         (Fault("api", status=500, times=9), "upstream-failed"),
         (Fault("api", status=422, times=9), "upstream-failed"),
         (Fault("api", "page=2", status=502, times=9), "upstream-failed"),
+        (Fault("api", "page=2", status=422, body=b'{"message":"Validation Failed"}', times=9), "upstream-failed"),
+        (Fault("api", "page=3", status=422, body=CUT % b"1000", times=9), "upstream-failed"),
+        (Fault("api", "&page=1", spoilt=b"[]", times=9), "malformed-answer"),
+        (Fault("api", spoilt=b"[]", times=9), "malformed-answer"),
+        (Fault("api", "page=3", spoilt=b"[]", times=9), "malformed-answer"),
         (Fault("api", "page=3", close=True, times=9), "unreachable"),
         (Fault("api", "page=3", cut_after=100, times=9), "unreachable"),
         (Fault.malformed_json("page=2"), "malformed-answer"),
@@ -190,6 +197,26 @@ async def test_a_fault_is_no_end(
     tool.releases = [Release(f"v{number}") for number in range(450)]
     github.faults.append(fault)
     assert (await kind_of(Lists(api).releases(forge, TOOL, secret, tags)))[0] == kind
+
+
+@pytest.mark.parametrize("owner", ["acme", "monalisa"])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault("api", "page=2", status=404, headers=JSON, body=b'{"message":"Not Found"}', times=9), "upstream-failed"),
+        (Fault("api", "page=2", status=422, headers=JSON, body=CUT % b"100", times=9), "upstream-failed"),
+        (Fault("api", "page=2", close=True, times=9), "unreachable"),
+        (Fault.malformed_json("page=2", times=9), "malformed-answer"),
+    ],
+)
+async def test_a_fault_is_no_end_of_an_owners_repositories(
+    api: GitHub, forge: Forge, secret: Secret, github: StandIn, owner: str, fault: Fault, kind: str
+) -> None:
+    """Nor is another list asked for in the stead of one that fails in its middle."""
+    owner_type: Literal["Organization", "User"] = "Organization" if owner == "acme" else "User"
+    github.repositories += [Repository(owner, f"r{number}", owner_type=owner_type) for number in range(150)]
+    github.faults.append(Fault(**{name: getattr(fault, name) for name in fault.__slots__}))
+    assert (await kind_of(Lists(api).repositories(forge, owner, secret)))[0] == kind
 
 
 async def test_a_404_is_no_empty_list(api: GitHub, forge: Forge, secret: Secret, github: StandIn) -> None:

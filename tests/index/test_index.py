@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +236,17 @@ async def test_redirects(asking: Asking, path: str, location: str) -> None:
 
 
 @pytest.mark.usefixtures("tool")
+@pytest.mark.parametrize("path", ["//acme//simple///acme-tool//", "/acme/simple//", "//acme/simple/Acme_Tool"])
+async def test_slashes_too_many(asking: Asking, path: str) -> None:
+    """Several slashes are one, as on the web; but where links are relative to the page they would lead elsewhere."""
+    assert (await asking.told(path)).answer.status in (200, 301)
+    told = await asking.told(path, in_place=True)
+    assert told.answer.status == 403
+    assert told.problem is not None
+    assert "slashes too many" in told.problem.detail
+
+
+@pytest.mark.usefixtures("tool")
 async def test_head(asking: Asking) -> None:
     """A HEAD is answered as a GET is, without its body: with its status, too."""
     path = f"{asking.place()}acme-tool/"
@@ -284,6 +297,18 @@ async def test_a_pattern(asking: Asking, github: StandIn) -> None:
     assert (await asking.problem("/all/simple/py-two/")).kind == "project-not-found"
     asking.now += 301
     assert await asking.files("py-two", "/all/simple/") == ["py_two-1.0-py3-none-any.whl"]
+
+
+async def test_a_pattern_of_nothing(asking: Asking, github: StandIn, tool: Repository) -> None:
+    """A `*` that stands for no repository is 403 with the reason: its owner may be mistyped, or not to be seen."""
+    assert tool.releases
+    for _ in range(2):
+        problem = await asking.problem("/all/simple/py-one/")
+        assert (problem.kind, problem.status) == ("index-without-repositories", 403)
+        assert "/acme/py-*" in problem.detail
+    github.repositories.append(Repository("acme", "py-one", releases=[Release("v1", [Asset("py_one-1.0.tar.gz")])]))
+    asking.now += 301
+    assert await asking.files("py-one", "/all/simple/") == ["py_one-1.0.tar.gz"]
 
 
 async def test_pre_releases(asking: Asking, tool: Repository) -> None:
@@ -447,6 +472,25 @@ async def test_metadata_of_a_wheel(asking: Asking, forge: Forge, tool: Repositor
     assert asking.cost() == []
 
 
+async def test_the_digest_of_metadata(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """What is answered for metadata carries Repr-Digest (RFC 9530) of these bytes, and not of the wheel's: whole, by a
+    HEAD, and where it has not changed; through the proxy, and where the index is a server of its own.
+    """
+    name = f"{WHEEL}.metadata"
+    answer = await asking.index.metadata(resolve(asking, forge, name), "GET", {})
+    assert answer is not None
+    digest = f"sha-256=:{base64.b64encode(sha256(answer.content).digest()).decode()}:"
+    assert header(answer, "repr-digest") == digest
+    assert b"Name: acme_tool" in answer.content
+    unchanged = {"if-none-match": header(answer, "etag")}
+    for method, headers, status in (("HEAD", {}, 200), ("GET", unchanged, 304)):
+        again = await asking.index.metadata(resolve(asking, forge, name), method, headers)
+        assert again is not None
+        assert (again.status, header(again, "repr-digest")) == (status, digest)
+    told = await asking.told(f"/acme/files/{forge.web}/{tool.full_name}/releases/download/v1.0/{name}", in_place=True)
+    assert header(told.answer, "repr-digest") == digest
+
+
 async def test_what_is_learnt_is_told(asking: Asking, forge: Forge, tool: Repository) -> None:
     """What a wheel's metadata tells is told when a page changes; a page of the same files stays as it is, byte for
     byte, so that who has it need not have it again.
@@ -504,6 +548,31 @@ async def test_a_wheel_that_cannot_be_read(asking: Asking, forge: Forge, tool: R
     by_name = {file["filename"]: file for file in files}
     assert "core-metadata" not in by_name[WHEEL]
     assert by_name[NEW_WHEEL]["core-metadata"] is True
+
+
+async def test_a_wheel_that_was_broken_off(asking: Asking, forge: Forge, github: StandIn, tool: Repository) -> None:
+    """A part that comes short is a fault of the moment: the wheel's metadata is promised on, and read the next time."""
+    assert tool.releases
+    await asking.files()
+    github.faults.append(Fault("asset", cut_after=10, framing="close"))
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {})
+    assert caught.value.problem.kind == "broken-answer"
+    assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is not None
+
+
+async def test_a_wheel_that_is_another_than_its_name_tells(asking: Asking, forge: Forge, tool: Repository) -> None:
+    """A wheel whose epoch only its metadata remembers is left out from when that was read, and told."""
+    was = package.wheel("acme_tool", "1!3.0")
+    name = was.name.replace("!", ".")
+    assert isinstance(was.content, bytes)
+    tool.releases[0].assets.append(Asset(name, was.content))
+    assert name in await asking.files()
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.metadata(resolve(asking, forge, f"{name}.metadata"), "GET", {})
+    assert "says version 1!3.0, and its name says 1.3.0" in caught.value.problem.detail
+    assert await asking.files() == [WHEEL, SDIST, NEW_WHEEL, NEW_SDIST]
+    assert (name, "name-lost") in {(left.name, left.why) for left in (await asking.index.contents("acme")).left_out}
 
 
 async def test_a_wheel_that_was_uploaded_anew(asking: Asking, forge: Forge, tool: Repository) -> None:
@@ -643,6 +712,20 @@ async def test_no_cache_renews(asking: Asking, tool: Repository) -> None:
     await asking.files(pragma="no-cache")
     await asking.files(cache_control="max-age=0")
     assert len(asking.cost()) == 1
+
+
+async def test_no_cache_and_no_api(asking: Asking, github: StandIn, tool: Repository) -> None:
+    """Who wants no copy, while the API fails, gets what is known; but not from the copy that there is no such project:
+    it may have been published since.
+    """
+    assert tool.releases
+    await asking.files()
+    asking.now += 6
+    github.faults.append(Fault("api", status=500, times=99))
+    assert WHEEL in await asking.files(cache_control="no-cache")
+    for _ in range(2):
+        assert (await asking.problem(f"{asking.place()}published-now/", cache_control="no-cache")).status == 502
+    assert len(asking.cost()) == 2
 
 
 async def test_what_is_stale_is_served_while_it_is_renewed(
@@ -858,7 +941,16 @@ async def test_no_answer_takes_longer_than_25_s() -> None:
 async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
     """What an index holds is told by project, with what was left out and why; by name, by repository, and by URL."""
     tool.releases[0].assets.append(Asset("half-1.0.tar.gz", b"", state="starter"))
-    for name in ("acme", asking.place(), f"https://gatepass.internal{asking.place()}", asking.place()[1:-8]):
+    bare = asking.place()[1:-8]
+    served = (f"http://u:secret@127.0.0.1:8081{asking.place()}acme-tool/", "https://x.example/pypi/acme/simple/?a=b")
+    for name in (
+        "acme",
+        "acme/simple/",
+        f"https://gatepass.internal{asking.place()}",
+        bare,
+        f"https://{bare}",
+        *served,
+    ):
         found = await asking.index.contents(name)
         assert {project: len(files) for project, files in found.files.items()} == {"acme-tool": 4}
         assert sorted((left.name, left.why) for left in found.left_out) == [
@@ -866,6 +958,32 @@ async def test_all_of_an_index(asking: Asking, tool: Repository) -> None:
             ("SHA256SUMS", "not-a-distribution"),
             ("half-1.0.tar.gz", "not-uploaded"),
         ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "..",
+        "acme/other",
+        "github.com",
+        "github.com/acme",
+        "github.com//tool",
+        "https://gatepass.internal/",
+        "https://u:secret@github.com/acme",
+        "ftp://u:secret@example.com/acme/simple/",
+        "git+https://u:secret@github.com/acme/tool",
+        "://",
+    ],
+)
+async def test_what_names_no_index(asking: Asking, name: str) -> None:
+    """What names neither an index nor a repository is told as that, without the password that a URL may hold."""
+    with pytest.raises(Unresolvable) as caught:
+        await asking.index.contents(name)
+    assert caught.value.problem.kind == "not-an-index"
+    assert "secret" not in str(caught.value.problem)
+    assert asking.cost() == []
 
 
 async def test_what_a_rule_requires(asking: Asking, forge: Forge, tool: Repository) -> None:
@@ -881,6 +999,9 @@ async def test_what_a_rule_requires(asking: Asking, forge: Forge, tool: Reposito
     assert await asking.index.metadata(resolve(asking, forge, f"{WHEEL}.metadata"), "GET", {}) is None
     wanted = resolve(asking, forge, f"{NEW_WHEEL}.metadata", "v2.0")
     assert await asking.index.metadata(wanted, "GET", {}) is not None
+    files = f"/acme/files/{forge.web}/acme/tool/releases/download"
+    assert (await asking.told(f"{files}/v1.0/{WHEEL}.metadata", in_place=True)).answer.status == 404
+    assert (await asking.told(f"{files}/v2.0/{NEW_WHEEL}.metadata", in_place=True)).answer.status == 200
 
 
 APP_RULES = """\
@@ -908,6 +1029,38 @@ async def test_the_repositories_of_an_app(
         assert "api 200 repositories" in asking.cost()
         assert tool.releases
         assert (await asking.problem(f"{asking.place('acme/other')}other/")).status == 403
+    finally:
+        await asking.index.close()
+        asking.credentials.close()
+
+
+async def test_for_a_day_with_an_app(
+    github: StandIn, api: GitHub, app: App, app_key_file: Path, tool: Repository
+) -> None:
+    """A token of an App lives for an hour: where no other is to be had because the API fails, what was seen with it is
+    served on, for a day as well; and not when the App was taken away.
+    """
+    assert tool.releases
+    asking = Asking(github, api, APP_RULES.replace("%(id)s", str(app.id)).replace("%(key)s", str(app_key_file)))
+    try:
+        start, paths = asking.now, ("/all/simple/acme-tool/", f"{asking.place()}acme-tool/")
+        for path in paths:
+            await asking.page(path)
+        github.faults.append(Fault("api", status=502, times=9999))
+        for hours, status in ((0.5, 200), (2, 200), (23.5, 200), (24.5, 502)):
+            asking.now = start + hours * 3600
+            for path in paths:
+                told = await asking.told(path)
+                assert told.answer.status == status, (hours, told.problem)
+                assert bool(told.notices) is (status == 200)
+        assert (await asking.problem("/all/simple/unknown/")).status == 502
+        github.faults.clear()
+        asking.now += 60
+        await asking.page(paths[0])
+        app.installations[0].suspended = True
+        asking.now += 7200
+        for path in paths:
+            assert (await asking.problem(path)).status == 403
     finally:
         await asking.index.close()
         asking.credentials.close()

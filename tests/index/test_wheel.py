@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import struct
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from packaging.metadata import parse_email
 
 from gatepass.demo import package
 from gatepass.index.wheel import MOST_METADATA, UnreadableError, metadata
@@ -213,6 +216,45 @@ async def test_a_bomb() -> None:
     content = bytearray(bomb)
     put(content, content.index(b"PK\x01\x02") + 24, "<I", len(METADATA))
     assert "not as long" in await why_not(bytes(content))
+
+
+async def test_a_bomb_of_fields() -> None:
+    """METADATA of as many fields as its bytes allow is refused at once: to look all of them through takes hours."""
+    bomb = archive({PATH: METADATA.partition(b"\n\n")[0] + b"".join(b"\na%d:" % number for number in range(300_000))})
+    start = time.thread_time()
+    assert "more than 10000 fields" in await why_not(bomb)
+    assert time.thread_time() - start < 5
+
+
+@given(
+    st.lists(st.sampled_from(["Name: acme-tool", "Version: 1.0", "Version: 2", "Name: x", "x: y", "é: 1", " z", ""])),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+@example(["Name: acme-tool", "x: y", " z", "Version: 1.0", "", "Version: 2"], "\r\n")
+async def test_fields_are_read_as_packaging_reads_them(lines: list[str], end: str) -> None:
+    """What METADATA says of itself is what `packaging` makes of the whole of it."""
+    content = end.join(lines).encode()
+    told, _ = parse_email(content)
+    is_it = (told.get("name"), told.get("version")) == ("acme-tool", "1.0")
+    try:
+        assert await read(archive({PATH: content}))
+    except UnreadableError:
+        assert not is_it
+    else:
+        assert is_it
+
+
+async def test_a_directory_of_many_files_holds_nobody_up() -> None:
+    """The central directory of a wheel of very many files is read beside the loop."""
+    content = archive(more={f"acme_tool/{number}": b"" for number in range(60_000)}, method=zipfile.ZIP_STORED)
+    far = Far(content)
+    reading = asyncio.ensure_future(metadata(far.read, len(content), "acme-tool", "1.0"))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await reading).content == METADATA
+    assert turns > 20
 
 
 @settings(max_examples=300)

@@ -45,10 +45,33 @@ def expected(status: int, headers: Mapping[str, str], size: int | None, digest: 
         return None
     if status == 206:
         span = _SPAN.fullmatch(headers.get("content-range", "").strip())
-        return None if span is None else Expected(int(span[2]) - int(span[1]) + 1)
+        if span is None:
+            return None
+        length = int(span[2]) - int(span[1]) + 1
+        return Expected(length, sha256(digest) if int(span[1]) == 0 and span[3] == str(length) else None)
     if status != 200 or (size is None and sha256(digest) is None):
         return None
     return Expected(size, sha256(digest))
+
+
+def of_another(status: int, headers: Mapping[str, str], size: int | None) -> str | None:
+    """Why a part is of something else than an asset of that size; None when nothing says so."""
+    span = _SPAN.fullmatch(headers.get("content-range", "").strip()) if status == 206 else None
+    if span is None or size is None or span[3] in ("*", str(size)):
+        return None
+    return f"it gives a part of {span[3]} bytes, and there are {size}"
+
+
+def fault_of(
+    status: int, headers: Mapping[str, str], content: bytes, size: int | None, digest: str | None
+) -> str | None:
+    """What is wrong with a whole body that is held; None when nothing is, as far as can be told."""
+    known = expected(status, headers, size, digest)
+    if known is None:
+        return None
+    check = Check(known)
+    check(content)
+    return of_another(status, headers, size) or check.fault()
 
 
 class Check:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gatepass.assets import check
 from gatepass.assets.memory import KEPT_SECONDS
 from gatepass.assets.source import REFUSED
 from gatepass.cache import Cache
+from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
 if TYPE_CHECKING:
@@ -80,11 +82,25 @@ class Excerpts:
             asked = (source.forge, source.api_url, source.secret, headers, most, source.accept)
             part = await self._github.api_excerpt(*asked)
             source.expect_file(part.headers)
-            return part
+            return _expected(source, part)
         excerpt = await self._github.excerpt(source.signed, headers, most)
         if excerpt.status in REFUSED and source.reused:
             self._memory.forget(source)
             fresh = await self._memory.share(source.key, partial(self._renew, source))
             if fresh.signed is not None:
-                return await self._github.excerpt(fresh.signed, headers, most)
-        return excerpt
+                return _expected(fresh, await self._github.excerpt(fresh.signed, headers, most))
+        return _expected(source, excerpt)
+
+
+def _expected(source: Source, part: Excerpt) -> Excerpt:
+    """The part, which is one of that asset, and all of it there.
+
+    Raises:
+        Unresolvable: it is not.
+    """
+    if part.status != 206:
+        return part
+    size, digest = (None, None) if source.asset is None else (source.asset.size, source.asset.digest)
+    if error := check.fault_of(part.status, part.headers, part.content, size, digest):
+        raise Unresolvable(catalogue.BROKEN_ANSWER(host=source.host, error=error))
+    return part

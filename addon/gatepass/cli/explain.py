@@ -22,7 +22,8 @@ from gatepass.errors import GatepassError
 from gatepass.explain import indexes, lockfiles, report, shell
 from gatepass.explain.explanation import Explanation, Step, conclude
 from gatepass.explain.probe import read_proxy, through
-from gatepass.explain.walk import Inquiry, Target, read_url
+from gatepass.explain.target import Target, at_index, read_url
+from gatepass.explain.walk import Inquiry
 from gatepass.github.client import silence_libraries
 from gatepass.rules import locate
 
@@ -38,6 +39,12 @@ _AT_ONCE: Final = 4
 _EXPECTED: Final = "expected https://HOST/OWNER/REPO/releases/download/TAG/FILE"
 
 
+_KINDS: Final = {
+    "asset": ("release asset", "release assets"),
+    "source": ("archive or raw file", "archives and raw files"),
+    "git": ("git repository", "git repositories"),
+    "index": ("project or file of an index", "projects and files of an index"),
+}
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -58,7 +65,8 @@ def explain(
 ) -> None:
     """Tell why the release asset at URL can be fetched, or not.
 
-    Without URL, every release asset that uv.lock, pyproject.toml or requirements.txt in this folder names is checked.
+    Without URL, all is checked that the lock file, pyproject.toml or requirements.txt in this folder names of a forge:
+    release assets, with their hashes, archives, raw files, git repositories, and what is locked from an index.
     The exit code is 0 when all can be fetched, 1 when not, and 2 for wrong usage.
     """
     target, through_proxy = _read(url, proxy, file)
@@ -72,12 +80,12 @@ def explain(
     recorder = report.Recorder([*report.secrets(rules, os.environ), *report.proxy_secrets(proxy or "")])
     session = _Session(Printer(quiet=as_json), rules, fault, through_proxy, recorder)
     if url is not None:
+        target = at_index(url, rules) or target
         explanations = asyncio.run(session.one(target)) if target else session.only(*_refused(url))
         document: dict[str, Any] = _json(explanations[0])
     else:
         found = _found(file)
-        hosts = [forge.web for forge in rules.forges] if rules else []
-        targets = [read for url in lockfiles.downloads(found, hosts) if (read := read_url(url))]
+        targets = lockfiles.dependencies(found, rules) if rules else ()
         explanations = asyncio.run(session.many(found, targets))
         document = {
             "ok": _is_ok(explanations),
@@ -126,7 +134,9 @@ def _refused(url: str) -> tuple[str, Step]:
 def _found(file: Path | None) -> Path:
     found = file or lockfiles.find(Path())
     if found is None:
-        raise click.UsageError("expected URL, or uv.lock, pyproject.toml or requirements.txt in this folder, got none")
+        raise click.UsageError(
+            "expected URL, or a lock file, pyproject.toml or requirements.txt in this folder, got none"
+        )
     return found
 
 
@@ -175,12 +185,12 @@ class _Session:
         return explanation
 
     async def many(self, file: Path, targets: Sequence[Target]) -> list[Explanation]:
-        count = f"{len(targets)} release asset{'' if len(targets) == 1 else 's'}" if targets else "no release asset"
-        self.printer.title(f"{file}: {count}")
+        self.printer.title(f"{file}: {_counted(targets)}")
         if self.fault is not None:
             return [conclude(str(file), [self.printer.step(self.fault)])]
-        loose = [self.printer.step(step) for step in indexes.loose(file.parent)]
-        settings = [Explanation(str(file.parent), tuple(loose), loose[0].finding, loose[0].hint)] if loose else []
+        loose = [self.printer.step(step) for step in indexes.loose(file.parent, self.rules, os.environ, file)]
+        first = next((step for step in loose if step.state != "ok"), next(iter(loose), None))
+        settings = [Explanation(str(file.parent), tuple(loose), first.finding, first.hint)] if first else []
         if not targets:
             return settings
         gate = asyncio.Semaphore(_AT_ONCE)
@@ -226,6 +236,13 @@ class _Session:
         way = self.way_out = await shell.way_out(os.environ, first.host)
         async with contextlib.aclosing(Inquiry(self.rules, os.environ, self.recorder, way)) as inquiry:
             yield inquiry.look if whole else inquiry.asset
+
+
+def _counted(targets: Sequence[Target]) -> str:
+    """How many there are of each kind; of none it is said that there is no asset."""
+    counts = {kind: sum(target.kind == kind for target in targets) for kind in _KINDS}
+    told = [f"{count} {_KINDS[kind][count != 1]}" for kind, count in counts.items() if count]
+    return ", ".join(told) or "no release asset"
 
 
 def _is_ok(explanations: Sequence[Explanation]) -> bool:

@@ -29,6 +29,7 @@ import click
 from gatepass import files
 from gatepass.cli.options import load_rules, rules_option, say, say_all
 from gatepass.errors import GatepassError, printable
+from gatepass.placeholder import Placeholders
 from gatepass.proxy import late
 from gatepass.shell import environment, inherited, overruling, tempdir, tools
 from gatepass.trust import authority, bundles
@@ -144,8 +145,10 @@ def run(
             proxy = f"http://gatepass:{password}@127.0.0.1:{port}"
             env = environ | environment.for_client(proxy, bundle, certificate, environ, direct)
             env |= overruling.for_client(proxy, bundle, os.environ, found)
+            key = secrets.token_bytes(32)
+            env |= Placeholders(key, loaded.placeholders).values
             env[_MARK] = str(folder)
-            code = asyncio.run(_run(start, command, env, _Proxy(loaded, folder, settings, verbose=verbose)))
+            code = asyncio.run(_run(start, command, env, _Proxy(loaded, key, folder, settings, verbose=verbose)))
     if code > 0 and tokens and not on_terminal:
         say(kept)  # the command may have wanted one
     if code < 0:
@@ -173,8 +176,9 @@ def _sandbox(isolate: bool, wishes: dict[str, Any]) -> Sandbox | None:
 class _Proxy:
     """The proxy beside the command, from its import to its end."""
 
-    def __init__(self, rules: Rules, confdir: Path, settings: dict[str, Any], *, verbose: bool) -> None:
+    def __init__(self, rules: Rules, key: bytes, confdir: Path, settings: dict[str, Any], *, verbose: bool) -> None:
         self._rules = rules
+        self._key = key
         self._confdir = confdir
         self._settings = settings
         self.verbose = verbose
@@ -190,7 +194,7 @@ class _Proxy:
         gc.freeze()
         gc.enable()
         causes = embedded.Causes()
-        async with embedded.proxy(self._rules, door, self._confdir, **self._settings) as ours:
+        async with embedded.proxy(self._rules, self._key, door, self._confdir, **self._settings) as ours:
             log = logging.getLogger("gatepass")
             log.addHandler(causes)
             if self.verbose:

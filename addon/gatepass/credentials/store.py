@@ -19,7 +19,7 @@ from gatepass.cache import Cache, Flights
 from gatepass.credentials import files, programs
 from gatepass.credentials.app import Apps
 from gatepass.credentials.validation import AbsentError, BusyError, expect_token, fit
-from gatepass.problems import choice
+from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.secret import Secret
 from gatepass.sources import (
@@ -33,6 +33,7 @@ from gatepass.sources import (
     GitHubApp,
     Keyring,
     Netrc,
+    Systemd,
     expanded,
 )
 
@@ -235,7 +236,7 @@ class Credentials:
         seconds, given = _ABSENT_SECONDS, error.problem if isinstance(error, Unresolvable) else error
         if isinstance(given, AbsentError) and given.failed:
             seconds = _FAILED_SECONDS
-        if isinstance(source, File | Netrc):
+        if isinstance(source, File | Systemd | Netrc):
             seconds = _FILE_SECONDS
         if isinstance(given, TimeoutError):
             given, seconds = AbsentError(f"gave no answer in {_SOURCE_SECONDS:g} s", failed=True), _FAILED_SECONDS
@@ -248,7 +249,12 @@ class Credentials:
         if isinstance(source, GitHubApp):
             async with asyncio.timeout(_SOURCE_SECONDS):
                 private_key = await self._private_key(source)
-                secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
+            try:
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    secret, until, expires = await self._apps.token(source, private_key, audience, key, old)
+            except TimeoutError:
+                # it is the forge that is silent, and no credential that is missing
+                raise Unresolvable(catalogue.TIMED_OUT(host=audience.host, seconds=_SOURCE_SECONDS)) from None
         else:
             text, seconds = await self._text(source, audience)
             secret = Secret(fit(source, text), str(source), key)
@@ -263,6 +269,8 @@ class Credentials:
                     return self._variable(app.key).replace("\\n", "\n")
                 case File(path):
                     return await self._in_thread(app.key, partial(files.secret, app.key, path))
+                case Systemd():
+                    return await self._in_thread(app.key, partial(files.systemd, app.key, self._environ))
         except AbsentError as absent:
             raise AbsentError(f"has no private key: `{app.key}` {absent.reason}", failed=absent.failed) from None
 
@@ -283,6 +291,9 @@ class Credentials:
             case File(path):
                 async with asyncio.timeout(_SOURCE_SECONDS):
                     return await self._in_thread(source, partial(files.secret, source, path)), _FILE_SECONDS
+            case Systemd():
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    return await self._in_thread(source, partial(files.systemd, source, self._environ)), _FILE_SECONDS
             case Netrc():
                 names = _names(audience)
                 read = partial(files.netrc, source, names, self._environ)
@@ -345,7 +356,7 @@ def _scope(source: Source, audience: Audience) -> Hashable:
         case Netrc():
             return _names(audience)
         case GitHubApp():
-            return (audience.forge, audience.repository)
+            return (audience.forge, audience.repository, audience.permissions)
     return None
 
 

@@ -102,3 +102,21 @@ def met_at(name: str) -> Iterator[None]:
         yield
     except Unresolvable as unresolvable:
         raise blocked(name, unresolvable.problem) from None
+
+
+def hexadecimal(digest: str | None) -> str | None:
+    """The SHA-256 of a digest as the API tells it; None when it tells none."""
+    algorithm, _, value = (digest or "").partition(":")
+    return value.lower() if algorithm == "sha256" else None
+
+
+def locked(name: str, hashes: frozenset[str], sha256: str | None) -> Step:
+    """Whether a file has one of the hashes that a lock has of it; `sha256` is what is known of it, in hexadecimal."""
+    if not hashes:
+        return Step("locked", "ok", f"`{name}` is there; the lock has no SHA-256 of it")
+    if sha256 is None:
+        return Step("locked", "warn", f"`{name}` is there; the forge has no digest of it to compare with the lock's")
+    if sha256 not in hashes:
+        found = f"`{name}` is locked with sha256 {', '.join(sorted(hashes))}, and is {sha256}: no client takes it"
+        return Step("locked", "fail", found, "if it was uploaded anew on purpose, lock the project anew")
+    return Step("locked", "ok", f"`{name}` has the hash that is locked")

@@ -23,7 +23,7 @@ from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError
 from gatepass.explain import tunnel
 from gatepass.explain.explanation import BlockedError, Step
-from gatepass.forge.hosts import HTTPS_PORT, Host
+from gatepass.forge.hosts import HTTPS_PORT, OWN, Host
 from gatepass.forge.sources import clone_target
 from gatepass.github.client import USER_AGENT, NoCookies
 from gatepass.github.refusals import causes
@@ -93,7 +93,8 @@ def shown(proxy: httpx2.Proxy) -> str:
 class Probe:
     """A client of `proxy`, that trusts `trust`."""
 
-    def __init__(self, proxy: httpx2.Proxy, trust: ssl.SSLContext, hooks: Hooks | None = None) -> None:
+    def __init__(self, proxy: httpx2.Proxy | None, trust: ssl.SSLContext, hooks: Hooks | None = None) -> None:
+        """Without a proxy it asks the server itself."""
         self._proxy = proxy
         self._trust = trust
         self._http = httpx2.AsyncClient(
@@ -114,7 +115,7 @@ class Probe:
         Raises:
             BlockedError: there is none, at the proxy itself (`proxy`) or at its certificate (`certificate`).
         """
-        place = shown(self._proxy)
+        place = shown(self._proxy) if self._proxy else httpx2.URL(url).netloc.decode()
         try:
             async with asyncio.timeout(STEP_SECONDS):
                 return await self._ask(method, url, headers or {})
@@ -123,6 +124,11 @@ class Probe:
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     finding = f"the certificate that {place} presents is not trusted here: {cause.verify_message}"
                     raise BlockedError(Step("certificate", "fail", finding, _TRUST_HINT)) from None
+            if self._proxy is None:
+                finding = f"no answer from {place}: {_reason(error)}"
+                raise BlockedError(
+                    Step("server", "fail", finding, "see that it runs, and that its address is right")
+                ) from None
             if isinstance(error, httpx2.ProxyError) and (answer := await self._refusal(url)) is not None:
                 raise BlockedError(answer) from None
             finding = f"no answer through {place}: {_reason(error)}"
@@ -130,6 +136,7 @@ class Probe:
 
     async def _refusal(self, url: str) -> Step | None:
         """Why the proxy opens no tunnel, in its own words."""
+        assert self._proxy is not None, "it opens tunnels"
         host = Host.parse(httpx2.URL(url).netloc.decode())
         answer = await tunnel.refusal(self._proxy, self._trust, host)
         if answer is None:
@@ -214,6 +221,12 @@ async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: H
                     yield step
                 yield Step("git", "ok", "200: git may fetch") if seen.status == 200 else refused("git", seen)
                 return
+            if first == OWN:  # a page of an index, which has no parts
+                seen = await probe.ask("GET", url)
+                for step in reached(proxy, first, seen):
+                    yield step
+                yield whole(seen.host, first) if seen.status == 200 else refused("get", seen)
+                return
             seen = await probe.ask("HEAD", url)
             for step in reached(proxy, first, seen):
                 yield step
@@ -224,6 +237,22 @@ async def through(proxy: httpx2.Proxy, trust: ssl.SSLContext, url: str, hooks: H
             yield whole(seen.host, first) if seen.status == 200 else refused("get", seen)
         except BlockedError as blocked:
             yield blocked.steps[0]
+
+
+async def server(url: str, trust: ssl.SSLContext, hooks: Hooks | None) -> AsyncIterator[Step]:
+    """Whether an index that is a server of its own is there: it is asked without the password that it may want."""
+    async with aclosing(Probe(None, trust, hooks)) as probe:
+        try:
+            seen = await probe.ask("HEAD", url)
+        except BlockedError as blocked:
+            yield blocked.steps[0]
+            return
+    if seen.status == 401:
+        yield Step("server", "ok", f"{httpx2.URL(url).netloc.decode()} answers, and asks who you are (401)")
+    elif seen.status < 400:
+        yield Step("server", "ok", f"{httpx2.URL(url).netloc.decode()} answers, and asks for no password: {said(seen)}")
+    else:
+        yield Step("server", "fail", f"{httpx2.URL(url).netloc.decode()} answers {said(seen)}")
 
 
 def head(answer: Answer) -> Step:

@@ -6,24 +6,25 @@ how findings are shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from gatepass.assets.resolver import Resolver
 from gatepass.assets.source import Source
 from gatepass.credentials.store import Credentials
-from gatepass.decision import Inject, Request, Resolve, decide
+from gatepass.decision import Inject, Pass, Refuse, Request, Resolve, decide
 from gatepass.explain import account, explanation, probe, shell
 from gatepass.explain.attempts import Attempts, within
 from gatepass.explain.explanation import BlockedError, Step
 from gatepass.explain.introspection import Introspection
 from gatepass.explain.mismatch import nearest_miss
 from gatepass.forge import urls
-from gatepass.forge.hosts import HTTPS_PORT, Host
-from gatepass.forge.sources import Content, GitRef, clone_target
+from gatepass.forge.sources import Content, GitRef, asked_by_git, parse_git
 from gatepass.forge.urls import AssetRef
 from gatepass.github.client import GitHub, UnclearError
+from gatepass.placeholder import Placeholders
+from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.rules.model import ServeGit, source_at
 from gatepass.secret import Audience
@@ -31,40 +32,25 @@ from gatepass.secret import Audience
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from gatepass.decision import Decision
+    from gatepass.explain.indexed import Indexed
     from gatepass.explain.report import Recorder
+    from gatepass.explain.target import Target
+    from gatepass.forge.hosts import Forge, Host
     from gatepass.forge.sources import DownloadRef
     from gatepass.problems.problem import Problem
-    from gatepass.rules.model import Credential, Rules
+    from gatepass.rules.model import Credential, Rule, Rules
     from gatepass.secret import Secret
 
 _FORM: Final = "/OWNER/REPO/releases/download/TAG/FILE"
+# What git-lfs tells of its body: where nobody may push, one without a length is refused unread.
+_LENGTH: Final = ((b"Content-Length", b"2"),)
+_METADATA: Final = ".whl.metadata"  # PEP 658
+_OF_API: Final = (catalogue.API_NOT_ALLOWED.name, catalogue.API_OUTSIDE_RULES.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a URL leads: `path` is raw, without its query."""
-
-    host: Host
-    path: str
-
-    @property
-    def url(self) -> str:
-        """The URL without user, query and fragment, any of which may hold a secret."""
-        return f"https://{self.host}{self.path}"
-
-
-def read_url(text: str) -> Target | None:
-    """Read any https URL, also as requirements have one of git; None for anything else."""
-    if (address := text.removeprefix("git+")) != text:
-        start, _, path = address.partition("://")
-        place, slash, path = path.partition("/")
-        text = f"{start}://{place}{slash}{path.partition('@')[0]}"
-    try:
-        parts = urlsplit(text)
-        host = Host.parse(f"{(parts.hostname or '').removesuffix('.')}:{parts.port or HTTPS_PORT}")
-    except ValueError:
-        return None
-    return Target(host, parts.path or "/") if parts.scheme.lower() == "https" else None
+def _of_git(git: GitRef) -> str:
+    return f"LFS of {git.repository}" if git.is_lfs else f"git of {git.repository}"
 
 
 def _described(ref: DownloadRef) -> str:
@@ -95,7 +81,24 @@ class Inquiry:
         self._attempts = Attempts(self._resolver, self._github)
         self._introspection = Introspection(self._github)
 
+    @cached_property
+    def _indexed(self) -> Indexed:
+        from gatepass.explain.indexed import Indexed  # when it is wanted: its libraries are many
+        from gatepass.index.answers import PackageIndex
+
+        return Indexed(
+            self._rules,
+            PackageIndex(self._credentials, self._github, self._rules),
+            self._credentials,
+            self._introspection,
+            self._resolver,
+            self._attempts,
+            self._is_served,
+        )
+
     async def aclose(self) -> None:
+        if "_indexed" in self.__dict__:
+            await self._indexed.index.close()
         self._credentials.close()
         await self._github.close()
 
@@ -111,32 +114,54 @@ class Inquiry:
             yield step
 
     def _shell(self, target: Target) -> AsyncIterator[Step]:
+        if target.served is not None:
+            return probe.server(target.served, shell.client_trust(self._environ), self._hooks)
         return shell.look(self._environ, target.host, target.url, self._hooks)
 
     async def asset(self, target: Target) -> AsyncIterator[Step]:
         """The way of the URL alone."""
+        if target.is_index:
+            async for step in self._indexed.steps(target):
+                yield step
+            return
         host, path = target.host, target.path
         ref, rule = self._ref(host, path), self._rules.match(host, path)
-        decision = decide(Request("https", host, "GET", path), self._rules)
-        if rule is None and ref is None and (asked := clone_target(path)) is not None:
+        decision, whose = self._decided(Request("https", host, "GET", path))
+        if (target.is_git or (rule is None and ref is None)) and (asked := asked_by_git(path)) is not None:
             # the address of a repository, of which git makes others
-            rule = self._rules.match(host, asked)
-            decision = decide(Request("https", host, "GET", asked), self._rules)
+            request = Request("https", host, *asked, headers=_LENGTH)
+            ref, rule = None, self._rules.match(host, request.path, request.method)
+            decision, whose = self._decided(request)
+            git = parse_git(request.method, request.path)
+            if git is not None and isinstance(decision, Refuse):
+                yield Step("url", "ok", _of_git(git))
+                yield explanation.failed("git", decision.problem)
+                return
+            if git is not None and target.is_git and isinstance(decision, Pass):
+                yield Step("url", "ok", _of_git(git))
+                async for step in self._git_unmatched(target, request, git):
+                    yield step
+                return
         if isinstance(ref, AssetRef) and not ref.name and isinstance(decision, Resolve):
             page = "the list of assets of release `{ref.tag}`" if ref.is_list else "the page of the latest release"
             yield Step("url", "ok", f"{page.format(ref=ref)} of {ref.repository}")
             yield await self._page(decision)
             return
         if isinstance(decision, Inject) and decision.git is not None:
-            yield Step("url", "ok", f"git of {decision.git.repository}")
+            yield Step("url", "ok", _of_git(decision.git))
         elif ref is not None and (not isinstance(ref, AssetRef) or ref.name):
             yield Step("url", "ok", _described(ref))
+        elif isinstance(decision, Refuse) and decision.problem.kind in _OF_API:
+            yield explanation.failed("rule", decision.problem)
+            return
         elif not isinstance(decision, Inject):
             yield self._no_download(target)
             return
         if rule is not None:
             is_named = rule.name != str(rule.match)
             yield Step("rule", "ok", f"`{rule.name}` matches{f': {rule.match}' if is_named else ''}")
+        if whose is not None:
+            yield whose
         match decision:
             case Resolve(ref=AssetRef()):
                 steps = self._release(target, decision)
@@ -155,6 +180,30 @@ class Inquiry:
         except BlockedError as blocked:
             for step in blocked.steps:
                 yield step
+
+    def _decided(self, request: Request) -> tuple[Decision, Step | None]:
+        """What becomes of a request: where a rule is for some clients, of one of theirs, which the step tells."""
+        decision = decide(request, self._rules)
+        if isinstance(decision, Pass) and (rule := self._of_placeholder(request)) is not None:
+            placeholders = Placeholders(b"", rule.variables)
+            value = placeholders.values[rule.variables[0]].encode()
+            sent = [(name.encode(), value) for name in rule.own_headers]
+            decision = decide(replace(request, headers=(*request.headers, *sent)), self._rules, placeholders)
+            told = (
+                f"the rule is for who sends the placeholder of `{rule.variables[0]}`: this is the way of one who does"
+            )
+            return decision, Step("placeholder", "ok", told)
+        refused = decision.would_refuse if isinstance(decision, Pass) else decision
+        if not isinstance(refused, Refuse) or refused.problem.kind != catalogue.CLIENT_NOT_ALLOWED.name:
+            return decision, None
+        names = next(rule.clients for rule in self._rules.rules if rule.name == refused.rule)
+        step = Step("client", "warn", f"the rule is for {' and '.join(names)} alone: this is the way of {names[0]}")
+        return decide(replace(request, client=names[0]), self._rules), step
+
+    def _of_placeholder(self, request: Request) -> Rule | None:
+        """The rule that is for who sends its placeholder."""
+        matching = self._rules.matching(request.host, request.path, request.method)
+        return next((rule for rule in matching if rule.variables), None)
 
     def _ref(self, host: Host, path: str) -> DownloadRef | None:
         """What the URL asks for, at a forge or at any host that is none."""
@@ -218,7 +267,7 @@ class Inquiry:
         if decision.credential is None:
             yield Step("credential", "skip", "no header needs one")
         else:
-            audience = Audience(decision.host, decision.forge)
+            audience = Audience(decision.host, decision.forge, decision.repository, decision.permissions)
             with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
             yield account.credential(decision.credential.name, secret)
@@ -289,8 +338,31 @@ class Inquiry:
             yield step
         action = decision.rule.action
         may_push = isinstance(action, ServeGit) and action.may_push
+        if git.is_lfs:
+            uploads = "may upload" if may_push else "may upload nothing: that is refused with the reason"
+            yield Step("git", "ok", f"git-lfs may download: {forge.web} is asked with the credential; and {uploads}")
+            return
         pushes = "may push" if may_push else "may push nothing: `git push` is refused with the reason"
         yield Step("git", "ok", f"git may fetch from {forge.web} with Basic of the credential, and {pushes}")
+
+    async def _git_unmatched(self, target: Target, request: Request, git: GitRef) -> AsyncIterator[Step]:
+        """Without a rule git's requests pass unchanged, which is enough for what is public."""
+        miss = f"no rule lets git have it: {nearest_miss(self._rules, target.host, request.path)}"
+        forge = next((forge for forge in self._rules.forges if target.host == forge.web), None)
+        if forge is not None and await self._is_public_git(forge, git):
+            yield Step("rule", "warn", f"{miss}; it passes unchanged")
+            yield Step("public", "ok", "anybody may fetch it: git's requests pass unchanged")
+            return
+        hint = (
+            f"add a rule with `resolve: github-git` to {self._rules.source}: the built-in rules have one as a comment"
+        )
+        yield Step("rule", "fail", miss, hint)
+
+    async def _is_public_git(self, forge: Forge, git: GitRef) -> bool:
+        try:
+            return await within(self._resolver.is_public(forge, git.repository), forge.web)
+        except Unresolvable:
+            return False
 
     # --------------------------------------------------------------- releases
 
@@ -324,10 +396,10 @@ class Inquiry:
                 return
             raise explanation.blocked("credential", lacking.problem) from None
         yield account.credential(credential.name, secret)
-        async for step in self._private(decision, secret):
+        async for step in self._private(target, decision, secret):
             yield step
 
-    async def _private(self, decision: Resolve, secret: Secret) -> AsyncIterator[Step]:
+    async def _private(self, target: Target, decision: Resolve, secret: Secret) -> AsyncIterator[Step]:
         """The way through the API: account, repository, release, asset."""
         forge, ref = decision.forge, decision.ref
         assert isinstance(ref, AssetRef)
@@ -335,6 +407,10 @@ class Inquiry:
         yield step
         async for step in self._introspection.repository(forge, ref, secret):
             yield step
+        if ref.name.endswith(_METADATA) and (told := await self._metadata(decision)):
+            yield told
+            yield Step("get", "ok", "200")
+            return
         try:
             # asked for by itself, so that a missing one is told from a missing asset
             found = await within(self._github.release(forge, ref, secret), forge.api_host)
@@ -348,8 +424,19 @@ class Inquiry:
             yield Step("asset", "warn", "the web host did not say whether it is public: the request passes unchanged")
             return
         yield await self._introspection.asset(source)
+        if target.hashes:
+            assert source.asset is not None, "it was asked for by the API"
+            yield explanation.locked(ref.name, target.hashes, explanation.hexadecimal(source.asset.digest))
         async for step in self._attempts.all(source):
             yield step
+
+    async def _metadata(self, decision: Resolve) -> Step | None:
+        """What the index tells of a wheel by `FILE.whl.metadata`; None where that is an asset like any other."""
+        with explanation.met_at("metadata"):
+            answer = await within(self._indexed.index.metadata(decision, "GET", {}), decision.forge.api_host)
+        if answer is None:
+            return None
+        return Step("metadata", "ok", f"the index reads it out of the wheel: {len(answer.content)} bytes")
 
     async def _problem(self, decision: Resolve) -> Problem | None:
         """What the addon would answer, which may know more than the API's own words; None if it would not refuse."""

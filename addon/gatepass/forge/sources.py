@@ -26,6 +26,7 @@ MOST_TRIED: Final = 4
 _ARCHIVE: Final = re.compile(r"(.+)\.(tar\.gz|zip)", re.DOTALL)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _FULL: Final = ("heads", "tags")
+_KINDS: Final = frozenset({"refs", *(f"refs/{word}" for word in _FULL)})
 _SUFFIX: Final = re.compile(r"(/[^/]+/[^/]+?)\.git(?=/|$)")
 
 
@@ -137,8 +138,8 @@ def _source(
 def _archives(ref: str) -> list[Place]:
     """All of it is a ref; else, as packagers like it, what follows the last slash is a name for the file."""
     start, _, _ = ref.rpartition("/")
-    is_full = ref.startswith(tuple(f"refs/{word}/" for word in _FULL))
-    return [Place(ref), Place(start)] if start and not is_full else [Place(ref)]
+    # the kind of a ref is none
+    return [Place(ref), Place(start)] if start and start not in _KINDS else [Place(ref)]
 
 
 def _files(segments: list[str]) -> Iterator[Place]:
@@ -205,12 +206,31 @@ def parse_git(method: str, target: str) -> GitRef | None:
     return GitRef(repository, use, is_lfs="/info/lfs/" in path)
 
 
-def clone_target(path: str) -> str | None:
-    """What git would ask for first of the repository whose address ends in that path; None when it is of none."""
-    match urls.segments(path.removesuffix("/").removesuffix("/info/refs").removesuffix("/git-upload-pack")):
-        case [owner, name] if urls.named(owner, name.removesuffix(".git")):
-            return f"/{owner}/{name}/info/refs?service=git-upload-pack"
+def asked_by_git(path: str) -> tuple[str, str] | None:
+    """The method and the target that git, or git-lfs, asks with first at the address of a repository, or at one that it
+    makes of it; None when the path is no such address.
+    """
+    match urls.segments(path.removesuffix("/")):
+        case [owner, name, *rest] if urls.named(owner, name.removesuffix(".git")):
+            base = f"/{owner}/{name}"
+        case _:
+            return None
+    match rest:
+        case [] | ["info", "refs"] | ["git-upload-pack"]:
+            return "GET", f"{base}/info/refs?service=git-upload-pack"
+        case ["git-receive-pack"]:
+            return "GET", f"{base}/info/refs?service=git-receive-pack"
+        case ["info", "lfs", *_]:
+            return "POST", f"{base}/info/lfs/objects/batch"
     return None
+
+
+def clone_target(path: str) -> str | None:
+    """What git would ask for first to fetch from a repository, by any of its addresses; None when it is of none."""
+    if asked_by_git(path) is None:
+        return None
+    owner, name, *_ = urls.segments(path)
+    return f"/{owner}/{name}/info/refs?service=git-upload-pack"
 
 
 def batch_operation(body: bytes) -> str | None:

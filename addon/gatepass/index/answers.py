@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
-from gatepass.assets.answers import Answer
+from gatepass.assets.answers import Answer, with_digest
 from gatepass.cache import Cache
 from gatepass.decision import Resolve
 from gatepass.forge import urls
@@ -23,7 +23,7 @@ from gatepass.forge.hosts import OWN, Host
 from gatepass.forge.urls import AssetRef
 from gatepass.http.conditions import is_unmodified
 from gatepass.index import names, negotiation, pages
-from gatepass.index.contents import Place, settled
+from gatepass.index.contents import LeftOut, Place, settled
 from gatepass.index.listing import Listing, Wanted
 from gatepass.index.metadata import AllMetadata, GoneError
 from gatepass.index.pages import Link
@@ -32,17 +32,19 @@ from gatepass.problems.problem import CONTENT_TYPE, Unresolvable
 from gatepass.rules import coverage
 from gatepass.rules.model import ResolveRelease, Rule
 from gatepass.rules.values import Pattern
+from gatepass.store.alone import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
     from gatepass.credentials.store import Credentials
     from gatepass.forge.urls import Repository
     from gatepass.github.client import GitHub
-    from gatepass.index.contents import File, LeftOut
+    from gatepass.index.contents import File
     from gatepass.index.listing import Found
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Index, Requirement, Rules
+    from gatepass.store.alone import Store
 
 SECONDS: Final = 20.0
 """All that an answer waits for must be over by then."""
@@ -116,7 +118,7 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     """An index that was asked for: what it is called, of which repositories, and what of their releases it shows."""
 
     label: str
@@ -130,13 +132,18 @@ class PackageIndex:
     """The indexes of a rules file. `close` ends what goes on in the background."""
 
     def __init__(
-        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        credentials: Credentials,
+        github: GitHub,
+        rules: Rules,
+        clock: Callable[[], float] = time.time,
+        store: Store = ALONE,
     ) -> None:
         """`clock` gives seconds."""
         self._rules = rules
         self._requires = any(isinstance(rule.action, ResolveRelease) and rule.action.require for rule in rules.rules)
-        self._listing = Listing(credentials, github, rules, clock)
-        self._metadata = AllMetadata(github, clock)
+        self._listing = Listing(credentials, github, rules, clock, store)
+        self._metadata = AllMetadata(github, clock, store)
         self._pages: Cache[Hashable, _Made] = Cache(_PAGE_BYTES, clock, lambda made: 1024 + len(made.page.content))
 
     async def close(self) -> None:
@@ -155,7 +162,7 @@ class PackageIndex:
                 label = _label(segments)
                 return await self._routed(request, segments)
         except Unresolvable as unresolvable:
-            problem = _of_index(unresolvable.problem)
+            problem = of_index(unresolvable.problem)
         except TimeoutError:
             problem = catalogue.INDEX_NOT_READ(place=label, seconds=SECONDS, retry_after=_RETRY_SECONDS)
         return Told(_refusal(problem, request.method), problem)
@@ -197,10 +204,36 @@ class PackageIndex:
         Raises:
             Unresolvable: it cannot be had.
         """
-        bare = name.removeprefix(f"https://{OWN}").removeprefix("https://").strip("/")
-        path = f"/{bare.removesuffix('/simple')}/simple/"
-        opened = await self._opened_for_any(path)
-        found = await self._found(opened, wait=True)
+        opened, _ = await self.opened(_path_of(name, {str(forge.web) for forge in self._rules.forges}))
+        return self.held(opened, await self._found(opened, wait=True))
+
+    async def opened(self, path: str) -> tuple[Opened, list[str]]:
+        """The index that a path begins with, whichever clients it is for, and what stands behind it.
+
+        Raises:
+            Unresolvable: there is none; or which repositories a `*` stands for cannot be told.
+        """
+        refused = None
+        for client in (None, *(client.name for client in self._rules.access.clients)):
+            try:
+                return await self._opened(Request("GET", path, client=client), _segments(path))
+            except Unresolvable as unresolvable:
+                refused = refused or unresolvable
+                if unresolvable.problem.kind not in _OF_CLIENTS:
+                    raise
+        assert refused is not None
+        raise refused
+
+    async def found(self, wanted: Wanted) -> Found:
+        """What one of an index's repositories holds.
+
+        Raises:
+            Unresolvable: it cannot be had.
+        """
+        return await self._listing.contents(wanted, wait=True)
+
+    def held(self, opened: Opened, found: tuple[Found, ...]) -> Contents:
+        """All of an index whose repositories hold that."""
         by_project: dict[str, tuple[File, ...]] = {}
         left_out = [left for each in found for left in each.contents.left_out]
         for project in sorted({project for each in found for project in each.contents.projects}):
@@ -216,22 +249,13 @@ class PackageIndex:
             sum(each.left for each in found),
         )
 
-    async def _opened_for_any(self, path: str) -> _Opened:
-        refused = None
-        for client in (None, *(client.name for client in self._rules.access.clients)):
-            try:
-                return (await self._opened(Request("GET", path, client=client), _segments(path)))[0]
-            except Unresolvable as unresolvable:
-                refused = refused or unresolvable
-                if unresolvable.problem.kind not in _OF_CLIENTS:
-                    raise
-        assert refused is not None
-        raise refused
-
     # ---------------------------------------------------------------- routes
 
     async def _routed(self, request: Request, segments: list[str]) -> Told | Asked:
         opened, rest = await self._opened(request, segments)
+        if request.in_place and urls.straightened(request.path) != request.path:
+            # links that are relative to a page lead elsewhere from there, and clients differ about where to
+            raise Unresolvable(catalogue.NOT_AN_INDEX(place=f"{request.path}, with slashes too many,"))
         match rest:
             case ["simple"]:
                 return _moved("simple/")
@@ -248,16 +272,16 @@ class PackageIndex:
                 return await self._file(request, opened, host, path)
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
-    async def _opened(self, request: Request, segments: list[str]) -> tuple[_Opened, list[str]]:
+    async def _opened(self, request: Request, segments: list[str]) -> tuple[Opened, list[str]]:
         """The index that a path begins with, and what stands behind it."""
         match segments:
-            case [host, owner, name, *rest] if "." in host or ":" in host:
+            case [host, owner, name, *rest] if _is_host(host):
                 return self._of_repository(request, host, owner, name), rest
-            case [name, *rest] if name and rest and "." not in name and ":" not in name:
+            case [name, *rest] if name and rest and not _is_host(name):
                 return await self._by_name(request, name), rest
         raise Unresolvable(catalogue.NOT_AN_INDEX(place=request.path))
 
-    def _of_repository(self, request: Request, host: str, owner: str, name: str) -> _Opened:
+    def _of_repository(self, request: Request, host: str, owner: str, name: str) -> Opened:
         repository = urls.repository(f"/{owner}/{name}")
         label = f"{host}/{owner}/{name}"
         try:
@@ -270,9 +294,9 @@ class PackageIndex:
             raise Unresolvable(catalogue.INDEX_NOT_COVERED(place=label, names=known))
         assert isinstance(rule.action, ResolveRelease)
         place = Place(rule.action.forge, repository)
-        return _Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
+        return Opened(str(place), (host, owner, name), None, (Wanted(place, rule.credentials, rule.action.require),))
 
-    async def _by_name(self, request: Request, name: str) -> _Opened:
+    async def _by_name(self, request: Request, name: str) -> Opened:
         usable = [index for index in self._rules.indexes if index.is_for(request.client)]
         index = next((index for index in self._rules.indexes if index.name == name), None)
         if index is None:
@@ -282,7 +306,7 @@ class PackageIndex:
             problem = catalogue.INDEX_NOT_FOR_CLIENT(name=name, names=index.clients, client=request.client or "")
             raise Unresolvable(problem)
         wanted = await self._repositories(index, request.client, renew=_wants_renewal(request.headers))
-        return _Opened(f"index `{name}`", (name,), index, wanted, index.prereleases)
+        return Opened(f"index `{name}`", (name,), index, wanted, index.prereleases)
 
     async def _repositories(
         self, index: Index, client: str | None, *, renew: bool = False, wait: bool = False
@@ -297,6 +321,12 @@ class PackageIndex:
                     raise Unresolvable(held.outage)
                 seen = (urls.repository(f"/{full_name}") for full_name in held.value.things)
                 repositories = [repository for repository in seen if repository and each.covers(repository)]
+                if held.value.is_cut:
+                    raise Unresolvable(catalogue.INDEX_TOO_LARGE(place=each.owner, more=len(held.value.things)))
+                if not repositories:
+                    # an owner that is mistyped, or not to be seen, has none either
+                    name = index.credential.name
+                    raise Unresolvable(catalogue.INDEX_WITHOUT_REPOSITORIES(place=str(each), name=name))
             for repository in repositories:
                 require = self._requiring(forge.web, repository, client)
                 wanted = Wanted(Place(forge, repository), (index.credential,), require)
@@ -312,12 +342,12 @@ class PackageIndex:
         rule = coverage.covering(self._rules, web, repository, client)
         return rule.action.require if rule and isinstance(rule.action, ResolveRelease) else frozenset()
 
-    async def _all(self, opened: _Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
+    async def _all(self, opened: Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._listing.contents(each, renew=renew, wait=wait)) for each in opened.wanted]
         return tuple(task.result() for task in tasks)
 
-    async def _found(self, opened: _Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
+    async def _found(self, opened: Opened, *, renew: bool = False, wait: bool = False) -> tuple[Found, ...]:
         """What the index's repositories hold. One that cannot be had is no reason to tell of the others alone: what it
         has would be taken from elsewhere.
         """
@@ -328,23 +358,26 @@ class PackageIndex:
 
     # ----------------------------------------------------------------- pages
 
-    async def _root(self, request: Request, opened: _Opened) -> Told:
+    async def _root(self, request: Request, opened: Opened) -> Told:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         page = pages.root({project for each in found for project in each.contents.projects}, form)
         return _page(request, form, page, found)
 
-    async def _project(self, request: Request, opened: _Opened, project: str) -> Told:
+    async def _project(self, request: Request, opened: Opened, project: str) -> Told:
         form = _form(request.headers)
         found = await self._found(opened, renew=_wants_renewal(request.headers))
         if not _has(found, project):
+            if outage := next((each.outage for each in found if each.outage), None):
+                # who wants no copy is not told from one that there is no such project
+                raise Unresolvable(outage)
             opened, found = await self._surely(opened, found, request.client)
         if not _has(found, project):
             raise Unresolvable(_absent(opened, found, project))
         return _page(request, form, await self._made(request, opened, found, project, form), found)
 
     async def _made(
-        self, request: Request, opened: _Opened, found: tuple[Found, ...], project: str, form: str
+        self, request: Request, opened: Opened, found: tuple[Found, ...], project: str, form: str
     ) -> pages.Page:
         """The page as it was first made of these files: what is learnt of them since makes no other page of it, so that
         who has one need not have it again.
@@ -363,7 +396,7 @@ class PackageIndex:
     def _composed(
         self,
         request: Request,
-        opened: _Opened,
+        opened: Opened,
         found: tuple[Found, ...],
         project: str,
         form: str,
@@ -377,8 +410,8 @@ class PackageIndex:
         return version, pages.project(project, links, form)
 
     async def _surely(
-        self, opened: _Opened, found: tuple[Found, ...], client: str | None
-    ) -> tuple[_Opened, tuple[Found, ...]]:
+        self, opened: Opened, found: tuple[Found, ...], client: str | None
+    ) -> tuple[Opened, tuple[Found, ...]]:
         """The same as it is now: before anything is said not to be there, what is stale is asked for again."""
         if opened.named is not None:
             opened = replace(opened, wanted=await self._repositories(opened.named, client, wait=True))
@@ -387,12 +420,17 @@ class PackageIndex:
         return opened, await self._found(opened, wait=True)
 
     def _settled(
-        self, opened: _Opened, found: Iterable[Found], project: str
+        self, opened: Opened, found: Iterable[Found], project: str
     ) -> tuple[tuple[File, ...], tuple[LeftOut, ...]]:
         files = [file for each in found for file in each.contents.projects.get(project, ())]
+        misnamed = [(file, words) for file in files if (words := self._metadata.misnamed(file))]
+        if misnamed:
+            others = {file for file, _ in misnamed}
+            files = [file for file in files if file not in others]
         required = {each.place: each.require for each in opened.wanted}
         chosen, left_out = settled(files, prereleases=opened.prereleases, need=required.__getitem__)
-        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), left_out
+        lost = tuple(LeftOut(file.place, file.tag, file.name, "name-lost", words) for file, words in misnamed)
+        return tuple(sorted(chosen, key=lambda file: (file.uploaded, file.name))), (*left_out, *lost)
 
     def _link(self, request: Request, found: Iterable[Found], file: File) -> Link:
         path = urls.download_path(file.ref)
@@ -427,7 +465,7 @@ class PackageIndex:
 
     # ----------------------------------------------------------------- files
 
-    async def _file(self, request: Request, opened: _Opened, host: str, path: list[str]) -> Told | Asked:
+    async def _file(self, request: Request, opened: Opened, host: str, path: list[str]) -> Told | Asked:
         """A file of the index where its links lead back to it: no other file of the repository is given."""
         ref = urls.parse("/" + "/".join(quote(segment, safe="") for segment in path))
         if ref is None or ref.tag is None:
@@ -446,9 +484,9 @@ class PackageIndex:
             file = found.contents.file(ref.tag, wheel or ref.name)
             if is_sidecar or file is not None or found.is_fresh:
                 break
-        if file is not None and wheel is not None:
+        if file is not None and wheel is not None and settled([file], need=lambda _: wanted[0].require)[0]:
             return Told(await self._metadata_answer(found, file, request.method, request.headers))
-        if file is None and not is_sidecar:
+        if not is_sidecar and (file is None or wheel is not None):
             raise Unresolvable(catalogue.NOT_IN_INDEX(place=opened.label, name=ref.name, tag=ref.tag))
         forge = found.place.forge
         rule = Rule(
@@ -475,10 +513,11 @@ class PackageIndex:
                 raise Unresolvable(problem) from None
         etag = f'"{told.sha256}"'
         fields = {"ETag": etag, "Cache-Control": _CACHE}
+        digest = f"sha256:{told.sha256}"
         if is_unmodified(headers, etag, None):
-            return Answer(304, fields)
+            return with_digest(Answer(304, fields), digest)
         fields |= {"Content-Type": "application/octet-stream", "content-length": str(len(told.content))}
-        return Answer(200, fields, b"" if method == "HEAD" else told.content)
+        return with_digest(Answer(200, fields, b"" if method == "HEAD" else told.content), digest)
 
 
 # ------------------------------------------------------------------------ paths
@@ -501,8 +540,40 @@ def _segments(path: str) -> list[str]:
     return segments
 
 
+def _path_of(name: str, webs: Set[str]) -> str:
+    """The path of an index that people name: as the rules do, as HOST/OWNER/REPO, or by a URL of either, whichever
+    server has it. `webs` are the hosts whose own URLs are of repositories.
+
+    Raises:
+        Unresolvable: it names none; what stands in a URL before its host is not told.
+    """
+    scheme, is_url, rest = name.partition("://")
+    if is_url:
+        server, _, path = rest.partition("?")[0].partition("#")[0].partition("/")
+        server = server.rpartition("@")[2].lower()
+        segments = [segment for segment in path.split("/") if segment]
+        is_repository = server in webs or "simple" not in segments
+        if is_repository and server != str(OWN):
+            segments = [server, *segments[:2]]
+        elif "simple" in segments:
+            before = segments[: segments.index("simple")]
+            is_of_host = len(before) > 2 and _is_host(before[-3])
+            segments = before[-3:] if is_of_host else before[-1:]
+    else:
+        segments = name.removesuffix("/").removesuffix("/simple").split("/")
+    is_known = (len(segments) == 3 and _is_host(segments[0])) or (len(segments) == 1 and not _is_host(segments[0]))
+    if not is_known or not all(segments) or scheme.lower() not in ("http", "https", name.lower()):
+        raise Unresolvable(catalogue.NOT_AN_INDEX(place="that URL" if is_url else f"`{name}`"))
+    segments[-1] = segments[-1].removesuffix(".git")
+    return f"/{'/'.join(segments)}/simple/"
+
+
+def _is_host(segment: str) -> bool:
+    return "." in segment or ":" in segment
+
+
 def _label(segments: list[str]) -> str:
-    return "/".join(segments[:3]) if "." in segments[0] or ":" in segments[0] else f"index `{segments[0]}`"
+    return "/".join(segments[:3]) if _is_host(segments[0]) else f"index `{segments[0]}`"
 
 
 # ---------------------------------------------------------------------- answers
@@ -525,7 +596,7 @@ def _has(found: Iterable[Found], project: str) -> bool:
     return any(project in each.contents.projects for each in found)
 
 
-def _absent(opened: _Opened, found: tuple[Found, ...], project: str) -> Problem:
+def _absent(opened: Opened, found: tuple[Found, ...], project: str) -> Problem:
     """Why there is no page of a project: that it is not there is said only when that is known."""
     for each in found:
         if each.outage is not None:
@@ -537,7 +608,7 @@ def _absent(opened: _Opened, found: tuple[Found, ...], project: str) -> Problem:
     return _no_project(opened, project, {name for each in found for name in each.contents.projects})
 
 
-def _no_project(opened: _Opened, project: str, known: Iterable[str]) -> Problem:
+def _no_project(opened: Opened, project: str, known: Iterable[str]) -> Problem:
     there = sorted(known)
     candidates = choice.nearest(project, there)
     problem = catalogue.PROJECT_NOT_FOUND(
@@ -546,7 +617,7 @@ def _no_project(opened: _Opened, project: str, known: Iterable[str]) -> Problem:
     return problem.about(candidates=candidates or there[:5])
 
 
-def _of_index(problem: Problem) -> Problem:
+def of_index(problem: Problem) -> Problem:
     """A problem as an index tells it: with no status that a client would take for leave to look elsewhere.
 
     A 404 makes uv go on to the next index, and a 401 makes pip ask for a password that is nobody's.

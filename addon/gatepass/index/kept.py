@@ -17,7 +17,8 @@ from gatepass.problems.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    type Ask[V] = Callable[[V | None], Awaitable[V]]
+    type Ask[V] = Callable[[V | None, float], Awaitable[V]]
+    """From what is known, and how many seconds ago another replica may have been told, to what is so."""
 
 STALE_SECONDS: Final = 86_400.0
 """For so long what was known is served while it cannot be renewed."""
@@ -26,8 +27,8 @@ RENEWED_SECONDS: Final = 5.0
 
 # A renewal takes a moment; who can be served without it does not wait for one that hangs.
 _PATIENCE: Final = 2.0
-# Nobody can be asked, or may be: what is known still holds, for all that anybody can tell.
-_OUTAGE: Final = frozenset({429, 500, 502, 503, 504})
+OUTAGE: Final = frozenset({429, 500, 502, 503, 504})
+"""Nobody can be asked, or may be: what is known still holds, for all that anybody can tell."""
 _FAILED_SECONDS: Final = 10.0
 _FLIGHT_SECONDS: Final = 300.0
 _KEPT_SECONDS: Final = 30 * STALE_SECONDS
@@ -47,8 +48,18 @@ class Held[V]:
 class Kept[K: Hashable, V]:
     """Values by key. `get` may raise `Unresolvable`; how long it takes is for its caller to bound."""
 
-    def __init__(self, size: int, clock: Callable[[], float], seconds: float, weigh: Callable[[V], int]) -> None:
-        """`seconds` is how long a value is fresh; `size` what all may weigh together."""
+    def __init__(
+        self,
+        size: int,
+        clock: Callable[[], float],
+        seconds: float,
+        weigh: Callable[[V], int],
+        age: Callable[[V], float] = lambda _: 0.0,
+    ) -> None:
+        """`seconds` is how long a value is fresh; `size` what all may weigh together; `age` tells how old one was when
+        it was got.
+        """
+        self._age = age
         self._clock = clock
         self._seconds = seconds
         self._held: Cache[K, Held[V]] = Cache(size, clock, lambda held: weigh(held.value))
@@ -63,16 +74,15 @@ class Kept[K: Hashable, V]:
         Raises:
             Unresolvable: it is not known, and cannot be had; or is known not to be there any more.
         """
-        held, now = self._held.get(key), self._clock()
-        if held is not None and held.asked + STALE_SECONDS <= now:
-            held = None  # no more to be served; but what of it did not change costs nothing to ask for
+        held, now = self._servable(key), self._clock()
         if held is not None:
             is_recent = held.asked + RENEWED_SECONDS > now
             if is_recent or (held.fresh_until > now and not renew):
                 return held
         if failure := self._failures.get(key):
             return self._despite(held, failure)
-        flight = asyncio.ensure_future(self._flights.share(key, lambda: self._asked(key, ask)))
+        recent = RENEWED_SECONDS if renew else self._seconds
+        flight = asyncio.ensure_future(self._flights.share(key, lambda: self._asked(key, ask, recent)))
         flight.add_done_callback(_looked_at)
         try:
             if held is None or renew or wait:
@@ -90,6 +100,14 @@ class Kept[K: Hashable, V]:
         """End what is being asked for."""
         await self._flights.close()
 
+    def despite(self, key: K, problem: Problem) -> Held[V]:
+        """What is known, where it cannot even be asked for because of that problem.
+
+        Raises:
+            Unresolvable: that problem, where nothing is known, or it is no outage.
+        """
+        return self._despite(self._servable(key), problem)
+
     def known(self, key: K) -> V | None:
         """What is known, however old."""
         held = self._held.get(key)
@@ -101,24 +119,30 @@ class Kept[K: Hashable, V]:
             left = held.asked + _KEPT_SECONDS - self._clock()
             self._held.put(key, replace(held, value=change(held.value)), left)
 
+    def _servable(self, key: K) -> Held[V] | None:
+        """What is known and not too old; what is older costs nothing to ask for where it did not change."""
+        held = self._held.get(key)
+        return None if held is None or held.asked + STALE_SECONDS <= self._clock() else held
+
     def _despite(self, held: Held[V] | None, problem: Problem) -> Held[V]:
         """What is known, when only the forge cannot be asked."""
-        if held is None or problem.status not in _OUTAGE:
+        if held is None or problem.status not in OUTAGE:
             raise Unresolvable(problem)
         return replace(held, outage=problem, is_fresh=False)
 
-    async def _asked(self, key: K, ask: Ask[V]) -> Held[V]:
+    async def _asked(self, key: K, ask: Ask[V], recent: float) -> Held[V]:
         before = self._held.get(key)
         asked = self._clock()
         try:
             async with asyncio.timeout(_FLIGHT_SECONDS):
-                value = await ask(None if before is None else before.value)
+                value = await ask(None if before is None else before.value, recent)
         except Unresolvable as unresolvable:
             problem = unresolvable.problem
             self._failures.put(key, problem, _FAILED_SECONDS)
-            if problem.status not in _OUTAGE:
+            if problem.status not in OUTAGE:
                 self._held.drop(key)
             raise
+        asked -= self._age(value)
         held = Held(value, asked, asked + self._seconds)
         self._held.put(key, held, _KEPT_SECONDS)
         return held

@@ -8,11 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from gatepass.cache import Cache, Flights
-from gatepass.github.client import AssetGoneError
-from gatepass.index.wheel import Metadata, UnreadableError, metadata
+from gatepass.github.replies import AssetGoneError
+from gatepass.index.wheel import Metadata, MisnamedError, UnreadableError, metadata
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
+from gatepass.store.alone import ALONE, Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +25,16 @@ if TYPE_CHECKING:
     from gatepass.index.contents import File
     from gatepass.index.wheel import Read
     from gatepass.secret import Secret
+    from gatepass.store.alone import Store
 
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_WHEELS: Final = 16_384
 _DAY: Final = 86_400.0
 # A digest stands for the same bytes for ever; what is in use stays, as long as there is room.
 _KEPT_SECONDS: Final = 365 * _DAY
+
+
+_SHARED_SECONDS: Final = 30 * _DAY
 
 
 class GoneError(Exception):
@@ -37,11 +44,13 @@ class GoneError(Exception):
 class AllMetadata:
     """Reads metadata. Every method may raise `Unresolvable`; how long one takes is for its caller to bound."""
 
-    def __init__(self, github: GitHub, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds."""
+    def __init__(self, github: GitHub, clock: Callable[[], float], store: Store = ALONE) -> None:
+        """`clock` gives seconds; `store` has what other replicas have read."""
+        self._store = store
         self._github = github
         self._held: Cache[str, Metadata] = Cache(_MOST_BYTES, clock, lambda held: 512 + len(held.content))
         self._unreadable: Cache[str, str] = Cache(_MOST_WHEELS, clock)
+        self._misnamed: Cache[str, str] = Cache(_MOST_WHEELS, clock)
         self._rangeless: Cache[Host, bool] = Cache(64, clock)
         self._flights: Flights[str] = Flights()
         self.faults = object()
@@ -61,6 +70,10 @@ class AllMetadata:
             return False
         return self._unreadable.get(file.identity) is None
 
+    def misnamed(self, file: File) -> str | None:
+        """Why its name is not to be believed, where its metadata has told that: resolvers go by the name."""
+        return self._misnamed.get(file.identity)
+
     def fault(self, file: File) -> str | None:
         """Why it could not be read."""
         return self._unreadable.get(file.identity)
@@ -78,15 +91,24 @@ class AllMetadata:
         return await self._flights.share(file.identity, partial(self._asked, file, secret))
 
     async def _asked(self, file: File, secret: Secret) -> Metadata:
-        read = await self._reader(file, secret)
-        try:
-            found = await metadata(read, file.size, file.project, file.version)
-        except UnreadableError as error:
-            self._unreadable.put(file.identity, str(error), _DAY)
-            self.faults = object()
-            raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=str(error))) from None
+        async def read() -> Made[Metadata]:
+            found = await self._read(file, secret)
+            return Made(found, msgspec.msgpack.encode(found), _SHARED_SECONDS)
+
+        found = await self._store.once(self._store.name("metadata", file.identity), _decoded, read)
         self._held.put(file.identity, found, _KEPT_SECONDS)
         return found
+
+    async def _read(self, file: File, secret: Secret) -> Metadata:
+        read = await self._reader(file, secret)
+        try:
+            return await metadata(read, file.size, file.project, file.version)
+        except UnreadableError as error:
+            self._unreadable.put(file.identity, str(error), _DAY)
+            if isinstance(error, MisnamedError):
+                self._misnamed.put(file.identity, str(error), _KEPT_SECONDS)
+            self.faults = object()
+            raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=str(error))) from None
 
     async def _reader(self, file: File, secret: Secret) -> Read:
         forge = file.place.forge
@@ -103,6 +125,10 @@ class AllMetadata:
                 part = await self._github.api_excerpt(forge, api_url, secret, headers, stop - start)
             else:
                 part = await self._github.excerpt(signed, headers, stop - start)
+            if part.status == 206 and len(part.content) != stop - start:
+                # the wheel is none the worse for it
+                error = f"its body has {len(part.content)} bytes, and {stop - start} were to come"
+                raise Unresolvable(catalogue.BROKEN_ANSWER(host=host, error=error))
             if part.status == 206:
                 return part.content
             if part.status == 200:
@@ -112,3 +138,10 @@ class AllMetadata:
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
 
         return read
+
+
+def _decoded(value: bytes) -> Metadata | None:
+    try:
+        return msgspec.msgpack.decode(value, type=Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -31,6 +31,8 @@ type Kind = Literal["wheel", "sdist"]
 _LONGEST: Final = 255
 _WHEEL: Final = ".whl"
 _SDIST: Final = ".tar.gz"
+# Of these the parts of such a name are made; `packaging` lets spaces and slashes pass, too.
+_SIGNS: Final = re.compile(r"[A-Za-z0-9._+!-]+", re.ASCII)
 METADATA: Final = ".metadata"
 """What the name of a wheel's metadata has behind that of the wheel (PEP 658)."""
 # A version with an epoch at the end of a tag, whatever stands before it: `1!2.0`, `v1!2.0`, `tool/v1!2.0`.
@@ -49,7 +51,7 @@ class Distribution:
 def parse(name: str) -> Distribution | None:
     """Read the name of a file; None when it is no wheel's and no sdist's."""
     # numbers of any length are versions to `packaging`, and Python refuses to read them
-    if len(name) > _LONGEST or not name.isascii() or re.search(r"[0-9]{100}", name):
+    if len(name) > _LONGEST or not _SIGNS.fullmatch(name) or re.search(r"[0-9]{100}", name):
         return None
     kind: Kind
     try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
+from gatepass.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -120,7 +122,7 @@ def _left_out(left_out: Iterable[LeftOut]) -> Iterator[str]:
     for words, some in by_words.items():
         most = 5 if some[0].why == "not-a-distribution" else len(some)
         yield f"  {words}:"
-        yield from _aligned([(f"    {left.name}", left.tag) for left in some[:most]])
+        yield from _aligned([(f"    {printable(left.name)}", printable(left.tag)) for left in some[:most]])
         if len(some) > most:
             yield f"    and {len(some) - most} more"
 

@@ -8,6 +8,7 @@ Sources: APPNOTE.TXT 6.3.10 of the ZIP file format, sections 4.3 to 4.5; the bin
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import struct
@@ -49,10 +50,21 @@ _DEFLATED: Final = 8
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _UTF8: Final = 0x800
 _METADATA: Final = re.compile(r"([^/]+)\.dist-info/METADATA")
+# A field with its further lines, as Python's `email` takes them apart.
+_FIELD: Final = re.compile(rb"([!-9;-~]*):[^\r\n]*(?:\r\n|\r|\n|\Z)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*")
+_READ: Final = frozenset({b"name", b"version", b"requires-python"})
+_MOST_FIELDS: Final = 10_000
+_LONGEST_FIELD: Final = 4096
+# A directory of so many bytes takes longer to read than the loop should wait.
+_LARGE_DIRECTORY: Final = 64 * 1024
 
 
 class UnreadableError(Exception):
     """Its metadata cannot be told for sure; the text says why."""
+
+
+class MisnamedError(UnreadableError):
+    """It is another distribution than its name tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +122,35 @@ async def metadata(read: Read, size: int, project: str, version: str) -> Metadat
     directory, shift = await _directory(window)
     entry = _only(directory, project)
     content = _checked(entry, await _stored(window, entry, shift))
-    told, _ = parse_email(content)
+    told, _ = parse_email(_needed(content))
     if canonicalize_name(told.get("name", "")) != project:
-        raise UnreadableError("its METADATA has the name of another project")
+        raise MisnamedError("its METADATA has the name of another project")
     try:
         own = str(Version(told.get("version", "")))
     except InvalidVersion:
         raise UnreadableError("its METADATA has no version") from None
     if own != version:
-        raise UnreadableError(f"its METADATA says version {own}, and its name says {version}")
+        raise MisnamedError(f"its METADATA says version {own}, and its name says {version}")
     return Metadata(content, hashlib.sha256(content).hexdigest(), own, _specifier(told.get("requires_python")))
+
+
+def _needed(content: bytes) -> bytes:
+    """The fields of METADATA that are read, as they stand before its body.
+
+    `packaging` looks all fields through for each of them, which takes hours where there are as many as bytes allow.
+    """
+    kept: list[bytes] = []
+    at = 0
+    for count in range(_MOST_FIELDS + 1):
+        field = _FIELD.match(content, at)
+        if field is None:
+            break
+        if count == _MOST_FIELDS:
+            raise UnreadableError(f"its METADATA has more than {_MOST_FIELDS} fields")
+        if field[1].lower() in _READ:
+            kept.append(field[0][:_LONGEST_FIELD].rstrip(b"\r\n") + b"\n")
+        at = field.end()
+    return b"".join(kept)
 
 
 def _specifier(text: str | None) -> str | None:
@@ -156,7 +187,10 @@ async def _directory(window: _Window) -> tuple[list[_Entry], int]:
     shift = end - length - start
     if shift < 0:
         raise UnreadableError("its central directory is not where it says")
-    return _entries(await window.bytes(start + shift, start + shift + length), count), shift
+    directory = await window.bytes(start + shift, start + shift + length)
+    if length > _LARGE_DIRECTORY:
+        return await asyncio.to_thread(_entries, directory, count), shift
+    return _entries(directory, count), shift
 
 
 def _end_of_directory(tail: bytes) -> int | None:

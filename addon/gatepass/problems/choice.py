@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from difflib import get_close_matches
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from gatepass.problems import catalogue
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gatepass.sources import Source
 
 _MOST_LISTED: Final = 5
+_MOST_COMPARED: Final = 200
 
 _LEAST_TELLING: Final = (
     catalogue.APP_NOT_INSTALLED.name,
@@ -110,6 +112,16 @@ def upload_name(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """What may have been meant, best first."""
+    wanted = name.casefold()
     by_folded = {text.casefold(): text for text in known}
-    found = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
+    likely: Iterable[str] = by_folded
+    if len(by_folded) > _MOST_COMPARED:
+        # to compare them all takes seconds, in which nobody else is answered
+
+        def far(text: str) -> tuple[int, int]:
+            alike = next((at for at, (one, other) in enumerate(zip(text, wanted, strict=False)) if one != other), 255)
+            return -alike, abs(len(text) - len(wanted))
+
+        likely = nsmallest(_MOST_COMPARED, by_folded, key=far)
+    found = get_close_matches(wanted, likely, n=3, cutoff=0.6)
     return [by_folded[text] for text in found]

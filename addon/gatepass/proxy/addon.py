@@ -7,6 +7,7 @@ within the `bounds` of a connection. `journal` tells what became of it, where `r
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from mitmproxy import ctx
 
 from gatepass.proxy import dispatch
 from gatepass.proxy.admission import Admission
+from gatepass.proxy.authorities import Authorities
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
@@ -31,6 +33,10 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mitmproxy.connection import Client
+
     from gatepass.proxy.admission import Identities
     from gatepass.proxy.detour import Detours
     from gatepass.proxy.layers import Answers, Hosts
@@ -43,8 +49,10 @@ class Gatepass:
 
     def __init__(self) -> None:
         self.life = life = Life()
-        self.reload = Reload(life)
+        self.authorities = Authorities(life.record)
+        self.reload = Reload(life, self.authorities)
         self.record = life.record
+        self._is_whole = asyncio.Event()
         detours: Detours = WeakKeyDictionary()
         hosts: Hosts = WeakKeyDictionary()
         verified = Verified()
@@ -55,9 +63,10 @@ class Gatepass:
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         addons = (
             self,
+            self.authorities,
             self.reload,
             life,
-            Welcome(life.record),
+            Welcome(life.record, self.authorities),
             Bounds(),
             Admission(life, identities),
             Interception(life),
@@ -77,8 +86,19 @@ class Gatepass:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
         return self.life.state is not None
 
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """What programs find in the variables of the rules, in a secret's place."""
+        state = self.life.state
+        return {} if state is None or state.placeholders is None else state.placeholders.values
+
+    async def client_connected(self, _: Client) -> None:
+        """mitmproxy listens before its addons run: nobody is served until the last of ours is there."""
+        await self._is_whole.wait()
+
     def running(self) -> None:
         ctx.master.addons.add(self._last)
+        self._is_whole.set()
         dispatch.quicken(ctx.master.addons)
 
     def done(self) -> None:

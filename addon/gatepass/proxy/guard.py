@@ -61,6 +61,8 @@ class Guard:
         self._dialled: WeakKeyDictionary[Server, _Dialled] = WeakKeyDictionary()
         self._faults: WeakKeyDictionary[Client, Problem] = WeakKeyDictionary()
         self._seconds: WeakKeyDictionary[Server, float] = WeakKeyDictionary()
+        # what a connection's last request asked for, and the rules that let it
+        self._allowed: WeakKeyDictionary[Client, tuple[State, tuple[str, int]]] = WeakKeyDictionary()
         self._reported: WeakSet[HTTPFlow] = WeakSet()
 
     # ------------------------------------------------------------- what is asked for
@@ -74,7 +76,12 @@ class Guard:
         if state is None or not state.is_guarded:
             return
         address = flow.request.host, flow.request.port
-        await self._judge(flow, address if flow.is_replay else _asked(flow.client_conn, address))
+        client, asked = flow.client_conn, address if flow.is_replay else _asked(flow.client_conn, address)
+        # of a connection that is decrypted all requests ask for the same; what is dialled for one is judged in any case
+        if self._allowed.get(client) != (state, asked):
+            await self._judge(flow, asked)
+            if flow.response is None and flow.error is None and not self.is_reported(flow):
+                self._allowed[client] = state, asked
         if flow.request.scheme == "http" and isinstance(flow.client_conn.proxy_mode, modes.EXPLICIT):
             # RFC 9112, section 3.2.2: who was asked for is in the URL, and what Host says besides is of no account
             flow.request.headers["Host"] = hostport("http", *address)
@@ -94,7 +101,6 @@ class Guard:
             if problem is not None:
                 self._life.record.refused(flow, problem)
                 flow.response = wire.refusal(flow, problem)
-                flow.request.headers.pop("expect", None)  # or else mitmproxy asks for the body first
 
     async def _problem(self, state: State, flow: HTTPFlow, place: Place) -> Problem | None:
         if refusal := state.reach.refusal(place):

@@ -5,6 +5,7 @@ Decides nothing itself.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -17,9 +18,10 @@ from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.errors import printable
 from gatepass.github.client import API_VERSION
 from gatepass.github.statistics import Asked
+from gatepass.placeholder import Watch
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import admission, detour, facts, form, upstream, wire
+from gatepass.proxy import admission, connections, detour, facts, form, upstream, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Listed, Passed, Refused, indexed, outcome
 from gatepass.proxy.seal import Seal
@@ -58,6 +60,17 @@ class Requests:
         self._verified = verified
         self._guard = guard
         self._identities = identities
+
+    def http_connect(self, flow: HTTPFlow) -> None:
+        """Open no tunnel in which what comes first might be a body, and might be the tunnel's own."""
+        if flow.response is not None or flow.error is not None or not facts.has_body(flow.request):
+            return
+        # RFC 9110, section 9.3.6: there is no content
+        problem = catalogue.MALFORMED_REQUEST(what="a CONNECT has no body, and this one announces one")
+        self._life.record.refused(flow, problem)
+        flow.response = wire.refusal(flow, problem)
+        flow.response.headers["Connection"] = "close"
+        asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
@@ -145,6 +158,8 @@ class Requests:
                         original = detour.send(flow, host, target, seal, headers, sealed)
             case _:
                 assert_never(settled)
+        if state.placeholders is not None and flow.request.stream:
+            flow.request.stream = Watch(state.placeholders)
         self._detours[flow] = Detour(state, settled, original, seal)
 
 

@@ -118,6 +118,11 @@ def homebrew_curlrc(environ: Mapping[str, str]) -> Path | None:
     return path if path.is_absolute() else None
 
 
+def pip_files(environ: Mapping[str, str]) -> list[Path]:
+    """pip's settings files, those that come later before those that come earlier; most are not there."""
+    return [file.path for file in dict.fromkeys(_files(environ)) if file.tool == "pip"]
+
+
 # ------------------------------------------------------------------- where they are
 
 

@@ -1,14 +1,16 @@
 """The asset host, `objects.` and `release-assets.` in one: bytes for whoever holds a signed URL.
 
-It may not know tokens or repositories' visibility: the signature is all that counts.
+It may not know tokens or repositories' visibility: the signature is all that counts. LFS's objects are put there, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from uuid import UUID
 
 from .exchange import Answer, Recorded
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from .world import World
 
 
+_LFS = "/lfs/"
 _SINGLE_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))", re.ASCII)
 
 
@@ -30,9 +33,10 @@ def answer(world: World, request: Recorded) -> Answer:
     host = request.host.lower().removesuffix(":443")
     if "X-Amz-Signature" in query:
         # The HEAD trap: the signature covers the method GET (dependabot/proxy #15 and #27, mise #9309, grab #43).
-        if request.method != "GET":
+        is_upload = request.method == "PUT" and request.path.startswith(_LFS)
+        if request.method != "GET" and not is_upload:
             return _refuse(401, "Unauthorized", "The signature does not cover this method")
-        verdict = world.signer.check_sigv4(host, request.path, query)
+        verdict = world.signer.check_sigv4(host, request.path, query, request.method)
     elif "sig" in query:
         if request.method not in ("GET", "HEAD"):
             return _refuse(405, "MethodNotAllowed", "The resource doesn't support the specified method")
@@ -43,6 +47,8 @@ def answer(world: World, request: Recorded) -> Answer:
         return _refuse(403, "SignatureDoesNotMatch", "The request signature does not match the signature you provided")
     if verdict == "expired":
         return _refuse(403, "AccessDenied", "Request has expired")
+    if request.method == "PUT":
+        return _store(world, request)
     if (stored := _stored(world, request.path)) is not None:
         return Answer(200, {"content-type": "application/octet-stream"}, stored)
     found = world.find_asset(UUID(request.path.rpartition("/")[2]).int)
@@ -51,9 +57,19 @@ def answer(world: World, request: Recorded) -> Answer:
 
 def _stored(world: World, path: str) -> bytes | None:
     """The LFS object that a path names; None for any other path."""
-    name = path.removeprefix("/lfs/")
+    name = path.removeprefix(_LFS)
     held = (each.lfs for each in tuple(world.repositories))
     return next((lfs[name] for lfs in held if name != path and name in lfs), None)
+
+
+def _store(world: World, request: Recorded) -> Answer:
+    """Keep an LFS object, whose path is `OWNER/NAME/OID`, if it is what its name says."""
+    full_name, _, name = request.path.removeprefix(_LFS).rpartition("/")
+    repository, _ = world.find(unquote(full_name))
+    if repository is None or hashlib.sha256(request.body).hexdigest() != name:
+        return _refuse(400, "BadDigest", "The content is not what its name says, or larger than is kept here")
+    repository.lfs[name] = request.body
+    return Answer(200)
 
 
 def serve(request: Recorded, asset: Asset, *, ranges: bool = True) -> Answer:

@@ -97,14 +97,20 @@ class _Handler(BaseHTTPRequestHandler):
         host = headers.get("host", "")
         role = role_of(host, self.path, self.server.role)
         request = Recorded(host, self.server.port, self.command, self.path, headers, role)
-        self._receive(request)
+        try:
+            self._receive(request)
+        except ValueError:
+            self.send_error(400, "Bad Request")
+            return
         answer = self.server.origin(request)
         if answer is None:
             self.close_connection = True
         else:
             self._send(request, answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _exchange  # noqa: N815 — the base class's names
+    # the base class's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _exchange  # noqa: N815
+    do_TRACE = do_CONNECT = do_PROPFIND = _exchange  # noqa: N815
 
     def _receive(self, request: Recorded) -> None:
         """Read the request's body to its end; what is larger than the log keeps is only counted."""
@@ -115,6 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
                 kept += block
             else:
                 kept.clear()
+        length = request.headers.get("content-length")
+        if length is not None and request.bytes_received < int(length):
+            raise ConnectionError("the body has broken off")
         request.body = bytes(kept)
 
     def _blocks(self, headers: dict[str, str]) -> Iterator[bytes]:
@@ -122,9 +131,13 @@ class _Handler(BaseHTTPRequestHandler):
         if headers.get("transfer-encoding", "").lower() != "chunked":
             yield from self._read(int(headers.get("content-length") or 0))
             return
-        while size := int(self.rfile.readline(1024).partition(b";")[0], 16):
+        while line := self.rfile.readline(1024):
+            if not (size := int(line.partition(b";")[0], 16)):
+                break
             yield from self._read(size)
             self.rfile.readline(1024)
+        else:
+            raise ConnectionError("the body has broken off")
         while self.rfile.readline(65536).strip():
             pass  # trailers
 

@@ -34,8 +34,10 @@ class Signer:
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     generation: int = 0
 
-    def sigv4(self, host: str, path: str, content_type: str, disposition: str, lifetime: int) -> str:
-        """A URL that is signed for GET alone."""
+    def sigv4(
+        self, host: str, path: str, content_type: str, disposition: str, lifetime: int, method: str = "GET"
+    ) -> str:
+        """A URL that is signed for one method alone."""
         now = datetime.fromtimestamp(self.clock(), UTC)
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -48,7 +50,7 @@ class Signer:
             "response-content-disposition": disposition,
             "response-content-type": content_type,
         }
-        return self._url(host, path, query, "X-Amz-Signature", self._hmac("GET", host, path, query).hex())
+        return self._url(host, path, query, "X-Amz-Signature", self._hmac(method, host, path, query).hex())
 
     def sas(self, host: str, path: str, content_type: str, disposition: str, lifetime: int) -> str:
         """A URL that is signed for reading: GET and HEAD."""
@@ -75,9 +77,9 @@ class Signer:
         }
         return self._url(host, path, query, "sig", base64.b64encode(self._hmac("", host, path, query)).decode())
 
-    def check_sigv4(self, host: str, path: str, query: Mapping[str, str]) -> Verdict:
+    def check_sigv4(self, host: str, path: str, query: Mapping[str, str], method: str = "GET") -> Verdict:
         name = "X-Amz-Signature"
-        if not hmac.compare_digest(query[name].encode(), self._hmac("GET", host, path, query, name).hex().encode()):
+        if not hmac.compare_digest(query[name].encode(), self._hmac(method, host, path, query, name).hex().encode()):
             return "wrong"
         issued = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
         fresh = self.clock() < issued + int(query["X-Amz-Expires"])

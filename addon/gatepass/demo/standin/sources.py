@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 type Format = Literal["tar.gz", "zip"]
 
 _GIT_PATH = re.compile(
-    r"/([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack|info/lfs/objects/batch)", re.ASCII
+    r"/([^/]+)/([^/]+?)(?:\.git)?/"
+    r"(info/refs|git-upload-pack|git-receive-pack|info/lfs/objects/batch|info/lfs/locks/verify)",
+    re.ASCII,
 )
 _CONTENT_TYPES = {"tar.gz": "application/x-gzip", "zip": "application/zip"}
 NOT_FOUND = Answer.text(404, "404: Not Found")
 _LFS = "application/vnd.git-lfs+json"
+_LOCKS = "info/lfs/locks/verify"
 
 
 def run(folder: Path, *arguments: str, stdin: bytes = b"", **variables: str) -> bytes | None:
@@ -161,7 +164,7 @@ def answer(world: World, request: Recorded) -> Answer:
         query = "".join(request.target.partition("?")[1:])
         return Answer(301, {"location": f"{world.web_base(request)}/{repository.full_name}.git/{found[3]}{query}"})
     service = request.query.get("service", found[3])
-    is_push = service == "git-receive-pack" or (service.endswith("batch") and _wants_upload(request))
+    is_push = service in ("git-receive-pack", _LOCKS) or (service.endswith("batch") and _wants_upload(request))
     token = _user(world, request)
     if token is None:
         if "authorization" in request.headers:
@@ -172,6 +175,8 @@ def answer(world: World, request: Recorded) -> Answer:
         return Answer.text(404, "Repository not found.\n")
     elif is_push and not token.push:
         return Answer.text(403, f"Permission to {repository.full_name}.git denied to {world.login}.\n")
+    if service == _LOCKS:
+        return Answer(200, {"content-type": _LFS}, b'{"ours": [], "theirs": []}')
     if service.endswith("batch"):
         return _batch(world, request, repository)
     return _backend(request, repository, found[3], pusher=world.login if is_push else "")
@@ -239,8 +244,13 @@ def _object(
     name = str(asked["oid"])
     if operation == "download" and name not in repository.lfs:
         return {**asked, "error": {"code": 404, "message": "Object does not exist on the server"}}
+    if operation == "upload" and name in repository.lfs:
+        return asked  # nothing is to be done
     host = request.names.signed if request.names else world.asset_host
-    url = world.signer.sigv4(host, f"/lfs/{name}", "application/octet-stream", "inline", world.signed_lifetime)
+    path, method = f"/lfs/{name}", "GET"
+    if operation == "upload":
+        path, method = f"/lfs/{repository.full_name}/{name}", "PUT"
+    url = world.signer.sigv4(host, path, "application/octet-stream", "inline", world.signed_lifetime, method)
     return {**asked, "authenticated": True, "actions": {operation: {"href": url, "expires_in": 300}}}
 
 
