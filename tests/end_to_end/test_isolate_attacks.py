@@ -713,7 +713,8 @@ def test_what_is_run_outside(sandbox: Sandbox, place: Path) -> None:
     (home / ".local" / "bin").mkdir(parents=True)
     mine = within(sandbox, PATH=f"{home}/.local/bin{os.pathsep}{sandbox.shell.env['PATH']}")
     paths = [
-        *(str(home / name) for name in (".bashrc", ".gitconfig", ".config/git", ".zshenv", ".config/fish", ".local/bin")),
+        *(str(home / name) for name in (".bashrc", ".gitconfig", ".config/git", ".zshenv", ".config/fish")),
+        str(home / ".local/bin"),
         str(ROOT / "addon" / "gatepass"), str(Path(pytest.__file__).parent), "/usr/bin", "/etc", sys.executable,
     ]  # fmt: skip
     outside = mine.outside(WRITE, *paths).splitlines()
@@ -722,7 +723,7 @@ def test_what_is_run_outside(sandbox: Sandbox, place: Path) -> None:
     assert mine.python(WRITE, *paths, options=("--write", home / ".config")) == str(home / ".config/git") + "\n" + str(
         home / ".config/fish"
     )
-    moved = "import os, sys\ntry:\n os.rename(sys.argv[1], sys.argv[1] + '2'); print('moved')\nexcept OSError: print('held')"
+    moved = "import os, sys\ntry:\n os.rename(sys.argv[1], sys.argv[1] + '2')\nexcept OSError: print('held')"
     assert mine.python(moved, home / ".config") == "held"
     assert (home / ".config" / "git" / "config").exists()
 
