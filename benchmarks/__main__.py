@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, egress, index, latency, questions, rate, running, sources, start
+from benchmarks import bulk, calls, egress, index, isolation, latency, questions, rate, running, sources, start
 from benchmarks.bench import FULL, QUICK
 from benchmarks.report import Report
 
@@ -29,6 +29,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "memory": bulk.memory,
     "start": start.run_true,
     "sync": start.run_sync,
+    "isolate": isolation.isolated,
     "protocols": bulk.protocols,
     "connections": latency.connections,
     "handshakes": rate.handshakes,
@@ -43,6 +44,7 @@ NEEDS: Final = {
     "egress-tunnels": ("curl", "squid"),
     "memory": ("curl",),
     "sync": ("uv",),
+    "isolate": ("curl", "bwrap"),
     "protocols": ("curl",),
     "clone": ("git",),
     "secrets": ("git",),

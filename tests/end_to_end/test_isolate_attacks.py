@@ -311,6 +311,34 @@ def test_sockets_with_a_path(sandbox: Sandbox, place: Path, where: str, tmp_path
         path.unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("where", ["/run", "runtime", "/tmp"])
+def test_sockets_that_come_later(sandbox: Sandbox, place: Path, where: str, tmp_path: Path) -> None:
+    """Nor can one that was not there yet when the command began: the folders in which they are made are its own."""
+    folder = {"/run": Path("/run"), "/tmp": tmp_path}.get(where, place / where)
+    if not os.access(folder.parent, os.W_OK):
+        pytest.skip(f"{folder} is not ours")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"gatepass-test-{os.getpid()}.sock"
+    mine = within(sandbox, XDG_RUNTIME_DIR=str(place / "runtime"))
+    program = f"""
+import os, time
+print("ready", flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+{CONNECT}"""
+    arguments = (sys.executable, "-c", program, str(int(socket.AF_UNIX)), repr(str(path)))
+    for options, expected in ((("run",), "HTTP/1.0"), (OPTIONS, "FileNotFoundError")):
+        command: list[str | Path] = [GATEPASS, *options, "--rules", mine.shell.rules, "--", *arguments]
+        with background(command, mine.shell.env, mine.home) as running:
+            running.wait_for("ready")
+            with server(socket.AF_UNIX, str(path)):
+                (mine.home / "go").touch()
+                running.wait_for(expected)
+                assert running.process.wait(DEADLINE) == 0
+        (mine.home / "go").unlink()
+        path.unlink()
+
+
 def test_an_agent_is_not_named(sandbox: Sandbox, place: Path) -> None:
     """Variables that lead to a socket are gone, unless it is shown: ssh would wait for an agent that is not there."""
     path = str(place / "agent.sock")

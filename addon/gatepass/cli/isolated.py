@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 import socket
-import stat
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -69,7 +68,6 @@ class Sandbox:
             GatepassError: nothing can be isolated here, or not as it is asked for.
         """
         program = bubblewrap.find(os.environ)
-        _expect_no_folder()
         working = home.working()
         homes = tuple(dict.fromkeys(each for each in (home.folder(), home.folder({})) if each is not None))
         hidden, shown, written = (
@@ -363,21 +361,6 @@ def _lives(group: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def _expect_no_folder() -> None:
-    """Refuse what would lead to all files, whatever is hidden: a folder that is open outside.
-
-    Raises:
-        GatepassError: one of the standard streams is one.
-    """
-    for number, name in enumerate(("standard input", "standard output", "standard error")):
-        with contextlib.suppress(OSError):
-            if stat.S_ISDIR(os.fstat(number).st_mode):
-                raise GatepassError(
-                    f"--isolate: expected no folder as {name}, got one",
-                    "all that is hidden could be reached through it",
-                )
 
 
 def _stderr() -> int:

@@ -149,8 +149,9 @@ def plan(around: Around, wishes: Wishes) -> Plan:
     _expect_workable(made, working, mine, around)
     if made.of(working) is not Kind.WRITABLE:
         kinds[working] = Kind.WRITABLE
-    for path in _real(around.needed):
-        if made.of(path) is Kind.EMPTY:
+    for path in _real(around.needed) - {working}:
+        # as one, and not in pieces: each mount takes time
+        if made.of(path) is Kind.EMPTY or not any(path.is_relative_to(each) for each in wishes.write):
             kinds[path] = Kind.READABLE
     kinds.update(dict.fromkeys(_real(around.code), Kind.READABLE))
     kinds[around.private] = Kind.EMPTY
@@ -194,7 +195,7 @@ def _settle(made: Plan, own: set[Path], caches: set[Path]) -> None:
     held = [path for path in kinds if not any(path.is_relative_to(cache) for cache in caches)]
     for path in held:
         for folder in path.parents:
-            if folder in (_ROOT, *kinds):
+            if folder == _ROOT or folder in kinds:
                 break
             # no bubblewrap can bind a folder in one that is not there
             if made.of(folder) is Kind.WRITABLE and os.access(folder.parent, os.W_OK):
@@ -210,7 +211,8 @@ def _real(paths: Iterable[Path]) -> set[Path]:
     """Those that are there, as they really are: a mount lies where a link leads. The root is none of them."""
     found = set()
     for path in paths:
-        if not path.is_absolute():
+        # most are not there, and to resolve a path takes some twenty times as long as to look for it
+        if not path.is_absolute() or not os.path.exists(path):  # noqa: PTH110 — Path's raises where it may not look
             continue
         try:
             real = path.resolve(strict=True)
