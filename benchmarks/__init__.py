@@ -8,6 +8,9 @@ Each figure is a ratio of what was measured in the same run, the sides in turn. 
     programs      real programs: mitmdump, uv, curl, git
     client        the cheapest HTTP/1.1 client there is, so that the proxy is what is measured
     bench         one run: its scale, its servers, its proxies
+    running       a run from start to end: what it needs, says and writes
     naive         the addon that one would write first, without caches
-    calls, latency, rate, bulk, start, defaults    the measurements, by noun
+    calls, index, latency, rate, egress, bulk, start, sources    the measurements, by noun
+
+What it withstands, and for how long, is measured by `benchmarks.load`.
 """

@@ -18,7 +18,7 @@ from gatepass.trust import authority, bundles, certificates
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from benchmarks.programs import Proxy
@@ -43,12 +43,14 @@ class Scale:
     repository: int
     colds: int
     """Assets that are asked for first."""
+    wheel: int
+    """One file of an index."""
     shared: bool
     """Whether measurements may share a proxy: starting one takes longer than to see that it works."""
 
 
-FULL: Final = Scale(3, 1000, 0.8, (1, 10, 100), 1000 * MB, 200 * MB, 100 * MB, 20, shared=False)
-QUICK: Final = Scale(1, 100, 0.2, (1, 10), 50 * MB, 10 * MB, 5 * MB, 4, shared=True)
+FULL: Final = Scale(3, 1000, 0.8, (1, 10, 100), 1000 * MB, 200 * MB, 100 * MB, 20, MB // 5, shared=False)
+QUICK: Final = Scale(1, 100, 0.2, (1, 10), 50 * MB, 10 * MB, 5 * MB, 4, MB // 20, shared=True)
 
 _RULES: Final = """\
 version: 1
@@ -159,15 +161,28 @@ class Bench:
     @contextmanager
     def mitmdump(self, *options: str, confdir: Path | None = None) -> Iterator[Proxy]:
         """A new mitmdump."""
+        variables = {programs.TOKEN: self.github.token, "BENCHMARK_PASSWORD": CREDENTIALS.partition(":")[2]}
+        with self.logged(*options, confdir=confdir, variables=variables) as (proxy, _):
+            yield proxy
+
+    @contextmanager
+    def logged(
+        self,
+        *options: str,
+        variables: Mapping[str, str],
+        confdir: Path | None = None,
+        upstream_ca: Path | None = None,
+    ) -> Iterator[tuple[Proxy, Path]]:
+        """A new mitmdump, and its log."""
         with programs.mitmdump(
             self.folder,
             confdir or self.confdir,
             self.bundle,
-            self.upstream_ca,
+            upstream_ca or self.upstream_ca,
             *options,
-            variables={programs.TOKEN: self.github.token, "BENCHMARK_PASSWORD": CREDENTIALS.partition(":")[2]},
-        ) as proxy:
-            yield proxy
+            variables=variables,
+        ) as started:
+            yield started
 
     def rules(self, more: dict[str, str] | None = None) -> Path:
         forges = {self.github.web: self.github.api, self.upstream.web: self.upstream.api, **(more or {})}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
 ROOT: Final = Path(__file__).parents[1]
@@ -34,6 +34,14 @@ TOKEN: Final = "BENCHMARK_TOKEN"
 _CLEAN: Final = re.compile(r".*(PROXY|_CA_|CERT|CAINFO|TOKEN|^PIP_|^UV_|^GATEPASS_|^XDG_).*|VIRTUAL_ENV", re.IGNORECASE)
 _PATIENCE: Final = 30.0
 _NCSA: Final = "/usr/lib/squid/basic_ncsa_auth"
+# uv opens ten connections at once. Of these servers' queues of five some would be asked again after a second, and that
+# second would be what is measured.
+_PATIENT: Final = """\
+import runpy, socketserver, sys
+socketserver.TCPServer.request_queue_size = 128
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 _numbers = itertools.count(1)
 
 
@@ -55,7 +63,7 @@ def end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def runs(program: str) -> bool:
     """Whether a program is there, and works in any folder."""
-    command = [UV if program == "uv" else program, "--version"]
+    command = [UV if program == "uv" else program, "-v" if program == "haproxy" else "--version"]
     try:
         return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
     except OSError:
@@ -95,8 +103,8 @@ class Proxy:
 @contextmanager
 def mitmdump(
     folder: Path, confdir: Path, bundle: Path, upstream_ca: Path, *options: str, variables: Mapping[str, str]
-) -> Iterator[Proxy]:
-    """mitmdump on a free port, with these options, showing no flows."""
+) -> Iterator[tuple[Proxy, Path]]:
+    """mitmdump on a free port, with these options, showing no flows; and its log."""
     log = folder / f"mitmdump-{next(_numbers)}.log"
     command: list[str | Path] = [BIN / "mitmdump", "--listen-host", "127.0.0.1", "--listen-port", "0"]
     command += ["--set", f"confdir={confdir}", "--set", f"ssl_verify_upstream_trusted_ca={upstream_ca}"]
@@ -108,7 +116,7 @@ def mitmdump(
         )
     try:
         port = _listening(process, log)
-        yield Proxy(port, process.pid, bundle, time.perf_counter() - start)
+        yield Proxy(port, process.pid, bundle, time.perf_counter() - start), log
         if process.poll() is not None:
             raise RuntimeError(f"mitmdump has ended:\n{log.read_text()}")
     finally:
@@ -125,12 +133,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
-    """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached."""
+def squid(bundle: Path, credentials: str, host: str, more: str = "") -> Iterator[Proxy]:
+    """Debian's Squid, which asks for a user and password, and lets them go to that host alone; nothing is cached.
+
+    `more` are lines of its configuration.
+    """
     user, _, password = credentials.partition(":")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # a folder of its own, open to others: of root's rights it keeps none
     with tempfile.TemporaryDirectory(prefix="gatepass-squid-") as name:
         place = Path(name)
@@ -142,7 +151,7 @@ def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
             f"acl known proxy_auth REQUIRED\nacl there dstdomain {host}\n"
             "http_access allow known there\nhttp_access deny all\n"
             f"access_log stdio:{place / 'access.log'}\ncache_log {place / 'log'}\npid_filename none\n"
-            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n",
+            f"coredump_dir {place}\ncache deny all\npinger_enable off\nshutdown_lifetime 0 seconds\n{more}",
             encoding="utf-8",
         )
         # a name of its own: else two of them share their memory
@@ -160,6 +169,62 @@ def squid(bundle: Path, credentials: str, host: str) -> Iterator[Proxy]:
             yield Proxy(port, process.pid, bundle, time.perf_counter() - start, credentials)
         finally:
             _end(process)
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[int]:
+    """The port of `python -m http.server`, with this folder."""
+    with _server(
+        folder, lambda port: ["http.server", "--bind", "127.0.0.1", "--protocol", "HTTP/1.1", str(port)]
+    ) as port:
+        yield port
+
+
+@contextmanager
+def pypiserver(folder: Path) -> Iterator[int]:
+    """The port of pypiserver, with the packages in this folder, and a hash for each."""
+    options = ["--disable-fallback", "--hash-algo", "sha256", "--log-stream", "none"]
+    with _server(folder, lambda port: ["pypiserver", "run", "-i", "127.0.0.1", "-p", str(port), *options, "."]) as port:
+        yield port
+
+
+@contextmanager
+def _server(folder: Path, module: Callable[[int], list[str]]) -> Iterator[int]:
+    """A module of Python that serves a folder on the port that it is given."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PATIENT, *module(port)],
+        env=environment(),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until_it_answers(process, port)
+        yield port
+    finally:
+        _end(process)
+
+
+def until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for a program that was started to take connections.
+
+    Raises:
+        RuntimeError: it ended, or took too long.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{process.args!r} does not listen on port {port}")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

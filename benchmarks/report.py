@@ -66,23 +66,29 @@ type Row = Figure | Comparison
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of a run; `machine` is what it ran on, `left_out` what it could not measure, and why."""
+    """All of a run; `machine` is what it ran on, `left_out` what it could not measure, and why.
+
+    `title`, `how` and `beside` are what is said above it all, of how it was measured, and above the comparisons.
+    """
 
     machine: Mapping[str, str]
     figures: Sequence[Figure]
     comparisons: Sequence[Comparison]
     left_out: Sequence[str] = ()
+    title: str = "Benchmarks"
+    how: str = "On loopback; the sides of each ratio were measured in the same run, in turn; medians."
+    beside: str = "What decides the defaults"
 
     def markdown(self) -> str:
         parts = [
-            "# Benchmarks\n",
+            f"# {self.title}\n",
             f"{', '.join(f'{name}: {value}' for name, value in self.machine.items())}.\n",
-            "On loopback; the sides of each ratio were measured in the same run, in turn; medians.\n",
+            f"{self.how}\n",
             "| figure | measured | to reach | | compared with |\n| --- | ---: | ---: | --- | --- |",
             *(self._row(figure) for figure in self.figures),
         ]
         if self.comparisons:
-            parts += ["\n## What decides the defaults\n", "| | | | of the first |\n| --- | --- | ---: | ---: |"]
+            parts += [f"\n## {self.beside}\n", "| | | | of the first |\n| --- | --- | ---: | ---: |"]
             parts += [line for comparison in self.comparisons for line in _alternatives(comparison)]
         rows: list[Row] = [*self.figures, *self.comparisons]
         notes = [(row.name, row.note) for row in rows if row.note]

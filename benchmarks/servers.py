@@ -13,9 +13,11 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, Final
 
 from h2.config import H2Configuration
@@ -26,7 +28,7 @@ from gatepass.demo import package
 from gatepass.demo.standin import App, Asset, Fault, Installation, Release, Repository, StandIn, Zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -148,6 +150,54 @@ def publish_wheel(standin: StandIn, repository: str, project: str, *, padding: i
 def publish_zeros(standin: StandIn, repository: str, names: Sequence[str], size: int, *, private: bool = True) -> None:
     """Upload files of so many zero bytes, all to one release."""
     _publish(standin, repository, [Asset(name, Zeros(size)) for name in names], private=private)
+
+
+def publish_contents(
+    standin: StandIn, repository: str, contents: Mapping[str, tuple[str, int]], wheel: package.File
+) -> None:
+    """Upload files of bytes that follow from a seed and a size each, and a wheel, to one release; the token's budget
+    has no end.
+    """
+    assets = [Asset(name, Random(seed).randbytes(size)) for name, (seed, size) in contents.items()]  # noqa: S311 — no secret
+    _publish(standin, repository, [*assets, Asset(wheel.name, wheel.content)], private=True)
+    standin.embedded_assets = 100
+    for token in standin.tokens:
+        token.limit = 10**9
+
+
+def tally(standin: StandIn, secrets: Sequence[str]) -> tuple[dict[str, int], int]:
+    """What was asked since last asked, by role and status, and how often a secret was where it should not be."""
+    found: Counter[str] = Counter()
+    strays = 0
+    for request in standin.calls():
+        found[f"{request.role} {request.status}"] += 1
+        text = f"{request.target} {request.headers}"
+        strays += request.role != "api" and any(secret in text for secret in secrets)
+    standin.forget()
+    return dict(found), strays
+
+
+def publish_index(
+    standin: StandIn, repository: str, projects: Sequence[str], versions: Sequence[str], size: int
+) -> list[package.File]:
+    """Upload a wheel of so many bytes of each version of each project, two projects to a release; the files."""
+    releases: list[Release] = []
+    found: list[package.File] = []
+    for version in versions:
+        for at in range(0, len(projects), 2):
+            wheels = [package.wheel(project, version, size) for project in projects[at : at + 2]]
+            found += wheels
+            assets = [Asset(wheel.name, wheel.content) for wheel in wheels]
+            releases.append(Release(f"{projects[at]}-v{version}", assets))
+    owner, _, name = repository.partition("/")
+    standin.repositories.append(Repository(owner, name, releases=releases))
+    return found
+
+
+def tags(standin: StandIn, repository: str) -> list[str]:
+    """The tags of its releases."""
+    found, _ = standin.find(repository)
+    return [release.tag for release in found.releases] if found else []
 
 
 def install_app(standin: StandIn, public_key: str) -> str:
@@ -373,6 +423,67 @@ async def _until_closed(pipe: Connection) -> None:
     loop, closed = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(pipe.fileno(), closed.set)
     await closed.wait()
+
+
+# --------------------------------------------------------------- the meter
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A port that leads to another, and counts."""
+
+    port: int
+    pipe: Connection
+
+    def moved(self) -> int:
+        """The bytes that have passed, both ways, since last asked."""
+        self.pipe.send(None)
+        count: int = self.pipe.recv()
+        return count
+
+
+@contextmanager
+def meter(port: int) -> Iterator[Meter]:
+    with child(_serve_meter, port) as pipe:
+        yield Meter(_ready(pipe), pipe)
+
+
+def _serve_meter(pipe: Connection, port: int) -> None:
+    asyncio.run(_meter(pipe, port))
+
+
+async def _meter(pipe: Connection, port: int) -> None:
+    count = 0
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        with suppress(OSError):
+            while data := await reader.read(262_144):
+                count += len(data)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+    def tell() -> None:
+        nonlocal count
+        try:
+            pipe.recv()
+        except EOFError:
+            closed.set()
+        else:
+            pipe.send(count)
+            count = 0
+
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    pipe.send(server.sockets[0].getsockname()[1])
+    loop.add_reader(pipe.fileno(), tell)
+    await closed.wait()
+    loop.remove_reader(pipe.fileno())
 
 
 # --------------------------------------------------------------------- git

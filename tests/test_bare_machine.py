@@ -9,27 +9,22 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from gatepass.trust import bundles
+from bare import CERTIFICATES, adopt, debootstrap
 from harness import ROOT, tracked
 from pages import first_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.bare
 
-SUITE: Final = "trixie"
 PACKAGES: Final = "python3,python3-pip,python3-venv,git,ca-certificates"
-BYTES: Final = 4 << 30
-"""What it may take of the disk, with the environments and caches of two users."""
-SECONDS: Final = {"debootstrap": 600, "demo": 300, "tests": 1500}
-CERTIFICATES: Final = "etc/ssl/certs/ca-certificates.crt"
+SECONDS: Final = {"demo": 300, "tests": 1500}
 KEPT: Final = re.compile(r"(https?|all|no)_proxy|PIP_INDEX_URL|UV_DEFAULT_INDEX|UV_INDEX_URL", re.IGNORECASE)
 """What this machine's environment says of how to go out."""
 
@@ -41,57 +36,12 @@ exec chroot --userspec="$user:$user" "$0" sh -c "$@"
 """
 
 
-def mirrors() -> list[str]:
-    """Where apt gets packages, in its own order."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-    return list(dict.fromkeys(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()))
-
-
-def debootstrap(folder: Path) -> None:
-    """Make the machine, or skip the test with the reason why it cannot be made."""
-    missing = [each for each in ("debootstrap", "apt-get", "unshare", "chroot") if not shutil.which(each)]
-    if sys.platform != "linux" or missing:
-        pytest.skip(f"a bare machine cannot be made here: no {', '.join(missing) or 'Linux'}")
-    if os.getuid() != 0:
-        pytest.skip("a bare machine cannot be made here: only root can")
-    if shutil.disk_usage(folder).free < BYTES:
-        pytest.skip(f"a bare machine cannot be made here: less than {BYTES >> 30} GB free")
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(folder)]
-    proxy = ["apt-config", "shell", "http_proxy", "Acquire::http::Proxy"]
-    found = re.match(r"http_proxy='(.*)'", subprocess.run(proxy, capture_output=True, text=True, check=True).stdout)
-    env = os.environ | ({"http_proxy": found[1]} if found else {})
-    told = "apt names no mirror"
-    for mirror in mirrors():
-        try:
-            done = subprocess.run(
-                [*command, mirror],
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=SECONDS["debootstrap"],
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            told = "debootstrap took too long"
-            continue
-        if done.returncode == 0:
-            return
-        told = " ".join(done.stdout.splitlines()[-1:])
-    pytest.skip(f"a bare machine cannot be made here: {told}")
-
-
 class Machine:
     """It lies in a folder, and knows of this machine's network and certificates."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for name in ("resolv.conf", "hosts", "pip.conf", "uv/uv.toml"):
-            ours, theirs = Path("/etc", name), folder / "etc" / name
-            if ours.exists():
-                theirs.parent.mkdir(exist_ok=True)
-                shutil.copyfile(ours, theirs)
-        (folder / CERTIFICATES).write_text(bundles.shell_bundle(os.environ))
+        adopt(folder)
 
     def add(self, user: str, home: str) -> None:
         """Give a user a home, with a clone of this repository in it."""
@@ -132,7 +82,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     folder = tmp_path / "machine"
     folder.mkdir()
     try:
-        debootstrap(folder)
+        debootstrap(folder, PACKAGES)
         yield Machine(folder)
     finally:
         shutil.rmtree(folder)

@@ -28,6 +28,24 @@ def test_quick_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_a_lock_costs(tmp_path: Path) -> None:
+    """A cold `uv lock` of a private index costs the list's one page and a call a file, and nothing again; beside it
+    stand the public index, pypiserver and find-links, in bytes and in seconds.
+    """
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks", "--quick", "--only", "index", "--output", tmp_path]
+    result = call(command, clean_environment(), cwd=ROOT)
+    assert result.code == 0, result.output
+    measured = json.loads((tmp_path / "results.json").read_text())
+    assert [(figure["measured"], figure["met"]) for figure in measured["figures"]] == [(11, True), (0, True), (0, True)]
+    by_unit = {row["unit"]: dict(row["values"]) for row in measured["comparisons"]}
+    assert by_unit.keys() == {"s", "kB"}
+    sides = list(by_unit["kB"])
+    assert len(sides) == 7
+    folder = next(kilobytes for side, kilobytes in by_unit["kB"].items() if "one page of a folder" in side)
+    assert folder > 10 * 50, "a server that knows no ranges has each wheel downloaded whole"
+
+
+@pytest.mark.slow
 def test_a_run_that_is_ended(tmp_path: Path) -> None:
     """What has been measured is written when the run is ended, and what has not; nothing that it started is left."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "start", "--only", "handshakes"]
@@ -44,7 +62,9 @@ def test_a_run_that_is_ended(tmp_path: Path) -> None:
     assert "handshakes was still to be measured" in (tmp_path / "results.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "program"), [("api-calls", "uv"), ("memory", "curl"), ("clone", "git")])
+@pytest.mark.parametrize(
+    ("name", "program"), [("api-calls", "uv"), ("index", "uv"), ("memory", "curl"), ("clone", "git")]
+)
 def test_a_program_that_is_missing(name: str, program: str, tmp_path: Path) -> None:
     """Before anything is measured it is told which programs are missing, for what, and what can be had without."""
     python = tmp_path / "python"  # beside which there is no uv

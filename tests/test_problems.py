@@ -22,7 +22,7 @@ from gatepass.forge.urls import AssetRef, Repository
 from gatepass.problems import catalogue, choice
 from gatepass.problems.kind import Facts, Kind, fill
 from gatepass.secret import Secret
-from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc, Source
+from gatepass.sources import Command, Default, Env, File, Gh, Git, GitHubApp, Keyring, Netrc, Source, Systemd
 from harness import ROOT
 from problems_page import page, sections
 
@@ -128,6 +128,7 @@ ALWAYS_KNOWN: dict[str, Facts] = {
 SOURCES: list[Source] = [
     Env("GH_TOKEN"),
     File("~/token"),
+    Systemd("github-token"),
     Command(("op", "read")),
     Gh(),
     Git(),

@@ -197,6 +197,22 @@ def test_the_lock_covers_the_dependencies() -> None:
         assert re.search(rf"^{name}==\S+.*\\\n    --hash=sha256:", lock, re.MULTILINE | re.IGNORECASE), name
 
 
+@pytest.mark.parametrize(("place", "extras"), [("action", []), ("container", ["metrics"])])
+def test_the_other_locks_are_parts_of_it(place: str, extras: list[str]) -> None:
+    """What the action and the image install is pinned as in requirements.lock, and holds what they need."""
+
+    def pinned(file: Path) -> dict[str, str]:
+        text = file.read_text(encoding="utf-8")
+        return dict(re.findall(r"^([\w.-]+)==(.*?)(?=^\S|\Z)", re.sub(r"\n *#.*", "", text), re.MULTILINE | re.DOTALL))
+
+    lock = pinned(ROOT / "deploy" / place / "requirements.lock")
+    assert lock.items() <= pinned(ROOT / "requirements.lock").items()
+    project = PROJECT["project"]
+    wanted: list[str] = [*project["dependencies"], *PROJECT["dependency-groups"]["build"]]
+    wanted += [each for extra in extras for each in project["optional-dependencies"][extra]]
+    assert {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in wanted} <= lock.keys()
+
+
 def test_ci_runs_one_command() -> None:
     """CI runs `poe check` and no check besides; that runs every other task, each once, the slow tests last."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ The order of its packages and modules; each imports only from lines above its ow
     cache, http, redaction         what everything else may use
     forge                          what a forge's addresses mean
     sources, placeholder           where a secret may come from; what stands for one
-    secret                         the type that holds one, and whom it is for
+    secret, store                  the type that holds one, and whom it is for; what replicas share
     problems, rules, trust         what can go wrong; rules.yaml; CAs
     github, decision, shell        the one client of a forge; request + rules -> what to do; the user's machine
     credentials                    secrets, asked for at their sources

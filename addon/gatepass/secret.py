@@ -41,7 +41,7 @@ type Origin = tuple[Source, Hashable]
 class Secret:
     """A secret that cannot be printed, formatted, compared or pickled by accident."""
 
-    __slots__ = ("_identity", "_payer", "_value", "origin", "source")
+    __slots__ = ("_group", "_identity", "_payer", "_value", "origin", "source")
 
     def __init__(
         self,
@@ -50,15 +50,18 @@ class Secret:
         origin: Origin | None = None,
         identity: Hashable | None = None,
         payer: Hashable | None = None,
+        group: Hashable | None = None,
     ) -> None:
         """`identity` stands for the secret where its fingerprint would: tokens that follow each other share one.
 
-        `payer` has the budget that it spends, when that is not its own alone.
+        `payer` has the budget that it spends, when that is not its own alone. `group` stands for it in other processes,
+        where other secrets see just what it sees.
         """
         redaction.learn(value)
         self._value = value
         self._identity = identity
         self._payer = payer
+        self._group = group
         self.source = source
         """The source it came from, such as `env:GH_TOKEN`: this may be shown."""
         self.origin = origin
@@ -83,7 +86,16 @@ class Secret:
 
     def anew(self) -> Secret:
         """The same text as a secret with which nothing has been learnt yet."""
-        return Secret(self._value, self.source, self.origin, secrets.token_hex(8), self._payer)
+        return Secret(self._value, self.source, self.origin, secrets.token_hex(8), self._payer, self._group)
+
+    @property
+    def is_of_a_group(self) -> bool:
+        """Whether other secrets in other processes see just what it sees, though each was made by itself."""
+        return self._group is not None
+
+    def group(self, salt: bytes) -> Hashable:
+        """What stands for it, and for all that see the same, in every process that has this salt."""
+        return self.fingerprint(salt) if self._group is None else self._group
 
     @property
     def kind(self) -> str:

@@ -42,6 +42,16 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Systemd:
+    """The credential of that name which systemd hands to the proxy's unit (`LoadCredential=`)."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"systemd:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """The one line that a program prints, started without a shell, and kept for `ttl` seconds."""
 
@@ -96,7 +106,7 @@ class GitHubApp:
     """
 
     id: str
-    key: Env | File
+    key: Key
     installation: int | None = None
     owner: str | None = None
 
@@ -112,7 +122,10 @@ class Default:
         return "default"
 
 
-type Source = Env | File | Command | Gh | Git | Netrc | Keyring | GitHubApp | Default
+type Key = Env | File | Systemd
+"""Where a secret of several lines may come from."""
+
+type Source = Env | File | Systemd | Command | Gh | Git | Netrc | Keyring | GitHubApp | Default
 
 
 def expanded(sources: Iterable[Source], forge: Forge | None) -> tuple[Source, ...]:

@@ -898,6 +898,22 @@ async def test_the_same_in_vain_counts_once(asking: Asking) -> None:
 
 
 @pytest.mark.usefixtures("tool")
+async def test_a_lockout_ends_with_the_forges_own(asking: Asking) -> None:
+    """Who is refused a login is told the budget of those without one, which says nothing of the credential's: what was
+    asked for meanwhile does not keep it from the others for an hour.
+    """
+    github = asking.standin
+    github.bad_logins, github.locked_until = github.max_bad_logins, asking.now + 300
+    kinds = set()
+    while asking.now < github.locked_until:
+        kinds.add(await asking.kind(str(asking.now), f"v{asking.now}"))
+        asking.now += 11
+    assert kinds == {"locked-out"}
+    asking.now += 61
+    assert await asking.kind("a") == "found"
+
+
+@pytest.mark.usefixtures("tool")
 async def test_a_forge_that_fails_is_not_held_against_clients(asking: Asking) -> None:
     """What the forge did wrong is told as that, however often it is met."""
     asking.standin.faults.append(Fault("api", status=500, times=100))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import re
 import shlex
@@ -113,6 +114,73 @@ def test_ca_create_and_renew(shell: Shell) -> None:
     assert re.search(r"permits +b\.test, gatepass\.internal\n", shell.ca().output)
     assert old not in bundle.read_text()
     assert (shell.folder / authority.CERTIFICATE_FILE).read_text() in bundle.read_text()
+
+
+def test_ca_next_and_switch(shell: Shell) -> None:
+    """`next` makes one beside that in use, once; `switch` puts it to use, and back; bundles have both."""
+    for command in ("next", "switch"):
+        assert shell.ca(command).code == 1, "there is none to take the place of"
+    shell.ca("create")
+    assert "expected a next CA, got none\nhint: `gatepass ca next`" in shell.ca("switch").output
+    assert "expected a CA that was in use before, got none" in shell.ca("switch", "--back").output
+    bundle = Path(shell.ca("bundle").output.strip())
+    old = (shell.folder / authority.CERTIFICATE_FILE).read_text()
+    made = shell.ca("next")
+    assert made.code == 0, made.output
+    assert "expected no next CA yet, got one" in shell.ca("next").output
+    assert (shell.folder / authority.CERTIFICATE_FILE).read_text() == old
+    new = shell.ca("export", "--next").output
+    assert bundle.read_text().endswith(old + new)
+    assert shell.ca("bundle", "--output", "both.pem").code == 0
+    assert (shell.home / "both.pem").read_text().endswith(old + new)
+    shown, told = shell.ca().output, json.loads(shell.ca("show", "--json").output)
+    assert re.search(r"(?m)^next +Gatepass on .*, until \d{4}-\d\d-\d\d, SHA-256 ", shown)
+    assert f"SHA-256 {told['next']}" in made.output
+    assert told["previous"] is None
+    switched = shell.ca("switch")
+    assert switched.code == 0, switched.output
+    assert (shell.folder / authority.CERTIFICATE_FILE).read_text() == new
+    assert bundle.read_text().endswith(new + old)
+    assert re.search(r"(?m)^previous +Gatepass on ", shell.ca().output)
+    assert shell.ca("switch", "--back").code == 0
+    assert (shell.folder / authority.CERTIFICATE_FILE).read_text() == old
+    assert bundle.read_text().endswith(old + new)
+    # a wholly new one leaves none beside it
+    assert shell.ca("renew").code == 0
+    assert json.loads(shell.ca("show", "--json").output)["next"] is None
+    renewed = (shell.folder / authority.CERTIFICATE_FILE).read_text()
+    assert bundle.read_text().endswith("proxy's own CA\n" + renewed)
+    assert {path.stat().st_mode & 0o777 for path in shell.folder.glob("*ca.pem")} == {0o600}
+
+
+@pytest.mark.parametrize("fault", ["uncovered", "shared", "expired"])
+def test_ca_switch_to_an_unfit_one(shell: Shell, fault: str) -> None:
+    """A next CA that clients would refuse, or that others could read, is not put to use."""
+    shell.ca("create")
+    shell.ca("next")
+    if fault == "uncovered":
+        shell.rules("localhost", "ghe.test")
+    elif fault == "shared":
+        (shell.folder / authority.NEXT_FILE).chmod(0o644)
+    else:
+        files.write(shell.folder / authority.NEXT_FILE, authority.make(hosts("localhost"), -DAY / 48), 0o600)
+    before = (shell.folder / authority.CA_FILE).read_bytes()
+    result = shell.ca("switch")
+    assert result.code == 1
+    told = {"uncovered": "not `ghe.test`", "shared": "expected permissions 0600, got 0644", "expired": "expired on"}
+    assert told[fault] in result.output
+    assert (shell.folder / authority.CA_FILE).read_bytes() == before
+    assert not (shell.folder / authority.PREVIOUS_FILE).exists()
+
+
+def test_one_beside_that_has_ended(shell: Shell) -> None:
+    """A CA beside the one in use is trusted as long as it is valid."""
+    shell.ca("create")
+    shell.ca("next")
+    shell.ca("switch")
+    files.write(shell.folder / authority.PREVIOUS_FILE, authority.make(hosts("localhost"), -DAY / 48), 0o600)
+    path = Path(shell.ca("bundle").output.strip())
+    assert path.read_text().endswith("proxy's own CA\n" + (shell.folder / authority.CERTIFICATE_FILE).read_text())
 
 
 def test_ca_export(shell: Shell) -> None:

@@ -168,7 +168,8 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
     assert result.stderr.splitlines() == [
         (
             "rules.yaml:5:27: credentials.work.from[1]: expected a source: `default`, `gh`, `git`, `netrc`, "
-            "`env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, or a mapping with `command` or `github-app`, got `OTHER`"
+            "`env:NAME`, `file:PATH`, `systemd:NAME`, `keyring:SERVICE/USER`, or a mapping with `command` or "
+            "`github-app`, got `OTHER`"
         ),
         "hint: `env:OTHER` reads the environment variable",
         (
@@ -403,6 +404,7 @@ credentials:
       - file:/run/secrets/token
       - file:~/token
       - keyring:team/github/me
+      - systemd:github-token
       - gh
       - git
       - netrc
@@ -410,6 +412,7 @@ credentials:
       - {command: [op, read, "op://team/github/token"], ttl: 0}
       - {github-app: {id: 12345, key: env:KEY, installation: 6}}
       - {github-app: {id: Iv23liAbC, key: file:/run/secrets/app.pem, owner: acme}}
+      - {github-app: {id: Iv23liAbC, key: systemd:app.pem}}
     hosts: [ghe.example.com:8443]
   tenant: {from: [default], hosts: [acme.ghe.com, api.acme.ghe.com]}
   hub: {from: [default], hosts: [github.com]}
@@ -437,10 +440,12 @@ rules:
     permissions: {contents: read, issues: write}
     placeholder: [GH_TOKEN]
   - {match: ghe.example.com:8443/api/v3/repos/acme/widget, resolve: github-api, access: issues, credential: all}
-cache: {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0}
+cache:
+  {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0, shared: {url: redis://127.0.0.1:6379/0, user: me,
+    password: env:A, key: [file:/run/secrets/new, env:OLD]}}
 indexes: {acme: {repositories: ["acme.ghe.com/acme/*"], credential: tenant, prereleases: false, clients: [ci]}}
 clients:
-  ci: {password: [env:CI_PASSWORD, {command: [pass, show, ci]}]}
+  ci: {password: [env:CI_PASSWORD, systemd:ci-password, {command: [pass, show, ci]}]}
   developers: {htpasswd: developers.htpasswd}
   actions: {oidc: {issuer: "https://token.example.com/x", audience: gatepass, claims: {ref: "refs/heads/*"}}}
   office: {networks: [10.20.0.0/16, "fd00:20::/32", 127.0.0.1]}
@@ -461,7 +466,10 @@ def test_every_key_is_in_the_example() -> None:
             assert re.search(rf"\b{key}:", EVERY_KEY), f"{name}.{key}"
 
 
-@given(st.text("abe:/{}[]*?# ", max_size=30) | st.sampled_from(["env:A", "gh", "keyring:a/b", "file:/x", "default"]))
+@given(
+    st.text("abe:/{}[]*?# ", max_size=30)
+    | st.sampled_from(["env:A", "gh", "keyring:a/b", "systemd:a", "file:/x", "default"])
+)
 def test_the_schema_accepts_every_source_that_gatepass_does(text: str) -> None:
     """What the parser takes for a source an editor does too."""
     source = json.dumps(text)

@@ -25,7 +25,7 @@ from gatepass.rules.model import Credential, ResolveRelease, Rule
 from gatepass.rules.parser import parse
 from gatepass.rules.values import Pattern
 from gatepass.secret import Audience, Secret
-from gatepass.sources import Env, File, GitHubApp
+from gatepass.sources import Env, File, GitHubApp, Systemd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,6 +158,16 @@ async def test_a_key_in_a_variable(client: Client, app: App, app_key: rsa.RSAPri
             name = f"KEY_{len(client.environ)}"
             client.environ[name] = value
             assert await client.secret(source=GitHubApp(app.client_id, Env(name)))
+
+
+async def test_a_key_that_systemd_hands_over(client: Client, app: App, app_key_file: Path) -> None:
+    """The private key may be a credential of the unit's; where there is none, that is what is told."""
+    source = GitHubApp(app.client_id, Systemd(app_key_file.name))
+    problem = await client.problem(source=source)
+    assert f"has no private key: `systemd:{app_key_file.name}` is not to be had" in problem.detail
+    client.environ["CREDENTIALS_DIRECTORY"] = str(app_key_file.parent)
+    client.now += 20
+    assert await client.secret(source=source)
 
 
 async def test_the_installation_is_given(client: Client, app: App, app_key_file: Path) -> None:

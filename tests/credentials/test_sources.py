@@ -26,7 +26,7 @@ from gatepass.github.client import GitHub
 from gatepass.problems.problem import Problem, Unresolvable
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience, Secret
-from gatepass.sources import Command, Default, Env, File, Gh, Git, Keyring, Netrc, expanded, variables
+from gatepass.sources import Command, Default, Env, File, Gh, Git, Keyring, Netrc, Systemd, expanded, variables
 from harness import ROOT, call, clean_environment, need
 
 if TYPE_CHECKING:
@@ -306,6 +306,51 @@ async def test_file_that_hangs(asked: Asked, monkeypatch: pytest.MonkeyPatch) ->
         assert await asked.text(File("/other")) == OTHER
     finally:
         release.set()
+
+
+# -------------------------------------------------------------------- systemd
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+async def test_systemd(asked: Asked, tmp_path: Path, mode: int) -> None:
+    """A unit's credential is the file of its name in the folder that systemd tells, and is read again; the group's bits
+    of its mode may be an ACL's mask, by which the unit's user reads it.
+    """
+    private(tmp_path / "github-token", f"{TOKEN}\n", mode)
+    asked.environ["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    secret = await asked(Systemd("github-token"))
+    assert (secret.reveal(), secret.source) == (TOKEN, "systemd:github-token")
+    private(tmp_path / "new", OTHER, mode)
+    (tmp_path / "new").rename(tmp_path / "github-token")
+    asked.now += 1.5
+    assert await asked.text(Systemd("github-token")) == OTHER
+
+
+@pytest.mark.parametrize("folder", [None, "", "credentials"])
+async def test_systemd_has_handed_over_nothing(
+    asked: Asked, tmp_path: Path, folder: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of a unit with credentials, and where the unit has none of that name, the next source is asked; no folder
+    of the working folder is taken for systemd's.
+    """
+    (tmp_path / "credentials").mkdir()
+    for name in ("credentials/token", "token"):
+        private(tmp_path / name, OTHER)
+    monkeypatch.chdir(tmp_path)
+    asked.environ |= {"NEXT": TOKEN} | ({} if folder is None else {"CREDENTIALS_DIRECTORY": folder})
+    assert await asked.text(Systemd("token"), Env("NEXT")) == TOKEN
+    problem = await asked.problem(Systemd("token"))
+    assert "`systemd:token` is not to be had" in problem.detail
+    assert "`LoadCredential=NAME:PATH`" in problem.hint
+    asked.environ["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    assert "`systemd:none` does not exist" in (await asked.problem(Systemd("none"))).detail
+
+
+async def test_systemds_credential_that_others_may_read(asked: Asked, tmp_path: Path) -> None:
+    """One that everybody may read is refused: no systemd has made it."""
+    private(tmp_path / "token", TOKEN, 0o444)
+    asked.environ |= {"CREDENTIALS_DIRECTORY": str(tmp_path), "NEXT": OTHER}
+    assert (await asked.problem(Systemd("token"), Env("NEXT"))).kind == "exposed-secret"
 
 
 # ------------------------------------------------------------------- commands

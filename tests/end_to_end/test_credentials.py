@@ -33,6 +33,7 @@ COMMAND = "{{command: ['{python}', -c, \"print(open('{home}/FILE').read())\"]}}"
 SOURCES = {
     "env": "env:MY_TOKEN",
     "file": "file:{home}/token",
+    "systemd": "systemd:handed-over",
     "exposed": "file:{home}/exposed",
     "rotated": "file:{home}/rotated",
     "command": COMMAND.replace("FILE", "printed"),
@@ -99,7 +100,12 @@ def _desk(_standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
     app = App(public, installations=[Installation("acme")])
     write(home / "app.pem", app_key)
-    for name, kind in (("token", "file"), ("printed", "command"), *((kind, kind) for kind in CHANGING)):
+    for name, kind in (
+        ("token", "file"),
+        ("printed", "command"),
+        ("handed-over", "systemd"),
+        *((kind, kind) for kind in CHANGING),
+    ):
         write(home / name, f"{TOKENS[kind]}\n")
     write(home / "store", f"https://me:{TOKENS['git']}@{web}\n")
     write(home / ".gitconfig", f"[credential]\n\thelper = store --file {home}/store\n")
@@ -113,6 +119,7 @@ def _desk(_standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "GIT_CONFIG_NOSYSTEM": "1",
         "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
         "XDG_DATA_HOME": str(home / "data"),
+        "CREDENTIALS_DIRECTORY": str(home),
     }
     # by the keyring's own command, as people do
     set_entry = [sys.executable, "-m", "keyring", "set", "team/github", "me"]

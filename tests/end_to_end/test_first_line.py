@@ -65,6 +65,25 @@ def test_another_port_of_this_machine(proxy: Proxy) -> None:
     assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
+@pytest.mark.parametrize("body", ["Content-Length: 999", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("host", ["{web}", "tunnelled.example:443"])
+def test_a_connect_with_a_body(proxy: Proxy, github: StandIn, body: str, host: str) -> None:
+    """Where a body may begin a tunnel there is none: what comes first would be taken for the one or for the other."""
+    authority = host.format(web=github.web)
+    head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{body}\r\n\r\n".encode()
+    answer = said(port_of(proxy), head + b"\x16\x03\x01\x00\x05hello")
+    assert answer.startswith(b"HTTP/1.1 400 gatepass: malformed request\r\n"), answer
+    assert "Traceback" not in proxy.log
+
+
+@pytest.mark.parametrize("name", ["a..b", "github.com..", ".", f"{'a' * 64}.example", "b\u00fc" * 600])
+def test_a_name_that_is_none(proxy: Proxy, name: str) -> None:
+    """What no resolver could look up, and TLS not name, is refused before anybody tries."""
+    answer = said(port_of(proxy), f"GET https://{name}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert "Traceback" not in proxy.log
+
+
 def test_what_is_for_the_proxy_stays_here(proxy: Proxy) -> None:
     """On plain http the client's password for the proxy, and what it says of whom it asks for, go to no server."""
     with listening(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (port, heard):

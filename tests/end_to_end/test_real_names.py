@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -172,6 +173,16 @@ def test_look_alike(client: Client, world: StandIn, url: str, address: str) -> N
     client.curl("-o", "out", "--insecure", url.replace("github.com/acme", address))
     assert world.calls("api") == []
     assert all("authorization" not in call.headers or call.host == "evil.test" for call in world.calls())
+
+
+def test_a_dot_at_the_end(world: StandIn, client: Client) -> None:
+    """Of a server that is asked for with a dot TLS leaves it out (RFC 6066), and it is the same one's certificate."""
+    where = urlsplit(client.env["HTTPS_PROXY"])
+    with socket.create_connection((where.hostname, where.port or 0), 20) as connection:
+        connection.sendall(b"GET https://github.com./acme/other HTTP/1.1\r\nHost: github.com.\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 404 "), answer
+    assert [call.host for call in world.calls("web")] == ["github.com."]
 
 
 @pytest.mark.parametrize("host", ["GitHub.com", "github.com:443", "me:mine@github.com"])

@@ -284,6 +284,46 @@ def test_env_asks(shell: Shell, away: Client) -> None:
             assert "its secret" not in shown.output
 
 
+def test_env_with_a_next_ca(shell: Shell, away: Client) -> None:
+    """Of two CAs that a proxy shows only those are trusted that were named, and the one in use has to be."""
+    folder = shell.home / ".config" / "gatepass" / "ca"
+    with serving(shell):
+        old = authority.load(folder)
+    assert shell.gatepass("ca", "next", "--rules", shell.rules).returncode == 0
+    both = authority.succession(folder)
+    assert both is not None
+    assert both.next is not None
+    assert old is not None
+    with serving(shell) as (_, proxy):
+        page = asked(away, bare(proxy), "/").body.decode()
+        assert old.fingerprint in page
+        assert both.next.fingerprint in page
+        for path in ("/ca.pem", "/env?shell=bash"):
+            assert (old.pem + both.next.pem).strip() in asked(away, bare(proxy), path).body.decode()
+        port = urlsplit(proxy).port
+        url = f"http://127.0.0.1:{port}"
+        alone = joined(away, "--proxy", url, "--fingerprint", old.fingerprint)
+        assert alone.returncode == 0
+        assert f"has another CA beside, which is not trusted yet: {both.next.name}" in alone.stderr
+        (ca,) = (away.home / ".config" / "gatepass" / "proxies").glob("*/ca.pem")
+        assert ca.read_text() == old.pem
+        # so it stays, until somebody names it
+        assert joined(away, "--proxy", url).returncode == 0
+        assert ca.read_text() == old.pem
+        failed = joined(away, "--proxy", url, "--fingerprint", both.next.fingerprint)
+        assert failed.returncode == 1
+        assert f"expected the CA {both.next.fingerprint}, got {old.fingerprint}" in failed.stderr
+        named = ("--fingerprint", old.fingerprint, "--fingerprint", both.next.fingerprint)
+        done = joined(away, "--proxy", url, *named)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ca.read_text() == old.pem + both.next.pem
+    assert shell.gatepass("ca", "switch", "--rules", shell.rules).returncode == 0
+    with serving(shell, "--listen", f"127.0.0.1:{port}"):
+        done = joined(away, "--proxy", url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ca.read_text() == both.next.pem + old.pem
+
+
 def test_env_with_a_new_ca(shell: Shell, away: Client) -> None:
     """When a proxy that is known shows another CA, that one has to be trusted anew."""
     with serving(shell) as (_, proxy):

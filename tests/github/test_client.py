@@ -22,7 +22,8 @@ from gatepass.forge.signed import SignedUrl
 from gatepass.forge.urls import AssetRef
 from gatepass.forge.urls import Repository as Name
 from gatepass.github import client
-from gatepass.github.client import PER_PAGE, AssetGoneError, GitHub, UnclearError
+from gatepass.github.client import PER_PAGE, GitHub, UnclearError
+from gatepass.github.replies import AssetGoneError
 from gatepass.github.statistics import Statistics
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Secret
@@ -143,7 +144,7 @@ async def test_pages(api: GitHub, forge: Forge, secret: Secret, github: StandIn,
     found = await api.release(forge, ref(), secret)
     assert found is not None
     assert len(found.release.assets) == 1
-    pages = [await api.assets(forge, found, page, secret) for page in (1, 2)]
+    pages = [(await api.assets(forge, found, page, secret))[0] for page in (1, 2)]
     assert [len(page) for page in pages] == [PER_PAGE, 1]
     assert [asset.name for page in pages for asset in page] == [f"{number}.bin" for number in range(PER_PAGE + 1)]
 

@@ -27,7 +27,7 @@ class Keeping:
     def __post_init__(self) -> None:
         self.kept: Kept[str, int] = Kept(self.size, lambda: self.now, 60, lambda value: value)
 
-    async def ask(self, known: int | None) -> int:
+    async def ask(self, known: int | None, _recent: float) -> int:
         self.asked.append(known)
         await asyncio.sleep(0)
         if isinstance(self.value, Unresolvable):

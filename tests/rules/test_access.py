@@ -110,6 +110,7 @@ def test_an_empty_list_allows_nothing() -> None:
         ("clients: {a: {password: [env:X], networks: ['::1']}}", "3:11: clients.a", "got `password` and `networks`"),
         ("clients: {a b: {networks: ['::1']}}", "3:11: clients.`a b`", "a name of letters"),
         ("clients: {a: {password: [gh]}}", "3:26: clients.a.password[0]", "the source of a password, got `gh`"),
+        ("clients: {a: {password: [systemd:a/b]}}", "3:26: clients.a.password[0]", "expected `systemd:NAME`"),
         ("clients: {a: {password: env:X}}", "3:15: clients.a.password", "a list"),
         ("clients: {a: {networks: [10.0.0.1/8]}}", "3:26: clients.a.networks[0]", "did you mean `10.0.0.0/8`?"),
         ("clients: {a: {networks: [here]}}", "3:26: clients.a.networks[0]", "a network, as in"),

@@ -21,7 +21,7 @@ from gatepass.rules.parser import parse
 from gatepass.rules.shape import CacheEntry
 from gatepass.rules.values import Pattern, Template
 from gatepass.rules.yaml_source import RuleProblem, RulesError
-from gatepass.sources import Default, Env
+from gatepass.sources import Default, Env, File
 
 GITHUB_WEB = Host("github.com")
 TOKEN = "ghp_" + "Zq7" * 12
@@ -144,6 +144,66 @@ def test_cache() -> None:
 def test_wrong_cache(cache: str, expected: str) -> None:
     """A lifetime that is none is an error with its bounds."""
     assert expected in str(error_of(f"{FULL}\ncache: {{{cache}}}\n"))
+
+
+SHARED = 'cache: {{shared: {{url: "{url}", key: {key}}}}}\n'
+
+
+def test_shared_cache() -> None:
+    """What replicas share by has a place, a key or several, perhaps a password, and their places in the file."""
+    text = FULL + SHARED.format(
+        url="rediss://cache.test:7/2", key="[env:NEW, file:/run/old], password: env:PW, user: me"
+    )
+    shared = parse(text).shared
+    assert shared is not None
+    assert shared.store.user == "me"
+    assert str(shared.store) == "rediss://cache.test:7/2"
+    assert [key.source for key in shared.keys] == [Env("NEW"), File("/run/old")]
+    assert shared.keys[1].place.endswith(": cache.shared.key[1]")
+    assert parse(text).variables >= {"NEW", "PW"}
+    assert Path("/run/old") in parse(text).files
+    assert parse(FULL).shared is None
+    assert str(parse(FULL + SHARED.format(url="redis://[::1]", key="env:A")).shared.store) == "redis://[::1]:6379/0"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "expected"),
+    [
+        (
+            "http://a:1",
+            "env:A",
+            "cache.shared.url: expected `redis://HOST:PORT/DATABASE`, or `rediss://…` with",
+        ),
+        ("redis://a/x", "env:A", "cache.shared.url: expected `redis://HOST:PORT/DATABASE`"),
+        ("redis://a:99999/0", "env:A", "cache.shared.url: expected `redis://HOST:PORT/DATABASE`"),
+        ("redis://a/0?ssl_cert_reqs=none", "env:A", "cache.shared.url: expected `redis://HOST:PORT/DATABASE`"),
+        ("redis:///0", "env:A", "cache.shared.url: expected `redis://HOST:PORT/DATABASE`"),
+        ("redis://u:hunter2@a/0", "env:A", "cache.shared.url: expected a file without secrets"),
+        ("redis://a", "env:A, user: me", "cache.shared.user: expected `user` beside `password`, got `me`"),
+        ("redis://a", "gh", "cache.shared.key: expected `file:PATH`, `systemd:NAME` or `env:NAME`"),
+        ("redis://a", "file:x", "cache.shared.key: expected `file:PATH` with an absolute path"),
+        ("redis://a", "[]", "cache.shared.key: expected at least one entry, got none"),
+        ("redis://a", "[env:A, env:A]", "cache.shared.key[1]: expected each key once, got `env:A`"),
+        ("redis://a", "env:A, pass: x", "hint: did you mean `password`?"),
+        (
+            "redis://a",
+            "env:A, password: hunter2",
+            "cache.shared.password: expected `file:PATH`, `systemd:NAME` or `env:NAME`",
+        ),
+    ],
+)
+def test_wrong_shared_cache(url: str, key: str, expected: str) -> None:
+    """What is wrong with it is told at its place; a password that stands there is not shown."""
+    told = str(error_of(FULL + SHARED.format(url=url, key=key)))
+    assert expected in told
+    assert "hunter2" not in told
+
+
+def test_a_shared_cache_needs_both() -> None:
+    """Without an address, or without a key, nothing is shared: both are wanted."""
+    for there, missing in (("url: redis://a", "key"), ("key: env:A", "url")):
+        text = f"{FULL}cache: {{shared: {{{there}}}}}\n"
+        assert f"cache.shared.{missing}: expected text" in str(error_of(text))
 
 
 def test_when_beside_headers() -> None:
@@ -412,6 +472,16 @@ from: [env:OURS] → from: [keyring:acme]
 10:12: credentials.ours.from[0]: expected `keyring:SERVICE/USER`, got `keyring:acme`
 hint: SERVICE and USER are what `keyring set SERVICE USER` got
 
+from: [env:OURS] → from: ["systemd:../x", "systemd:a:b", "systemd:", "systemd:a b"]
+10:12: credentials.ours.from[0]: expected `systemd:NAME`, got `systemd:../x`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:28: credentials.ours.from[1]: expected `systemd:NAME`, got `systemd:a:b`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:43: credentials.ours.from[2]: expected `systemd:NAME`, got `systemd:`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+10:55: credentials.ours.from[3]: expected `systemd:NAME`, got `systemd:a b`
+hint: NAME is what `LoadCredential=NAME:PATH` of the unit has
+
 from: [env:OURS] → from: [env: OURS]
 10:12: credentials.ours.from[0].env: expected one of `command`, `ttl`, `github-app`, got `env`
 hint: without the space after the colon it is a source: `env:…`
@@ -484,7 +554,7 @@ hint: make a credential of its own for the other, or name it under `forges:`
 from: [env:GH_TOKEN, env:GITHUB_TOKEN] → from: [{github-app: {id: a b, key: /x.pem, owner: a/b}}]
 7:26: credentials.github.from[0].github-app.id: expected the client id of a GitHub App, or its number, got `a b`
 hint: the App's settings page shows both
-7:35: credentials.github.from[0].github-app.key: expected `file:PATH` or `env:NAME`, got `/x.pem`
+7:35: credentials.github.from[0].github-app.key: expected `file:PATH`, `systemd:NAME` or `env:NAME`, got `/x.pem`
 hint: the App's settings page gives out its private key, a PEM file
 7:48: credentials.github.from[0].github-app.owner: expected the name of a user or an organisation, got `a/b`
 hint: as in `github.com/OWNER/REPO`
@@ -753,8 +823,8 @@ hint: `Host` belongs to the connection or to proxies
 
 
 LONG_TEXTS = {
-    "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
-    "or a mapping with `command` or `github-app`",
+    "SOURCE": "a source: `default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `systemd:NAME`, "
+    "`keyring:SERVICE/USER`, or a mapping with `command` or `github-app`",
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
     "`limits`, `indexes`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "

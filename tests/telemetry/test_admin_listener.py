@@ -12,6 +12,7 @@ import pytest
 
 from gatepass.errors import GatepassError
 from gatepass.secret import Secret
+from gatepass.store.circuit import Health
 from gatepass.telemetry import admin as listening
 from gatepass.telemetry import event, metrics
 from gatepass.telemetry.admin import Admin, is_loopback, parse_address
@@ -161,14 +162,36 @@ async def test_the_keys_of_the_status(admin: Admin, ledger: Ledger) -> None:
     ledger.counts.add(Event(action="refuse", failed=True, began=0, seconds=0, source="::1", problem="internal"))
     state = json.loads((await ask(admin, "/status.json"))[2])
     assert set(state) == {
-        "version", "started", "now", "not_ready", "rules", "audit", "connections", "tunnels", "requests",
-        "credentials", "clients", "problems", "refusals",
+        "version", "started", "now", "not_ready", "rules", "audit", "shared_cache", "connections", "tunnels",
+        "requests", "credentials", "clients", "problems", "refusals",
     }  # fmt: skip
     assert set(state["rules"]) == {"file", "loaded", "error"}
     assert state["requests"]["refuse"] == 1
     assert state["problems"] == {"internal": 1}
     assert state["clients"] == [{"client": "::1", "requests": 1, "per_minute": 1.0}]
     assert len(state["refusals"]) == 1
+
+
+async def test_the_shared_cache_is_shown(admin: Admin, ledger: Ledger) -> None:
+    """Nothing of a shared cache is told where there is none; else how it is, in words, in JSON, as a metric."""
+    assert "gatepass_store_up" not in (await ask(admin, "/metrics"))[2]
+    assert json.loads((await ask(admin, "/status.json"))[2])["shared_cache"] is None
+    url = "redis://127.0.0.1:6379/0"
+    ledger.counts.shares(url, Health(is_up=False, since=0, why="it is full"))
+    assert "gatepass_store_up 0.0" in (await ask(admin, "/metrics"))[2]
+    state = json.loads((await ask(admin, "/status.json"))[2])
+    assert state["shared_cache"] == {
+        "url": url,
+        "up": False,
+        "since": "1970-01-01T00:00:00.000000Z",
+        "error": "it is full",
+    }
+    assert "The shared cache is not used" in (page := (await ask(admin, "/"))[2])
+    assert "it is full" in page
+    assert (await ask(admin, "/readyz"))[0] == 200
+    ledger.counts.shares(url, Health(is_up=True, since=1))
+    assert "gatepass_store_up 1.0" in (await ask(admin, "/metrics"))[2]
+    assert "The shared cache is not used" not in (await ask(admin, "/"))[2]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def busy() -> Counts:
     counts.add(event(action="refuse", failed=True, status=404, problem="asset-not-found"))
     counts.add(event(action="would-refuse", status=200, problem="host-not-allowed"))
     counts.add(event(action="tunnel", seconds=1e5, status=200, sent=5, received=7))
-    counts.called(Call("github.com", 200, "acme", 4999))
+    counts.called(Call("github.com", 200, "acme", 4999, 5000))
+    counts.ca_ends = 2e9
     counts.uses("releases").hits += 1
     counts.uses("releases").misses += 2
     return counts
@@ -71,6 +72,7 @@ def test_every_metric() -> None:
         "gatepass_bytes_total|out": 27,
         "gatepass_api_calls_total|github.com|200": 1,
         "gatepass_api_remaining|acme|github.com": 4999,
+        "gatepass_api_limit|acme|github.com": 5000,
         "gatepass_cache_total|releases|hit": 1,
         "gatepass_cache_total|releases|miss": 2,
         "gatepass_problems_total|asset-not-found": 1,
@@ -79,6 +81,8 @@ def test_every_metric() -> None:
         "gatepass_refused_total|host-not-allowed": 1,
         "gatepass_reloads_total|ok": 1,
         "gatepass_reloads_total|failed": 1,
+        "gatepass_rules_last_reload_successful": 0,
+        "gatepass_ca_expiry_timestamp_seconds": 2e9,
     }
     assert {name: found.get(name) for name in expected} == expected
     assert found["gatepass_rules_loaded_timestamp_seconds"] > 1.7e9
@@ -172,7 +176,7 @@ def test_a_call_is_that_of_who_caused_it() -> None:
         statistics.called({}, "github.com", 404)
     statistics.called({}, "github.com", 200)
     assert asked.calls == 2
-    assert heard[:2] == [Call("github.com", 200, "acme", 7), Call("github.com", 404, None, None)]
+    assert heard[:2] == [Call("github.com", 200, "acme", 7, 9), Call("github.com", 404, None, None)]
 
 
 def test_to_look_is_no_use() -> None:

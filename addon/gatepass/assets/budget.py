@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass.cache import Cache
+from gatepass.store.alone import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator
+
+    from gatepass.store.alone import Store
 
 SHARE: Final = 10
 """One part in so many of a credential's budget may be spent in vain, by all clients together."""
@@ -39,20 +42,28 @@ class SpentError(Exception):
 class _Window:
     """So many questions up to its end. One that has no answer yet holds a place, for it may be in vain."""
 
-    def __init__(self, end: float) -> None:
+    def __init__(self, end: float, share: Callable[[int], Awaitable[int]], tell: Callable[[int], None]) -> None:
+        """`share` and `tell` tell other replicas what was spent by this one; the first hears of theirs."""
         self.end = end
         self.spent = 0
         self.held = 0
+        self.elsewhere = 0
+        self._share = share
+        self._tell = tell
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def room(self, most: float) -> float:
-        return most - self.spent - self.held
+        return most - self.spent - self.elsewhere - self.held
+
+    def is_spent(self, most: float) -> bool:
+        return self.spent + self.elsewhere >= most
 
     async def enter(self, most: Callable[[], float]) -> bool:
         """Hold a place, as soon as there is one; False when there will be none."""
+        self.elsewhere = await self._share(self.spent)
         try:
             async with asyncio.timeout(_PATIENCE):
-                while self.room(most()) < 1 and self.spent < most():
+                while self.room(most()) < 1 and not self.is_spent(most()):
                     turn = asyncio.get_running_loop().create_future()
                     self._waiting.append(turn)
                     await turn
@@ -61,7 +72,7 @@ class _Window:
         except asyncio.CancelledError:
             self._next()
             raise
-        entered = self.spent < most()
+        entered = not self.is_spent(most())
         self.held += entered
         if not entered or self.room(most()) >= 1:
             self._next()
@@ -70,6 +81,8 @@ class _Window:
     def leave(self, places: int, spent: int) -> None:
         self.held -= places
         self.spent += spent
+        if spent:
+            self._tell(self.spent)
         self._next()
 
     def _next(self) -> None:
@@ -166,9 +179,10 @@ class Account:
 class Misses:
     """What was asked for in vain lately, by client and by credential."""
 
-    def __init__(self, clock: Callable[[], float], most: int) -> None:
-        """`most` questions of one client may lead to nothing within a minute."""
+    def __init__(self, clock: Callable[[], float], most: int, store: Store = ALONE) -> None:
+        """`most` questions of one client may lead to nothing within a minute, at all replicas that share a store."""
         self._clock = clock
+        self._store = store
         self.most = most
         self._windows: dict[Whose, Cache[Hashable, _Window]] = {
             "client": Cache(_MOST_WINDOWS, clock),
@@ -190,9 +204,16 @@ class Misses:
     def window(self, whose: Whose, key: Hashable) -> _Window:
         window = self._windows[whose].get(key)
         if window is None:
-            seconds = _SECONDS[whose]
-            window = _Window(self._clock() + seconds)
-            self._windows[whose].put(key, window, seconds)
+            seconds, now = _SECONDS[whose], self._clock()
+            # replicas agree on when one ends; by itself, one begins with whoever comes
+            end = (now // seconds + 1) * seconds if self._store.is_shared else now + seconds
+            name = self._store.name("misses", whose, repr(key), str(end))
+            window = _Window(
+                end,
+                lambda own: self._store.tally(name, own, max(0.0, end - self._clock())),
+                lambda own: self._store.tell(name, own, max(0.0, end - self._clock())),
+            )
+            self._windows[whose].put(key, window, end - now)
         return window
 
     def left(self, window: _Window) -> int:

@@ -11,7 +11,8 @@ from gatepass.assets.memory import KEPT_SECONDS
 from gatepass.assets.source import Source, is_json
 from gatepass.cache import Cache
 from gatepass.forge.sources import Content, api_path
-from gatepass.github.client import OCTET_STREAM, RAW, AssetGoneError
+from gatepass.github.client import OCTET_STREAM, RAW
+from gatepass.github.replies import AssetGoneError
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 
@@ -30,6 +31,7 @@ class Contents:
 
     def __init__(self, github: GitHub, memory: Memory, ends: Ends) -> None:
         self._github = github
+        self._memory = memory
         self._ends = ends
         self._refs: Cache[Hashable, bool] = Cache(memory.lifetimes.entries, memory.clock)
 
@@ -37,12 +39,13 @@ class Contents:
         """An archive or a file, at the first of the places that its URL may mean; a ref that is known goes first."""
         ask = self._github.content if ref.kind is Content.FILE else self._github.archive
         known = {place: self._refs.get((query.repository_key, place.ref)) is not None for place in ref.places}
+        recent, streamed = self._memory.recent(query.asset_key), self._memory.lifetimes.tags
         is_folder = False
         for place in sorted(ref.places, key=lambda place: not known[place]):
             api_url = f"{query.forge.api}/repos/{ref.repository}{api_path(ref, place)}"
             query.account.use()
             try:
-                pointed = await ask(query.forge, api_url, query.secret)
+                pointed = await ask(query.forge, api_url, query.secret, recent, streamed)
             except AssetGoneError:
                 continue
             except Unresolvable as unresolvable:
@@ -64,6 +67,7 @@ class Contents:
                 credential=query.credential.name,
                 etag=pointed.headers.get("etag"),
                 query=query,
+                reused=pointed.reused,
             )
         if is_folder:
             raise Unresolvable(catalogue.NOT_A_FILE(repository=ref.repository, name=ref.named))

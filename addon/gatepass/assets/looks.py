@@ -71,7 +71,9 @@ class Looks:
         query.account.use(diagnosis.MOST_CALLS)
         try:
             async with asyncio.timeout(diagnosis.SECONDS):
-                look = await diagnosis.look(self._github, query.forge, query.ref.repository, query.secret)
+                look = await diagnosis.look(
+                    self._github, query.forge, query.ref.repository, query.secret, _DIAGNOSIS_SECONDS
+                )
         except (Unresolvable, TimeoutError) as error:
             look = error
         else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass.cache import Cache, Flights
 from gatepass.github.client import TOTAL_SECONDS
+from gatepass.github.shared import FOREVER
 from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
 
@@ -39,6 +40,7 @@ class Memory:
         self._sources: Cache[Hashable, Source] = Cache(size, clock, uses=uses("assets"))
         self._last: Cache[Hashable, Source] = Cache(size, clock)
         self._failures: Remembered[Hashable] = Remembered(size, clock)
+        self._refused: Cache[Hashable, float] = Cache(size, clock)
         self._flights: Flights[Hashable] = Flights()
 
     def source(self, key: Hashable) -> Source | None:
@@ -55,9 +57,19 @@ class Memory:
 
     def forget(self, source: Source) -> None:
         """Hand out no more what was refused, unless it was replaced meanwhile."""
+        self.distrust(source.key)
         known = self._sources.get(source.key)
         if known is not None and known.signed == source.signed:
             self._sources.drop(source.key)
+
+    def distrust(self, key: Hashable) -> None:
+        """Believe no answer of before, another replica's neither."""
+        self._refused.put(key, self.clock(), KEPT_SECONDS)
+
+    def recent(self, key: Hashable, seconds: float = FOREVER) -> float:
+        """How many seconds ago an answer may have been given to another replica."""
+        refused = self._refused.get(key)
+        return seconds if refused is None else min(seconds, self.clock() - refused)
 
     def remember(self, source: Source) -> Source:
         """Keep it for as long as it holds: a signed URL until its end."""

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from gatepass.assets.memory import KEPT_SECONDS
 from gatepass.assets.source import Source
 from gatepass.cache import Cache
-from gatepass.github.client import PER_PAGE, AssetGoneError, expect_clean
+from gatepass.github.client import PER_PAGE, expect_clean
+from gatepass.github.replies import AssetGoneError
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 
@@ -38,13 +39,14 @@ _EMBEDDED: Final = 30
 class Known:
     """A release as last seen, to be asked for again at `fresh_until`; `assets` are those met so far, by name.
 
-    `next_page` is the first page of the whole list that has not been read, None when all have been; the last was read
-    at `paged`.
+    All of it was asked for after `since`. `next_page` is the first page of the whole list that has not been read, None
+    when all have been; the last was read at `paged`.
     """
 
     found: Found
     assets: Mapping[str, Asset]
     fresh_until: float
+    since: float
     next_page: int | None = 1
     paged: float = 0
 
@@ -103,6 +105,7 @@ class Releases:
             except AssetGoneError:
                 # it was replaced since the release was read
                 query.account.use()
+                self._memory.distrust(query.release_key)
                 self._releases.drop(query.release_key)
         raise self._no_asset(query, known)
 
@@ -110,7 +113,7 @@ class Releases:
         """The whole list of a release's assets."""
         known = await self._current(query)
         while known.next_page is not None and len(known.assets) >= _EMBEDDED:
-            known = await self._memory.share((query.release_key, "page"), partial(self._page, query, known))
+            known = await self._read_on(query, known, self._lifetime(query))
         return Source(
             query.asset_key,
             query.forge,
@@ -155,20 +158,36 @@ class Releases:
             AssetGoneError: the asset is there no more.
         """
         assert source.secret is not None
-        signed = await self._github.sign(source.forge, source.api_url, source.secret)
-        return replace(source, signed=signed, reused=False)
+        recent = self._memory.recent(source.key)
+        asked = (source.forge, source.api_url, source.secret, recent, self._lifetimes.tags)
+        pointed = await self._github.asset(*asked)
+        return replace(source, signed=pointed.signed, reused=pointed.reused)
 
     async def _locate(self, query: Query) -> tuple[Known, Asset]:
         """The asset in its release: in what is known of it, else in what it is now, else on its further pages."""
-        key, name = query.release_key, query.asset.name
+        name = query.asset.name
         known = await self._current(query)
-        while name not in known.assets and known.next_page is not None:
-            known = await self._memory.share((key, "page"), partial(self._page, query, known))
-        if asset := known.uploaded(name):
-            return known, asset
+        for recent in (self._lifetime(query), self._lifetimes.missing):
+            while name not in known.assets and known.next_page is not None:
+                known = await self._read_on(query, known, recent)
+            if asset := known.uploaded(name):
+                return known, asset
+            if self._clock() - known.since <= self._lifetimes.missing:
+                break
+            # another replica was told this a while ago: what is missing may have come since
+            known = await self._memory.share((query.release_key, "again"), partial(self._again, query))
         if unfinished := known.assets.get(name):
             raise Unresolvable(catalogue.ASSET_NOT_UPLOADED(ref=query.asset, state=unfinished.state))
         raise self._no_asset(query, known)
+
+    async def _again(self, query: Query) -> Known:
+        return replace(await self._release(query, self._lifetimes.missing), next_page=1)
+
+    async def _read_on(self, query: Query, known: Known, recent: float) -> Known:
+        return await self._memory.share((query.release_key, "page"), partial(self._page, query, known, recent))
+
+    def _lifetime(self, query: Query) -> float:
+        return self._lifetimes.latest if query.asset.tag is None else self._lifetimes.tags
 
     async def _current(self, query: Query) -> Known:
         """What is known of the release, when it is enough; else what it is now."""
@@ -176,8 +195,10 @@ class Releases:
         is_enough = known is not None and known.holds(query.asset)
         if known is not None and is_enough and known.fresh_until > self._clock():
             return known
+        # what this replica knows already is not enough, so what it was told before is not, either
+        recent = self._lifetime(query) if known is None or is_enough else self._lifetimes.missing
         try:
-            return await self._memory.once(query.release_key, partial(self._release, query))
+            return await self._memory.once(query.release_key, partial(self._release, query, recent))
         except Unresolvable as unresolvable:
             if known is None or not is_enough or unresolvable.problem.status not in OUTAGE:
                 raise
@@ -188,37 +209,42 @@ class Releases:
         found = known.found
         return Unresolvable(choice.asset_not_found(query.asset, found.release.tag_name, known.assets, found.renamed))
 
-    async def _release(self, query: Query) -> Known:
+    async def _release(self, query: Query, recent: float) -> Known:
         """Ask for the release, or whether it still is what is known of it."""
         known = self._releases.get(query.release_key)
         etag = known.found.etag if known else None
+        recent = self._memory.recent(query.release_key, recent)
         try:
-            found = await self._github.release(query.forge, query.asset, query.secret, etag)
+            found = await self._github.release(query.forge, query.asset, query.secret, etag, recent)
         except Unresolvable as unresolvable:
             query.account.use()
             raise Unresolvable(self._ends.dated(query, unresolvable.problem)) from None
-        query.account.use(paid=found is not None)
+        query.account.use(paid=found is not None and not found.age)
         now = self._clock()
-        fresh_until = now + (self._lifetimes.latest if query.asset.tag is None else self._lifetimes.tags)
+        since = now - found.age if found is not None else now
+        fresh_until = since + self._lifetime(query)
         if found is not None:
             if found.expires is not None:
                 self._ends.learn(query, found.expires)
-            known = Known(found, {asset.name: asset for asset in found.release.assets}, fresh_until)
+            known = Known(found, {asset.name: asset for asset in found.release.assets}, fresh_until, since)
         else:
             assert known is not None
             # unchanged as far as the embedded list goes; the pages behind it are read again, but not at every miss
             is_old = known.paged + self._lifetimes.missing <= now
-            known = replace(known, fresh_until=fresh_until, next_page=1 if is_old else known.next_page)
+            known = replace(known, fresh_until=fresh_until, since=since, next_page=1 if is_old else known.next_page)
         return self._keep(query, known)
 
-    async def _page(self, query: Query, known: Known) -> Known:
+    async def _page(self, query: Query, known: Known, recent: float) -> Known:
         """Read one more page of the release's assets."""
         assert known.next_page is not None
         query.account.use()
-        page = await self._github.assets(query.forge, known.found, known.next_page, query.secret)
+        recent = self._memory.recent(query.release_key, recent)
+        page, age = await self._github.assets(query.forge, known.found, known.next_page, query.secret, recent)
         next_page = known.next_page + 1 if len(page) == PER_PAGE and known.next_page < _MAX_PAGES else None
         assets = {**known.assets, **{asset.name: asset for asset in page}}
-        return self._keep(query, replace(known, assets=assets, next_page=next_page, paged=self._clock()))
+        now = self._clock()
+        since = min(known.since, now - age)
+        return self._keep(query, replace(known, assets=assets, since=since, next_page=next_page, paged=now))
 
     def _keep(self, query: Query, known: Known) -> Known:
         self._releases.put(query.release_key, known, KEPT_SECONDS)

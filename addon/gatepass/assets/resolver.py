@@ -8,7 +8,6 @@ a repository is remembered for it.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from dataclasses import replace
 from functools import partial
@@ -23,7 +22,8 @@ from gatepass.assets.memory import KEPT_SECONDS, LASTING, Memory
 from gatepass.assets.public import Public
 from gatepass.assets.releases import OUTAGE, Releases
 from gatepass.assets.source import Query
-from gatepass.cache import Cache, Uses
+from gatepass.cache import Uses
+from gatepass.credentials.chosen import Chosen
 from gatepass.forge.sources import SourceRef
 from gatepass.forge.urls import AssetRef
 from gatepass.github.client import UnclearError
@@ -33,9 +33,11 @@ from gatepass.problems.problem import Unresolvable
 from gatepass.problems.remembered import Remembered
 from gatepass.rules.model import ResolveRelease
 from gatepass.secret import Audience
+from gatepass.store.alone import ALONE
+from gatepass.store.circuit import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
 
     from gatepass.assets.budget import Tab
     from gatepass.assets.source import Source
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Rules
     from gatepass.secret import Secret
+    from gatepass.store.alone import Store
 
 # What another credential may help against: to be refused, to see nothing, to have no budget left.
 _HELPED: Final = frozenset({401, 403, 404, 429})
@@ -75,27 +78,34 @@ class Resolver:
         rules: Rules,
         clock: Callable[[], float] = time.time,
         uses: Callable[[str], Uses] = lambda _: Uses(),
+        store: Store = ALONE,
     ) -> None:
-        """`clock` gives epoch seconds: what signed URLs are dated in; `uses` gives a cache its count, by name."""
+        """`clock` gives epoch seconds: what signed URLs are dated in; `uses` gives a cache its count, by name.
+
+        `store` has what other replicas know.
+        """
         self._credentials = credentials
         self._github = github
         self._lifetimes = rules.cache
         size = rules.cache.entries
         self._memory = Memory(rules.cache, clock, uses)
         ends = Ends(size, clock)
-        self._public = Public(github, self._memory)
+        self._public = Public(github, self._memory, store)
         self._releases = Releases(github, self._memory, ends, uses)
         self._contents = Contents(github, self._memory, ends)
         self._excerpts = Excerpts(github, self._memory, self._renewed, uses)
         self._looks = Looks(github, self._memory)
         self._outages: Remembered[Host] = Remembered(size, clock)
-        self._chosen: Cache[Hashable, Credential] = Cache(size, clock)
-        self._misses = Misses(clock, rules.access.limits.misses)
-        # so that the fingerprint of a secret is worth nothing outside this process
-        self._salt = secrets.token_bytes(32)
+        self._chosen = Chosen(size, clock, store)
+        self._misses = Misses(clock, rules.access.limits.misses, store)
+        self._salt = store.salt
 
     async def resolve(self, request: Resolve) -> Source | None:
         """Where the asset is to be had; None when it is not ours to say, and the request is to pass unchanged."""
+        with patience():
+            return await self._resolved(request)
+
+    async def _resolved(self, request: Resolve) -> Source | None:
         ref = request.ref
         if request.anonymous_first:
             try:
@@ -164,8 +174,8 @@ class Resolver:
 
     async def _with_any(self, request: Resolve, tab: Tab) -> Source:
         """With the first of the credentials that may see the repository; that which could the last time goes first."""
-        key = (request.forge.web, request.ref.repository, request.credentials)
-        known = self._chosen.get(key)
+        among = (request.forge, request.ref.repository, request.credentials)
+        known = await self._chosen.get(*among)
         refused: list[tuple[str, Problem]] = []
         turn = sorted(request.credentials, key=lambda each: each != known)
         for credential in turn:
@@ -179,9 +189,8 @@ class Resolver:
                 refused.append((credential.name, problem))
                 continue
             if credential != known:
-                self._chosen.put(
-                    key, credential, min((_settled(problem) for _, problem in refused), default=KEPT_SECONDS)
-                )
+                seconds = min((_settled(problem) for _, problem in refused), default=KEPT_SECONDS)
+                self._chosen.put(*among, credential, seconds)
             return replace(source, notices=(*source.notices, *choice.passed_over(refused))) if refused else source
         pairs = zip(turn, refused, strict=True)
         told = [(each.name, await self._diagnosed(request, each, problem, tab)) for each, (_, problem) in pairs]

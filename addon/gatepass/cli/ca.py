@@ -20,7 +20,7 @@ from gatepass.trust import authority, bundles, stores
 
 if TYPE_CHECKING:
     from gatepass.rules.model import Rules
-    from gatepass.trust.authority import Authority
+    from gatepass.trust.authority import Authority, Succession
 
 
 @click.group(invoke_without_command=True)
@@ -39,15 +39,17 @@ def ca(context: click.Context, as_json: bool) -> None:
 @json_option
 def show(rules: Path | None = None, as_json: bool = False) -> None:
     """Show the CA: what it may vouch for, until when, and where it lies."""
-    found, loaded, now = _present(), load_rules(rules), datetime.datetime.now(datetime.UTC)
+    succession, loaded, now = _present(), load_rules(rules), datetime.datetime.now(datetime.UTC)
+    found = succession.current
     if as_json:
-        print_json(_document(found, loaded, now))
+        print_json(_document(succession, loaded, now))
         return
     begin, end = found.certificate.not_valid_before_utc, found.certificate.not_valid_after_utc
     days = found.left(now).days
     remaining = f"{days} days left" if days >= 0 else "expired"
     uncovered = found.uncovered(loaded.hosts | {OWN})
     missing = f"{', '.join(uncovered)} not permitted; `gatepass ca renew` makes a CA for them"
+    beside = {"next": succession.next, "previous": succession.previous}
     for label, text in {
         "subject": found.name,
         "permits": "any host: it has no name constraints" if found.permitted is None else ", ".join(found.permitted),
@@ -55,6 +57,7 @@ def show(rules: Path | None = None, as_json: bool = False) -> None:
         "SHA-256": found.fingerprint,
         "folder": f"{found.folder}, which is yours alone",
         "rules": f"{loaded.source}: {missing if uncovered else 'each of their hosts is permitted'}",
+        **{label: _told(each) for label, each in beside.items() if each is not None},
     }.items():
         click.echo(f"{label:<12}{printable(text)}")
 
@@ -75,22 +78,47 @@ def renew(rules: Path | None) -> None:
     folder = authority.default_folder()
     made = authority.renew(folder, sorted(load_rules(rules).hosts))
     click.echo(f"made {made.folder / authority.CERTIFICATE_FILE}: {made.name}")
-    bundle = folder / bundles.BUNDLE_FILE
-    if bundle.exists():
-        # the shell's own part may have come from another shell, and is kept
-        own = {"SSL_CERT_FILE": str(bundle)}
-        files.update(bundle, bundles.client_bundle(own, made.pem))
-        click.echo(f"rewrote {bundle}, which clients read when they start")
-    click.echo("clients must trust the new one: restart `gatepass serve`, and do again what you did with")
+    _rewrite(folder, made.pem)
+    click.echo("clients must trust the new one: let `gatepass serve` read it (SIGHUP), and do again what you did with")
     click.echo("`gatepass ca bundle --output`, `gatepass ca export` and `gatepass ca trust`")
+
+
+@ca.command("next")
+@rules_option
+def next_(rules: Path | None) -> None:
+    """Make the next CA beside the one in use, for the hosts that the rules name now: clients are to trust both."""
+    folder, now = authority.default_folder(), datetime.datetime.now(datetime.UTC)
+    made = authority.prepare(folder, sorted(load_rules(rules).hosts))
+    click.echo(f"made {made.folder / authority.NEXT_FILE}: {made.name}")
+    click.echo(f"SHA-256 {made.fingerprint}")
+    _rewrite(folder, _present().pem(now))
+    click.echo("let each `gatepass serve` tell of it (SIGHUP), and clients take their bundle again; when all have it,")
+    click.echo("`gatepass ca switch` puts it to use")
+
+
+@ca.command()
+@rules_option
+@click.option("--back", is_flag=True, help="Put the one of before to use again.")
+def switch(rules: Path | None, back: bool) -> None:
+    """Put the next CA to use; the one before is trusted until it ends, or until the next switch."""
+    folder, now = authority.default_folder(), datetime.datetime.now(datetime.UTC)
+    found = authority.switch(folder, sorted(load_rules(rules).vouched), now, back=back)
+    click.echo(f"in use: {found.current.name}")
+    click.echo(f"SHA-256 {found.current.fingerprint}")
+    _rewrite(folder, found.pem(now))
+    click.echo("let each `gatepass serve` take it (SIGHUP), one after the other if you like: clients trust both")
 
 
 @ca.command()
 @click.option("--der", is_flag=True, help="Binary (DER) in place of PEM.")
+@click.option("--next", "is_next", is_flag=True, help="That of the next one.")
 @click.option("--output", default="-", metavar="FILE", help="Where to write it; else to standard output.")
-def export(der: bool, output: str) -> None:
+def export(der: bool, is_next: bool, output: str) -> None:
     """Write the CA's certificate, which is no secret; its key is never exported."""
-    found = _present()
+    present = _present()
+    found = present.next if is_next else present.current
+    if found is None:
+        raise GatepassError(f"{present.current.folder}: expected a next CA, got none", "`gatepass ca next` makes it")
     content = found.der if der else found.pem.encode()
     if output == "-":
         click.echo(content, nl=False)
@@ -108,9 +136,11 @@ def bundle(rules: Path | None, output: Path | None) -> None:
     is left alone when nothing has changed.
     """
     folder = authority.default_folder()
-    found = authority.load(folder) or authority.obtain(folder, sorted(load_rules(rules).hosts))
+    if authority.load(folder) is None:
+        authority.obtain(folder, sorted(load_rules(rules).hosts))
+    pem = _present().pem(datetime.datetime.now(datetime.UTC))
     path = (output or folder / bundles.BUNDLE_FILE).absolute()
-    _save(path, bundles.client_bundle(os.environ, found.pem, *tools.trusted(os.environ)).encode("ascii"))
+    _save(path, bundles.client_bundle(os.environ, pem, *tools.trusted(os.environ)).encode("ascii"))
     click.echo(path)
 
 
@@ -125,7 +155,7 @@ def trust_(name: str | None, change: str | None) -> None:
         removed = stores.uninstall(platform)
         click.echo(f"removed {removed}" if removed else "there was nothing to remove")
         return
-    found = _present()
+    found = _present().current
     if change == "install":
         click.echo(f"installed {stores.install(platform, found.pem)}; `gatepass ca trust --uninstall` undoes it")
         return
@@ -134,16 +164,34 @@ def trust_(name: str | None, change: str | None) -> None:
     click.echo("\n".join([f"# {platform.title}", "# trust", *commands, "# remove", *undo]))
 
 
-def _present() -> Authority:
+def _present() -> Succession:
     folder = authority.default_folder()
-    found = authority.load(folder)
+    found = authority.succession(folder)
     if found is None:
         raise GatepassError(f"{folder}: expected a CA, got none yet", "`gatepass ca create` makes it")
     return found
 
 
-def _document(found: Authority, rules: Rules, now: datetime.datetime) -> dict[str, object]:
+def _rewrite(folder: Path, pem: str) -> None:
+    """Let what clients on this machine trust, where it was written, be these CAs."""
+    bundle, alone = folder / bundles.BUNDLE_FILE, folder / authority.TRUSTED_FILE
+    if alone.exists():
+        files.update(alone, pem)
+    if bundle.exists():
+        # the shell's own part may have come from another shell, and is kept
+        own = {"SSL_CERT_FILE": str(bundle)}
+        files.update(bundle, bundles.client_bundle(own, pem))
+        click.echo(f"rewrote {bundle}, which clients read when they start")
+
+
+def _told(found: Authority) -> str:
+    """What is shown of a CA beside the one in use."""
+    return f"{found.name}, until {found.certificate.not_valid_after_utc:%Y-%m-%d}, SHA-256 {found.fingerprint}"
+
+
+def _document(succession: Succession, rules: Rules, now: datetime.datetime) -> dict[str, object]:
     """The same for programs."""
+    found, beside = succession.current, {"next": succession.next, "previous": succession.previous}
     return {
         "subject": found.name,
         "permits": found.permitted,
@@ -154,6 +202,7 @@ def _document(found: Authority, rules: Rules, now: datetime.datetime) -> dict[st
         "certificate": str(found.folder / authority.CERTIFICATE_FILE),
         "rules": rules.source,
         "not_permitted": found.uncovered(rules.hosts | {OWN}),
+        **{name: None if each is None else each.fingerprint for name, each in beside.items()},
     }
 
 

@@ -66,6 +66,10 @@ def check(file: str | None, rules_file: str | None, offline: bool, as_json: bool
     try:
         rules, is_trusted = locate.examine(file or rules_file, os.environ, cwd)
         of_users = list(htpasswd.warnings(rules.access))
+        if is_trusted and rules.shared is not None:
+            from gatepass.credentials.sharing import opening  # what few rules need
+
+            opening(rules.shared)
     except GatepassError as error:
         if as_json:
             print_json({"ok": False, "error": {"message": error.message, "hint": error.hint}})

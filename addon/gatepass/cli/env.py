@@ -18,7 +18,9 @@ from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from gatepass.trust.authority import Authority
 
 _PASSWORD = "GATEPASS_PROXY_PASSWORD"  # noqa: S105 — a variable's name
 
@@ -31,9 +33,20 @@ _PASSWORD = "GATEPASS_PROXY_PASSWORD"  # noqa: S105 — a variable's name
 @click.option(
     "--proxy", metavar="HOST:PORT|URL", help="Which `gatepass serve`, if several run; or one elsewhere, by its URL."
 )
-@click.option("--fingerprint", metavar="SHA256", help="That of the CA of the proxy elsewhere, which is then trusted.")
+@click.option(
+    "--fingerprint",
+    "fingerprints",
+    multiple=True,
+    metavar="SHA256",
+    help="That of the CA of the proxy elsewhere, which is then trusted; also of its next one, given again.",
+)
 def env(
-    shell: str | None, github_actions: bool, as_json: bool, unset: bool, proxy: str | None, fingerprint: str | None
+    shell: str | None,
+    github_actions: bool,
+    as_json: bool,
+    unset: bool,
+    proxy: str | None,
+    fingerprints: tuple[str, ...],
 ) -> None:
     """Print what a shell evaluates to use the `gatepass serve` that runs.
 
@@ -53,14 +66,14 @@ def env(
     if unset and proxy:
         raise click.UsageError("--unset goes without --proxy: what was set is undone, whichever server it was for")
     is_elsewhere = proxy is not None and "://" in proxy
-    if fingerprint and not is_elsewhere:
+    if fingerprints and not is_elsewhere:
         raise click.UsageError("--fingerprint goes with the URL of a proxy elsewhere, as --proxy")
     name = shell or syntax.detect(os.environ)
     if unset:
         _print(syntax.render(name, undo.undo(os.environ)))
         return
     before = undo.before(os.environ)
-    server = _elsewhere(proxy, fingerprint, before) if proxy is not None and is_elsewhere else _here(proxy)
+    server = _elsewhere(proxy, fingerprints, before) if proxy is not None and is_elsewhere else _here(proxy)
     variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
     variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
     variables |= server.placeholders
@@ -91,55 +104,84 @@ def _here(address: str | None) -> _Server:
     return _Server(server.proxy, server.bundle, server.ca, server.placeholders)
 
 
-def _elsewhere(text: str, fingerprint: str | None, environ: dict[str, str]) -> _Server:
+def _elsewhere(text: str, fingerprints: Sequence[str], environ: dict[str, str]) -> _Server:
     """The proxy at that URL, its CA written where this user's shells find it.
 
     Raises:
         GatepassError: it does not answer, its CA is not the one that was named, or nobody says that it is trusted.
     """
     proxy = ProxyUrl.parse(text, "--proxy")
-    wanted = None if fingerprint is None else authority.fingerprint(fingerprint)
+    wanted = [authority.fingerprint(each) for each in fingerprints]
     others = tools.trusted(environ)
     trust = ssl.create_default_context(cadata=bundles.shell_bundle(environ, *others))
     folder = home.expected_config() / "proxies" / proxy.folder
-    found = authority.shown(elsewhere.fetch_ca(proxy, trust), folder)
     ca, bundle = folder / "ca.pem", folder / bundles.BUNDLE_FILE
-    _expect_trusted(proxy, found, wanted, ca)
+    pem = _trusted(proxy, authority.shown(elsewhere.fetch_ca(proxy, trust), folder), wanted, ca)
     password = _password(proxy)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.update(ca, found.pem)
-        files.update(bundle, bundles.client_bundle(environ, found.pem, *others))
+        files.update(ca, pem)
+        files.update(bundle, bundles.client_bundle(environ, pem, *others))
     except OSError as error:
         raise GatepassError(f"{folder}: expected a folder to write to, got `{why(error)}`") from None
     return _Server(proxy.url(password), bundle, ca)
 
 
-def _expect_trusted(proxy: ProxyUrl, found: authority.Authority, wanted: str | None, known: Path) -> None:
-    """
+def _trusted(proxy: ProxyUrl, shown: list[Authority], wanted: Sequence[str], known: Path) -> str:
+    """Those of the CAs that a proxy shows which are trusted, PEM; the first is the one that it uses.
+
+    Whoever stands between could have added one: of each somebody has to say that it is trusted.
+
     Raises:
-        GatepassError: the CA is another one than was named, or nobody says that it is trusted.
+        GatepassError: the one that it uses is another than was named, or nobody says that it is trusted.
     """
-    if wanted is not None:
-        if found.fingerprint != wanted:
+    current = shown[0]
+    if wanted:
+        if current.fingerprint not in wanted:
             raise GatepassError(
-                f"--fingerprint: expected the CA {wanted}, got {found.fingerprint} from {proxy}",
+                f"--fingerprint: expected the CA {', '.join(wanted)}, got {current.fingerprint} from {proxy}",
                 "somebody may stand between, or the proxy has a new CA: ask whoever runs it",
             )
-        return
-    was = known.read_bytes() if known.is_file() else None
-    if was == found.pem.encode():
-        return  # said so before
+        trusted = [each for each in shown if each.fingerprint in wanted]
+    else:
+        was = bundles.certificates(known.read_text("ascii", "replace")) if known.is_file() else []
+        trusted = [each for each in shown if each.pem.strip() in was]  # said so before
+        if len(trusted) < len(shown) and (current not in trusted or _asks()):
+            _expect_confirmed(proxy, [each for each in shown if each not in trusted], is_known=bool(was))
+            trusted = shown
+    for each in shown:
+        if each not in trusted:
+            click.echo(
+                f"gatepass: {proxy} has another CA beside, which is not trusted yet: {printable(each.name)}, "
+                f"--fingerprint {each.fingerprint}",
+                err=True,
+            )
+    return "".join(each.pem for each in trusted)
+
+
+def _asks() -> bool:
+    """Whether there is somebody to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _expect_confirmed(proxy: ProxyUrl, shown: list[Authority], *, is_known: bool) -> None:
+    """
+    Raises:
+        GatepassError: nobody says that these are trusted.
+    """
     hint = "compare it with what whoever runs the proxy tells you, and give it as `--fingerprint SHA256`"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _asks():
         raise GatepassError(
-            f"--proxy: expected a fingerprint for the CA of {proxy}, got none; it shows {found.fingerprint}", hint
+            f"--proxy: expected a fingerprint for the CA of {proxy}, got none; it shows {shown[0].fingerprint}", hint
         )
-    permitted = "any host" if found.permitted is None else ", ".join(found.permitted)
-    end = f"{found.certificate.not_valid_after_utc:%Y-%m-%d}"
-    click.echo(f"{proxy} shows {'another CA than before' if was else 'a CA'}: {printable(found.name)}", err=True)
-    click.echo(f"it may vouch for {printable(permitted)}, until {end}", err=True)
-    click.echo(f"SHA-256 {found.fingerprint}", err=True)
+    for each in shown:
+        permitted = "any host" if each.permitted is None else ", ".join(each.permitted)
+        end = f"{each.certificate.not_valid_after_utc:%Y-%m-%d}"
+        click.echo(
+            f"{proxy} shows {'another CA than before' if is_known else 'a CA'}: {printable(each.name)}", err=True
+        )
+        click.echo(f"it may vouch for {printable(permitted)}, until {end}", err=True)
+        click.echo(f"SHA-256 {each.fingerprint}", err=True)
     if not click.confirm("Is that what whoever runs the proxy tells you?", err=True):
         raise GatepassError("--proxy: the CA is not trusted, and nothing was changed", hint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime
 import gc
 import io
@@ -22,6 +23,7 @@ import click
 from gatepass import files, home, shipped
 from gatepass.cli import signals
 from gatepass.cli.options import load_rules, rules_option, say, say_all
+from gatepass.cli.supervisor import Supervisor
 from gatepass.errors import GatepassError, printable, why
 from gatepass.forge.hosts import OWN
 from gatepass.rules.access import Htpasswd, Networks, Oidc, Password
@@ -103,6 +105,7 @@ def serve(
     """
     if audit == STDOUT:
         claim_stdout()  # before anything is said there
+    supervisor = Supervisor.take(os.environ)
     loaded = load_rules(rules, _say_once)
     if public_url is not None:
         elsewhere.ProxyUrl.parse(public_url, "--public-url")
@@ -131,7 +134,6 @@ def serve(
 
     late.postpone()
     from mitmproxy import ctx
-    from mitmproxy.addons.tlsconfig import TlsConfig
     from mitmproxy.tools import cmdline, dump, main
 
     from gatepass.proxy import modes
@@ -154,13 +156,35 @@ def serve(
     # addons are looked for when they are wanted: mitmproxy may have loaded the script again
 
     async def hung_up() -> None:
-        if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
-            addon.record.ledger.reopen()
-            await addon.reload.again()
+        supervisor.reloading()
+        try:
+            if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+                addon.record.ledger.reopen()
+                before = addon.authorities.pem()
+                await addon.reload.again()
+                if addon.authorities.pem() != before:
+                    await asyncio.to_thread(publish)
+        except (GatepassError, OSError) as error:
+            say(f"what clients on this machine trust stays as it was: {error}")
+        finally:
+            supervisor.ready()
+
+    def publish() -> tuple[Path, Path]:
+        """Write what clients on this machine trust: a bundle with the public CAs, and the proxy's CAs alone."""
+        addon = ctx.master.addons.get(Gatepass.name)
+        assert isinstance(addon, Gatepass)
+        folder = home.opened(ctx.options.confdir)
+        pem = addon.authorities.pem()
+        bundle = files.update(folder / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, pem, *named))
+        if addon.authorities.is_own:
+            return bundle, files.update(folder / authority.TRUSTED_FILE, pem)
+        alone = folder / authority.CERTIFICATE_FILE
+        return bundle, alone if alone.is_file() else bundle
 
     def terminated() -> None:
         if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
             addon.record.ledger.drain()
+        supervisor.stopping("ends, and lets finish what has begun")
         draining.begin()
 
     class Announce:
@@ -171,27 +195,22 @@ def serve(
         def running(self) -> None:
             signals.Hangup(hung_up, ctx.master.shutdown).heed()
             signals.terminate(terminated)
-            tls = ctx.master.addons.get("tlsconfig")
-            assert isinstance(tls, TlsConfig)
-            confdir = home.opened(ctx.options.confdir)
-            ca = tls.certstore.default_ca.to_pem().decode()
-            bundle = files.update(confdir / bundles.BUNDLE_FILE, bundles.client_bundle(os.environ, ca, *named))
+            bundle, certificate = publish()
             known = _user(ctx.options.proxyauth)
             own = [] if ctx.options.proxyauth else list(map(_told, loaded.access.clients))
             if web is not None:
                 shown = "USER:PASSWORD@" if own or (ctx.options.proxyauth and not known) else known
                 _tell_index(f"http://{shown}{_reachable(web[0])}:{index_port()}", loaded)
             if addresses:
-                self.tell_clients(addresses[0][0], bundle, known, own)
+                self.tell_clients(addresses[0][0], bundle, certificate, known, own)
             else:
                 _tell_who(own, known)
                 click.echo("gatepass: listening")
+            host, port = (addresses[0][0], listening_port()) if addresses or web is None else (web[0], index_port())
+            supervisor.ready(f"listens on {host}:{port}")
 
-        def tell_clients(self, host: str, bundle: Path, known: str, own: list[str]) -> None:
-            confdir = home.opened(ctx.options.confdir)
+        def tell_clients(self, host: str, bundle: Path, certificate: Path, known: str, own: list[str]) -> None:
             address = f"http://{known}{_reachable(host)}:{listening_port()}"
-            alone = confdir / authority.CERTIFICATE_FILE
-            certificate = alone if alone.is_file() else bundle
             variables = environment.for_client(address, bundle, certificate, os.environ)
             self.announce(address, bundle, certificate)
             if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
@@ -224,6 +243,8 @@ def serve(
         def done(self) -> None:
             if self.told is not None:
                 self.told.unlink(missing_ok=True)
+            supervisor.stopping("ends")
+            supervisor.close()
 
     class Master(dump.DumpMaster):
         def __init__(self, options: Options) -> None:

@@ -9,6 +9,7 @@ https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-githu
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from gatepass.forge.hosts import Forge
-    from gatepass.github.client import GitHub, Reply
+    from gatepass.github.client import GitHub
+    from gatepass.github.replies import Reply
     from gatepass.secret import Audience, Origin
     from gatepass.sources import GitHubApp
 
@@ -112,7 +114,8 @@ class Apps:
         if seconds <= 0:
             raise Unresolvable(catalogue.MALFORMED_ANSWER(host=forge.api_host, what="a token that has ended already"))
         identity = old.identity(b"") if old else ("app", app.id, secrets.token_hex(8))
-        secret = Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation))
+        group = (app.id, installation, str(repository), hashlib.sha256(key.encode()).hexdigest())
+        secret = Secret(fit(app, granted.token), str(app), origin, identity, ("app", app.id, installation), group)
         return secret, now + max(seconds - _MARGIN, seconds / 2), now + seconds
 
     async def _made(

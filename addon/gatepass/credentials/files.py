@@ -23,9 +23,12 @@ from gatepass.problems.problem import Unresolvable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gatepass.sources import Source
+    from gatepass.sources import Source, Systemd
 
 _MOST: Final = 64 * 1024
+_OTHERS: Final = 0o077
+# systemd lets a unit's user read by an ACL, whose mask stands where the group's bits do (acl(5)).
+_OTHERS_BUT_AN_ACL: Final = 0o007
 
 
 def secret(source: Source, path: str) -> str:
@@ -35,14 +38,22 @@ def secret(source: Source, path: str) -> str:
         AbsentError: there is none, or it cannot be read.
         Unresolvable: others may read it, or it is too large to be a secret.
     """
-    with _opened(source, _at_home(path)) as file:
-        try:
-            content = file.read(_MOST + 1)
-        except OSError as error:
-            raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
-    if len(content) > _MOST:
-        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what=f"more than {_MOST} bytes"))
-    return content.decode(errors="surrogateescape")
+    return _read(source, _at_home(path), _OTHERS)
+
+
+def systemd(source: Systemd, environ: Mapping[str, str]) -> str:
+    """The text of a credential that systemd has put before the unit in which we run.
+
+    https://systemd.io/CREDENTIALS
+
+    Raises:
+        AbsentError: there is none, or it cannot be read.
+        Unresolvable: others may read it, or it is too large to be a secret.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not Path(folder).is_absolute():
+        raise AbsentError("is not to be had: systemd hands over no credentials, `$CREDENTIALS_DIRECTORY` is not set")
+    return _read(source, Path(folder, source.name), _OTHERS_BUT_AN_ACL)
 
 
 def netrc(source: Source, names: Iterable[str], environ: Mapping[str, str]) -> str:
@@ -69,6 +80,17 @@ def netrc(source: Source, names: Iterable[str], environ: Mapping[str, str]) -> s
     return found
 
 
+def _read(source: Source, path: Path, others: int) -> str:
+    with _opened(source, path, others) as file:
+        try:
+            content = file.read(_MOST + 1)
+        except OSError as error:
+            raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
+    if len(content) > _MOST:
+        raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what=f"more than {_MOST} bytes"))
+    return content.decode(errors="surrogateescape")
+
+
 def _at_home(path: str) -> Path:
     """`path` with its `~` opened.
 
@@ -91,8 +113,8 @@ def _netrc_path(environ: Mapping[str, str]) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def _opened(source: Source, path: Path) -> BinaryIO:
-    """The file, open for reading, and nobody else's to read."""
+def _opened(source: Source, path: Path, others: int = _OTHERS) -> BinaryIO:
+    """The file, open for reading, and nobody else's to read: none of the bits `others` is in its mode."""
     try:
         # what is no file could keep us waiting for whoever writes to it
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -101,19 +123,19 @@ def _opened(source: Source, path: Path) -> BinaryIO:
     except OSError as error:
         raise AbsentError(f"cannot be read: {why(error)}", failed=True) from None
     try:
-        _check(source, path, descriptor)
+        _check(source, path, descriptor, others)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _check(source: Source, path: Path, descriptor: int) -> None:
+def _check(source: Source, path: Path, descriptor: int, others: int) -> None:
     """On the open file, so that it cannot be swapped afterwards."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise AbsentError("is no file", failed=True)
-    if sys.platform != "win32" and status.st_mode & 0o077 and not _is_secrets_mount(descriptor, status):
+    if sys.platform != "win32" and status.st_mode & others and not _is_secrets_mount(descriptor, status):
         raise Unresolvable(catalogue.EXPOSED_SECRET(source=source, path=path, mode=stat.S_IMODE(status.st_mode)))
 
 

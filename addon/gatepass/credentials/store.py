@@ -33,6 +33,7 @@ from gatepass.sources import (
     GitHubApp,
     Keyring,
     Netrc,
+    Systemd,
     expanded,
 )
 
@@ -235,7 +236,7 @@ class Credentials:
         seconds, given = _ABSENT_SECONDS, error.problem if isinstance(error, Unresolvable) else error
         if isinstance(given, AbsentError) and given.failed:
             seconds = _FAILED_SECONDS
-        if isinstance(source, File | Netrc):
+        if isinstance(source, File | Systemd | Netrc):
             seconds = _FILE_SECONDS
         if isinstance(given, TimeoutError):
             given, seconds = AbsentError(f"gave no answer in {_SOURCE_SECONDS:g} s", failed=True), _FAILED_SECONDS
@@ -268,6 +269,8 @@ class Credentials:
                     return self._variable(app.key).replace("\\n", "\n")
                 case File(path):
                     return await self._in_thread(app.key, partial(files.secret, app.key, path))
+                case Systemd():
+                    return await self._in_thread(app.key, partial(files.systemd, app.key, self._environ))
         except AbsentError as absent:
             raise AbsentError(f"has no private key: `{app.key}` {absent.reason}", failed=absent.failed) from None
 
@@ -288,6 +291,9 @@ class Credentials:
             case File(path):
                 async with asyncio.timeout(_SOURCE_SECONDS):
                     return await self._in_thread(source, partial(files.secret, source, path)), _FILE_SECONDS
+            case Systemd():
+                async with asyncio.timeout(_SOURCE_SECONDS):
+                    return await self._in_thread(source, partial(files.systemd, source, self._environ)), _FILE_SECONDS
             case Netrc():
                 names = _names(audience)
                 read = partial(files.netrc, source, names, self._environ)

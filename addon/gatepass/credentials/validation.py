@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.sources import Env, File
+from gatepass.sources import Env, File, Systemd
 
 if TYPE_CHECKING:
     from gatepass.secret import Secret
@@ -54,7 +54,7 @@ def fit(source: Source, text: str) -> str:
     """
     value = text.strip()
     if not value:
-        raise AbsentError("is empty" if isinstance(source, Env | File) else "gave nothing")
+        raise AbsentError("is empty" if isinstance(source, Env | File | Systemd) else "gave nothing")
     if "\n" in value:
         raise Unresolvable(catalogue.UNUSABLE_SECRET(source=source, what="it has several lines"))
     if not _HEADER_SAFE.fullmatch(value):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gatepass.credentials.store import Credentials
     from gatepass.forge.hosts import Forge
     from gatepass.forge.sources import DownloadRef, GitRef
-    from gatepass.github.client import Reply
+    from gatepass.github.replies import Reply
     from gatepass.rules.model import Credential
     from gatepass.secret import Audience, Secret
 

@@ -16,7 +16,7 @@ import ssl
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -30,10 +30,13 @@ from gatepass.forge import urls
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.forge.signed import SignedUrl
 from gatepass.github import refusals
+from gatepass.github.replies import AssetGoneError, Pointed, Reply
+from gatepass.github.shared import SharedAnswers
 from gatepass.github.statistics import Statistics, number
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.redaction import REMOVED
+from gatepass.store.alone import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
@@ -84,10 +87,6 @@ _MOST_ALIKE: Final = 20
 type _Purpose = Literal["api", "web", "asset", "issuer"]
 
 
-class AssetGoneError(Exception):
-    """The asset endpoint knows the asset no more: it was replaced or deleted since its id was read."""
-
-
 class UnclearError(Exception):
     """The web host gave neither an asset nor a 404, which says nothing about the asset.
 
@@ -125,6 +124,7 @@ class Found:
     """A release, the API URL below which its assets are, and the validator for asking again.
 
     `renamed` is the repository's name now, when it was asked for by an old one; `expires` the end of the token.
+    `age` is how many seconds ago another replica was told of it.
     """
 
     release: Release
@@ -132,15 +132,7 @@ class Found:
     etag: str | None
     renamed: Repository | None
     expires: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pointed:
-    """What an endpoint of the API, in the end at `url`, has: a URL that it sends to, or bytes with these headers."""
-
-    url: str
-    signed: SignedUrl | None
-    headers: httpx2.Headers
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +142,6 @@ class Excerpt:
     status: int
     headers: httpx2.Headers
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer of the API, small enough to hold; `url` is where it came from in the end."""
-
-    status: int
-    headers: httpx2.Headers
-    content: bytes
-    url: str
 
 
 class _DroppedError(Unresolvable):
@@ -259,15 +241,18 @@ class GitHub:
         statistics: Statistics | None = None,
         hooks: Hooks | None = None,
         way: Way | None = None,
+        shared: SharedAnswers | None = None,
     ) -> None:
         """`trust`, in errors called `trust_name`, verifies all hosts; `proxy` is the upstream proxy.
 
         `direct` tells which hosts it is not for; `hooks` see every exchange, secrets included. `way` says which
-        addresses are dialled; without one any is. The environment is not asked.
+        addresses are dialled; without one any is. `shared` has what other replicas
+        were answered. The environment is not asked.
         """
         from gatepass.github import dialling  # what httpx2 is, which takes 30 ms to import, is asked of it here first
 
         self._guarded_way = way
+        self._shared = shared or SharedAnswers(ALONE, 0)
         self._statistics = statistics or Statistics()
         self._trust = trust_name
         self._proxy = None if proxy is None else Host(proxy.url.host, proxy.url.port or _PROXY_PORTS[proxy.url.scheme])
@@ -302,11 +287,15 @@ class GitHub:
 
     # ------------------------------------------------------- with a credential
 
-    async def release(self, forge: Forge, ref: AssetRef, secret: Secret, etag: str | None = None) -> Found | None:
-        """The release that `ref` names; None when it still is the one of this `etag`, which costs no budget."""
+    async def release(
+        self, forge: Forge, ref: AssetRef, secret: Secret, etag: str | None = None, recent: float = 0
+    ) -> Found | None:
+        """The release that `ref` names, as any replica was told at most `recent` seconds ago; None when it still is the
+        one of this `etag`, which costs no budget.
+        """
         which = "latest" if ref.tag is None else f"tags/{quote(ref.tag, safe='')}"
         url = f"{forge.api}/repos/{ref.repository}/releases/{which}"
-        reply = await self.ask(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
+        reply = await self.ask(forge, url, secret, etag, recent)
         if reply.status == 304 and etag is not None:
             return None
         if reply.status == 404:
@@ -316,14 +305,17 @@ class GitHub:
         # a renamed repository answers from `/repositories/ID`: what follows goes there at once
         releases_url = reply.url.removesuffix(f"/{which}")
         renamed = None if reply.url == url else _repository(expect_clean(release.html_url, secret, forge))
-        return Found(release, releases_url, reply.headers.get("etag"), renamed, refusals.token_expiry(reply.headers))
+        expires = refusals.token_expiry(reply.headers)
+        return Found(release, releases_url, reply.headers.get("etag"), renamed, expires, reply.age)
 
-    async def assets(self, forge: Forge, found: Found, page: int, secret: Secret) -> tuple[Asset, ...]:
-        """One page of all assets of a release; fewer than `PER_PAGE` are the last."""
+    async def assets(
+        self, forge: Forge, found: Found, page: int, secret: Secret, recent: float = 0
+    ) -> tuple[tuple[Asset, ...], float]:
+        """One page of all assets of a release, and its age; fewer than `PER_PAGE` are the last."""
         url = f"{found.releases_url}/{found.release.id}/assets?per_page={PER_PAGE}&page={page}"
-        reply = await self.ask(forge, url, secret)
+        reply = await self.ask(forge, url, secret, recent=recent)
         self.expect_ok(forge, secret, reply)
-        return decode(reply, tuple[Asset, ...], forge)
+        return decode(reply, tuple[Asset, ...], forge), reply.age
 
     async def sign(self, forge: Forge, api_url: str, secret: Secret) -> SignedUrl | None:
         """Ask the asset endpoint for a signed URL; None when it streams the bytes itself, as some GHES do.
@@ -331,26 +323,58 @@ class GitHub:
         Raises:
             AssetGoneError: there is no such asset any more.
         """
-        return (await self._pointed(forge, api_url, secret, OCTET_STREAM, signed_url)).signed
+        return (await self.asset(forge, api_url, secret)).signed
 
-    async def archive(self, forge: Forge, api_url: str, secret: Secret) -> Pointed:
+    async def asset(
+        self, forge: Forge, api_url: str, secret: Secret, recent: float = 0, streamed: float = 0
+    ) -> Pointed:
+        """The same, with all else that the endpoint tells, as any replica was told at most `recent` seconds ago.
+
+        That it streams is believed for `streamed` seconds.
+
+        Raises:
+            AssetGoneError: there is no such asset any more.
+        """
+        return await self._pointed(forge, api_url, secret, OCTET_STREAM, signed_url, recent, streamed)
+
+    async def archive(
+        self, forge: Forge, api_url: str, secret: Secret, recent: float = 0, streamed: float = 0
+    ) -> Pointed:
         """Ask for the address of an archive.
 
         Raises:
             AssetGoneError: there is no such ref, or no such repository.
         """
-        return await self._pointed(forge, api_url, secret, JSON, archive_url)
+        return await self._pointed(forge, api_url, secret, JSON, archive_url, recent, streamed)
 
-    async def content(self, forge: Forge, api_url: str, secret: Secret) -> Pointed:
+    async def content(
+        self, forge: Forge, api_url: str, secret: Secret, recent: float = 0, streamed: float = 0
+    ) -> Pointed:
         """Ask what a file's endpoint would give.
 
         Raises:
             AssetGoneError: there is no such file, ref or repository.
         """
-        return await self._pointed(forge, api_url, secret, RAW, signed_url)
+        return await self._pointed(forge, api_url, secret, RAW, signed_url, recent, streamed)
+
+    async def _pointed(
+        self,
+        forge: Forge,
+        api_url: str,
+        secret: Secret,
+        accept: str,
+        read: Callable[[str, str, Forge], SignedUrl | None],
+        recent: float,
+        streamed: float,
+    ) -> Pointed:
+        ask = partial(self._asked_where, forge, api_url, secret, accept, read)
+        if not self._shared.is_shared:
+            return await ask()
+        name = self._shared.name("pointed", secret, forge.api, api_url, accept)
+        return await self._shared.pointed(name, recent, streamed, ask)
 
     @_asked_again
-    async def _pointed(
+    async def _asked_where(
         self,
         forge: Forge,
         api_url: str,
@@ -393,15 +417,35 @@ class GitHub:
         excerpt = await self._excerpt("api", api_url, {**headers, **authorised}, forge.api_host, most, forge)
         return replace(excerpt, headers=_cleared(excerpt.headers, secret))
 
+    async def ask(
+        self, forge: Forge, url: str, secret: Secret, etag: str | None = None, recent: float | None = None
+    ) -> Reply:
+        """GET a URL of the API, redirects within it included, with the credential; what is known of it has this `etag`.
+
+        What any replica was answered at most `recent` seconds ago will do; None shares nothing.
+        """
+        if recent is None or not self._shared.is_shared:
+            return await self._asked(forge, url, secret, etag)
+        name = self._shared.name("reply", secret, forge.api, url)
+        ask, is_settled = partial(self._asked, forge, url, secret), not secret.is_of_a_group
+        reply = await self._shared.reply(name, recent, etag, ask, is_settled=is_settled)
+        self._learn_budget(forge, secret, reply.headers)
+        return reply
+
+    def _learn_budget(self, forge: Forge, secret: Secret, headers: httpx2.Headers) -> None:
+        limit = number(headers, "x-ratelimit-limit")
+        if limit is not None:
+            self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
+
     @_asked_again
-    async def ask(self, forge: Forge, url: str, secret: Secret, headers: Mapping[str, str] | None = None) -> Reply:
-        """GET a URL of the API, redirects within it included, with the credential."""
-        sent = self._api_headers(forge, url, secret) | {"Accept": JSON, **(headers or {})}
+    async def _asked(self, forge: Forge, url: str, secret: Secret, etag: str | None) -> Reply:
+        sent = self._api_headers(forge, url, secret) | {"Accept": JSON}
+        sent |= {} if etag is None else {"If-None-Match": etag}
         for _ in range(_MAX_REDIRECTS):
             async with self._open("api", "GET", url, sent, forge.api_host, forge=forge) as response:
-                limit = number(response.headers, "x-ratelimit-limit")
-                if limit is not None:
-                    self._budgets.put((forge.api, secret.payer(self._salt)), limit, _BUDGET_SECONDS)
+                # who is refused is told the budget of those without a credential, even of a good one that is locked out
+                if response.status_code not in (401, 403):
+                    self._learn_budget(forge, secret, response.headers)
                 if not response.has_redirect_location:
                     return self._own(forge, await _reply(response, url, secret))
                 location = expect_clean(response.headers["location"], secret, forge)

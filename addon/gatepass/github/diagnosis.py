@@ -64,19 +64,19 @@ MOST_CALLS: Final = 2
 """What `look` costs at the most."""
 
 
-async def look(github: GitHub, forge: Forge, repository: Repository, secret: Secret) -> Look:
-    """What the repository shows: of use for every release of it that is not found.
+async def look(github: GitHub, forge: Forge, repository: Repository, secret: Secret, recent: float = 0) -> Look:
+    """What the repository shows: of use for every release of it that is not found. So many seconds ago will do.
 
     Raises:
         Unresolvable: the API does not say.
     """
     url = f"{forge.api}/repos/{repository}"
-    reply = await github.ask(forge, url, secret)
+    reply = await github.ask(forge, url, secret, recent=recent)
     if reply.status == 404:
         return Look(None)
     github.expect_ok(forge, secret, reply)
     renamed = renamed_to(decode(reply, _Repository, forge).full_name, repository)
-    reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret)
+    reply = await github.ask(forge, f"{url}/releases?per_page={PER_PAGE}", secret, recent=recent)
     github.expect_ok(forge, secret, reply)
     return Look(decode(reply, tuple[_Release, ...], forge), renamed)
 

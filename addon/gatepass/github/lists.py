@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 — msgspec reads the annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from gatepass.forge.hosts import Forge
     from gatepass.forge.urls import Repository
-    from gatepass.github.client import GitHub, Reply
+    from gatepass.github.client import GitHub
+    from gatepass.github.replies import Reply
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
 
@@ -81,12 +82,15 @@ class _Installation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Page[T]:
-    """A page of a list: its things, its validator, the number of the last page, and whether there is a next one."""
+    """A page of a list: its things, its validator, the number of the last page, and whether there is a next one; and
+    how many seconds ago another replica got it.
+    """
 
     things: tuple[T, ...]
     etag: str | None = None
     last: int = 1
     has_next: bool = False
+    age: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,11 @@ class Listed[T]:
     def things(self) -> tuple[T, ...]:
         return tuple(thing for page in self.pages for thing in page.things)
 
+    @property
+    def age(self) -> float:
+        """How many seconds ago the oldest of it was asked for, by another replica."""
+        return max((page.age for page in self.pages), default=0.0)
+
 
 class _EndError(Exception):
     """The forge gives no further pages of a list (422, FACTS.md)."""
@@ -107,7 +116,8 @@ class _EndError(Exception):
 
 class Lists:
     """Asks for whole lists. Every method may raise `Unresolvable`; what was `known` is asked for with its validators,
-    and costs nothing where it did not change. The deadline is the caller's.
+    and costs nothing where it did not change. What another replica was told `recent` seconds ago will do. The deadline
+    is the caller's.
     """
 
     def __init__(self, github: GitHub) -> None:
@@ -120,6 +130,7 @@ class Lists:
         secret: Secret,
         made: Callable[[tuple[Release, ...]], tuple[T, ...]],
         known: Listed[T] | None = None,
+        recent: float = 0,
     ) -> Listed[T]:
         """What is `made` of the releases of a repository, the newest first: of a thousand at the most.
 
@@ -128,7 +139,7 @@ class Lists:
         """
         path = f"repos/{repository}/releases"
         of = _List(self._github, forge, secret, path, tuple[Release, ...], made, repository, _MOST_RELEASES)
-        return await of.read(known)
+        return await of.read(known, recent)
 
     async def assets[T](
         self,
@@ -138,26 +149,29 @@ class Lists:
         secret: Secret,
         made: Callable[[tuple[Asset, ...]], tuple[T, ...]],
         known: Listed[T] | None = None,
+        recent: float = 0,
     ) -> Listed[T]:
         """What is `made` of all assets of a release."""
         path = f"repos/{repository}/releases/{release}/assets"
-        return await _List(self._github, forge, secret, path, tuple[Asset, ...], made, repository).read(known)
+        return await _List(self._github, forge, secret, path, tuple[Asset, ...], made, repository).read(known, recent)
 
     async def tags(
-        self, forge: Forge, repository: Repository, secret: Secret, known: Listed[str] | None = None
+        self, forge: Forge, repository: Repository, secret: Secret, known: Listed[str] | None = None, recent: float = 0
     ) -> Listed[str]:
         """The names of all tags, with a release and without."""
         path = f"repos/{repository}/tags"
-        return await _List(self._github, forge, secret, path, tuple[_Tag, ...], _tag_names, repository).read(known)
+        return await _List(self._github, forge, secret, path, tuple[_Tag, ...], _tag_names, repository).read(
+            known, recent
+        )
 
     async def release(
-        self, forge: Forge, repository: Repository, tag: str, secret: Secret, etag: str | None = None
+        self, forge: Forge, repository: Repository, tag: str, secret: Secret, etag: str | None = None, recent: float = 0
     ) -> tuple[Release | None, str | None] | None:
         """The release of a tag and its validator, without a release where there is none of it; None when it still is
         the one of this `etag`.
         """
         url = f"{forge.api}/repos/{repository}/releases/tags/{quote(tag, safe='')}"
-        reply = await self._github.ask(forge, url, secret, {} if etag is None else {"If-None-Match": etag})
+        reply = await self._github.ask(forge, url, secret, etag, recent)
         if reply.status == 304 and etag is not None:
             return None
         if reply.status == 404:
@@ -166,7 +180,7 @@ class Lists:
         return decode(reply, Release, forge), reply.headers.get("etag")
 
     async def repositories(
-        self, forge: Forge, owner: str, secret: Secret, known: Listed[str] | None = None
+        self, forge: Forge, owner: str, secret: Secret, known: Listed[str] | None = None, recent: float = 0
     ) -> Listed[str]:
         """The full names of the owner's repositories that the secret may see.
 
@@ -177,10 +191,12 @@ class Lists:
             self._github, forge, secret, "installation/repositories", _Installation, _names_of_installation
         )
         if secret.is_of_installation:
-            return await of_installation.read(known)
+            return await of_installation.read(known, recent)
         for path in (f"orgs/{quote(owner)}/repos", "user/repos", f"users/{quote(owner)}/repos"):
             try:
-                found = await _List(self._github, forge, secret, path, tuple[_Repository, ...], _full_names).read(known)
+                found = await _List(self._github, forge, secret, path, tuple[_Repository, ...], _full_names).read(
+                    known, recent
+                )
             except _NoListError:
                 continue
             if path != "user/repos" or any(_owner(name) == owner.casefold() for name in found.things):
@@ -219,24 +235,29 @@ class _List[T]:
         self._made = made
         self._most = most
 
-    async def read(self, known: Listed[T] | None) -> Listed[T]:
+    async def read(self, known: Listed[T] | None, recent: float) -> Listed[T]:
         """The list. What is new in it while its pages are read moves others to pages that were read already, so it is
         read again, once; to see that there is nothing new costs nothing.
         """
-        listed = await self._read(known)
+        listed = await self._read(known, recent)
         if len(listed.pages) == 1 or (known is not None and listed.pages == known.pages):
             return listed
-        is_still = await self._page(1, listed.pages) is listed.pages[0]
-        return listed if is_still else await self._read(listed)
+        first, *others = listed.pages
+        if first.age and first.age <= min(page.age for page in others):
+            return listed  # another replica has seen to it
+        again = await self._page(1, listed.pages, 0)
+        return listed if again.etag == first.etag and again.things == first.things else await self._read(listed, 0)
 
-    async def _read(self, known: Listed[T] | None) -> Listed[T]:
+    async def _read(self, known: Listed[T] | None, recent: float) -> Listed[T]:
         before: Sequence[Page[T]] = known.pages if known else ()
-        first = await self._page(1, before)
+        first = await self._page(1, before, recent)
         pages = [first]
         numbers = range(2, min(max(first.last, len(before)), _MAX_PAGES) + 1)
         is_cut = first.last > _MAX_PAGES
         for start in range(0, len(numbers), AT_ONCE):
-            for page in await side_by_side([self._page_or_end(number, before) for number in numbers[start:][:AT_ONCE]]):
+            for page in await side_by_side(
+                [self._page_or_end(number, before, recent) for number in numbers[start:][:AT_ONCE]]
+            ):
                 if page is None:
                     is_cut = True
                 elif not is_cut:
@@ -245,7 +266,7 @@ class _List[T]:
                 break
         # whoever does not tell the last page beforehand tells of each whether there is another
         while not is_cut and pages[-1].has_next and len(pages) < _MAX_PAGES:
-            page = await self._page_or_end(len(pages) + 1, before)
+            page = await self._page_or_end(len(pages) + 1, before, recent)
             if page is None:
                 is_cut = True
             else:
@@ -257,19 +278,19 @@ class _List[T]:
             raise Unresolvable(catalogue.MALFORMED_ANSWER(host=self._forge.api_host, what=what))
         return Listed(tuple(pages), is_cut)
 
-    async def _page_or_end(self, number: int, before: Sequence[Page[T]]) -> Page[T] | None:
+    async def _page_or_end(self, number: int, before: Sequence[Page[T]], recent: float) -> Page[T] | None:
         try:
-            return await self._page(number, before)
+            return await self._page(number, before, recent)
         except _EndError:
             return None
 
-    async def _page(self, number: int, before: Sequence[Page[T]]) -> Page[T]:
+    async def _page(self, number: int, before: Sequence[Page[T]], recent: float) -> Page[T]:
         old = before[number - 1] if number <= len(before) else None
         etag = old.etag if old else None
         url = f"{self._url}?per_page={PER_PAGE}&page={number}"
-        reply = await self._github.ask(self._forge, url, self._secret, {} if etag is None else {"If-None-Match": etag})
+        reply = await self._github.ask(self._forge, url, self._secret, etag, recent)
         if reply.status == 304 and old is not None:
-            return old
+            return replace(old, age=0.0)
         if reply.status == 404:
             if self._repository is None and number == 1:
                 raise _NoListError
@@ -283,7 +304,7 @@ class _List[T]:
         self._github.expect_ok(self._forge, self._secret, reply)
         large = len(reply.content) > _LARGE
         things = await asyncio.to_thread(self._things, reply) if large else self._things(reply)
-        return _linked(Page(things, reply.headers.get("etag"), number), reply)
+        return _linked(Page(things, reply.headers.get("etag"), number, age=reply.age), reply)
 
     def _ends_before(self, number: int, reply: Reply) -> bool:
         """Whether a refusal says that the list ends before that page: any other is a fault, and no end."""

@@ -15,12 +15,13 @@ _COUNT: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class Call(NamedTuple):
-    """An API call: the forge's web host, what it answered, the credential's name, and how many calls are left."""
+    """An API call: the forge's web host, what it answered, the credential's name, and what is left of how many."""
 
     forge: str
     status: int
     credential: str | None
     remaining: int | None
+    limit: int | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Statistics:
         if remaining is not None and limit is not None:
             self.remaining, self.limit = remaining, limit
         if self.heard is not None:
-            self.heard(Call(forge, status, _credential.get(), remaining))
+            self.heard(Call(forge, status, _credential.get(), remaining, limit))
 
     def __str__(self) -> str:
         parts = [f"{self.served} asset request{'' if self.served == 1 else 's'} served"]

@@ -32,6 +32,7 @@ from gatepass.problems.problem import CONTENT_TYPE, Unresolvable
 from gatepass.rules import coverage
 from gatepass.rules.model import ResolveRelease, Rule
 from gatepass.rules.values import Pattern
+from gatepass.store.alone import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Set
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from gatepass.index.listing import Found
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Index, Requirement, Rules
+    from gatepass.store.alone import Store
 
 SECONDS: Final = 20.0
 """All that an answer waits for must be over by then."""
@@ -130,13 +132,18 @@ class PackageIndex:
     """The indexes of a rules file. `close` ends what goes on in the background."""
 
     def __init__(
-        self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        credentials: Credentials,
+        github: GitHub,
+        rules: Rules,
+        clock: Callable[[], float] = time.time,
+        store: Store = ALONE,
     ) -> None:
         """`clock` gives seconds."""
         self._rules = rules
         self._requires = any(isinstance(rule.action, ResolveRelease) and rule.action.require for rule in rules.rules)
-        self._listing = Listing(credentials, github, rules, clock)
-        self._metadata = AllMetadata(github, clock)
+        self._listing = Listing(credentials, github, rules, clock, store)
+        self._metadata = AllMetadata(github, clock, store)
         self._pages: Cache[Hashable, _Made] = Cache(_PAGE_BYTES, clock, lambda made: 1024 + len(made.page.content))
 
     async def close(self) -> None:

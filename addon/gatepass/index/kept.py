@@ -17,7 +17,8 @@ from gatepass.problems.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    type Ask[V] = Callable[[V | None], Awaitable[V]]
+    type Ask[V] = Callable[[V | None, float], Awaitable[V]]
+    """From what is known, and how many seconds ago another replica may have been told, to what is so."""
 
 STALE_SECONDS: Final = 86_400.0
 """For so long what was known is served while it cannot be renewed."""
@@ -47,8 +48,18 @@ class Held[V]:
 class Kept[K: Hashable, V]:
     """Values by key. `get` may raise `Unresolvable`; how long it takes is for its caller to bound."""
 
-    def __init__(self, size: int, clock: Callable[[], float], seconds: float, weigh: Callable[[V], int]) -> None:
-        """`seconds` is how long a value is fresh; `size` what all may weigh together."""
+    def __init__(
+        self,
+        size: int,
+        clock: Callable[[], float],
+        seconds: float,
+        weigh: Callable[[V], int],
+        age: Callable[[V], float] = lambda _: 0.0,
+    ) -> None:
+        """`seconds` is how long a value is fresh; `size` what all may weigh together; `age` tells how old one was when
+        it was got.
+        """
+        self._age = age
         self._clock = clock
         self._seconds = seconds
         self._held: Cache[K, Held[V]] = Cache(size, clock, lambda held: weigh(held.value))
@@ -70,7 +81,8 @@ class Kept[K: Hashable, V]:
                 return held
         if failure := self._failures.get(key):
             return self._despite(held, failure)
-        flight = asyncio.ensure_future(self._flights.share(key, lambda: self._asked(key, ask)))
+        recent = RENEWED_SECONDS if renew else self._seconds
+        flight = asyncio.ensure_future(self._flights.share(key, lambda: self._asked(key, ask, recent)))
         flight.add_done_callback(_looked_at)
         try:
             if held is None or renew or wait:
@@ -118,18 +130,19 @@ class Kept[K: Hashable, V]:
             raise Unresolvable(problem)
         return replace(held, outage=problem, is_fresh=False)
 
-    async def _asked(self, key: K, ask: Ask[V]) -> Held[V]:
+    async def _asked(self, key: K, ask: Ask[V], recent: float) -> Held[V]:
         before = self._held.get(key)
         asked = self._clock()
         try:
             async with asyncio.timeout(_FLIGHT_SECONDS):
-                value = await ask(None if before is None else before.value)
+                value = await ask(None if before is None else before.value, recent)
         except Unresolvable as unresolvable:
             problem = unresolvable.problem
             self._failures.put(key, problem, _FAILED_SECONDS)
             if problem.status not in OUTAGE:
                 self._held.drop(key)
             raise
+        asked -= self._age(value)
         held = Held(value, asked, asked + self._seconds)
         self._held.put(key, held, _KEPT_SECONDS)
         return held

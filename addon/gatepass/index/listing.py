@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from gatepass.cache import Cache
+from gatepass.credentials.chosen import Chosen
 from gatepass.github.lists import AT_ONCE, Listed, Lists, side_by_side
 from gatepass.index import contents as of_releases
 from gatepass.index.contents import Contents, Part, Place
@@ -23,6 +23,7 @@ from gatepass.index.kept import OUTAGE, STALE_SECONDS, Kept
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.secret import Audience
+from gatepass.store.alone import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
     from gatepass.rules.model import Credential, Requirement, Rules
     from gatepass.secret import Secret
+    from gatepass.store.alone import Store
 
 SHARE: Final = 10
 """One part in so many of a credential's hourly budget may go into releases that no list holds."""
@@ -132,16 +134,20 @@ class _Known:
 class Allowance:
     """A part of each payer's hourly budget, for what may wait."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], store: Store) -> None:
         self._clock = clock
+        self._store = store
         self._windows: Cache[Hashable, list[float]] = Cache(1024, clock)
 
-    def room(self, payer: Hashable, budget: int | None) -> float:
-        """How many calls are left of it for this hour."""
+    async def room(self, payer: Hashable, budget: int | None) -> float:
+        """How many calls are left of it for this hour, by all replicas."""
         if budget is None:
             return math.inf
         window = self._windows.get(payer)
-        return max(1, budget // SHARE) - (window[1] if window else 0)
+        own = int(window[1]) if window else 0
+        seconds = window[0] - self._clock() if window else _HOUR
+        spent = own + await self._store.tally(self._store.name("allowance", repr(payer)), own, seconds)
+        return max(1, budget // SHARE) - spent
 
     def spend(self, payer: Hashable, calls: int) -> None:
         window = self._windows.get(payer)
@@ -159,7 +165,14 @@ class Allowance:
 class Listing:
     """Lists repositories. Every method may raise `Unresolvable`; how long one takes is for its caller to bound."""
 
-    def __init__(self, credentials: Credentials, github: GitHub, rules: Rules, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        github: GitHub,
+        rules: Rules,
+        clock: Callable[[], float],
+        store: Store = ALONE,
+    ) -> None:
         """`clock` gives seconds."""
         self._credentials = credentials
         self._github = github
@@ -167,19 +180,22 @@ class Listing:
         self._clock = clock
         seconds = rules.cache.tags
         self._known: Kept[Hashable, _Known] = Kept(
-            _MOST_FILES, clock, seconds, lambda known: 1 + len(known.contents) + len(known.older)
+            _MOST_FILES,
+            clock,
+            seconds,
+            lambda known: 1 + len(known.contents) + len(known.older),
+            lambda known: known.listed.age,
         )
         self._names: Kept[Hashable, Listed[str]] = Kept(
-            _MOST_NAMES, clock, seconds, lambda listed: 1 + len(listed.things)
+            _MOST_NAMES, clock, seconds, lambda listed: 1 + len(listed.things), lambda listed: listed.age
         )
-        self._chosen: Cache[Hashable, Credential] = Cache(rules.cache.entries, clock)
+        self._chosen = Chosen(rules.cache.entries, clock, store)
         self._seen_with: Cache[Hashable, Secret] = Cache(rules.cache.entries, clock)
-        self._allowance = Allowance(clock)
+        self._allowance = Allowance(clock, store)
         self._reading = asyncio.Semaphore(_MOST_READ_AT_ONCE)
         self._filling: dict[Hashable, asyncio.Task[float]] = {}
         self._resting: dict[Hashable, tuple[asyncio.TimerHandle, float]] = {}
-        # so that the fingerprint of a secret is worth nothing outside this process
-        self._salt = secrets.token_bytes(32)
+        self._salt = store.salt
 
     async def close(self) -> None:
         """End what goes on in the background."""
@@ -216,8 +232,8 @@ class Listing:
     async def _repositories(
         self, forge: Forge, owner: str, credential: Credential, secret: Secret, *, renew: bool, wait: bool
     ) -> Held[Listed[str]]:
-        async def ask(known: Listed[str] | None) -> Listed[str]:
-            return await self._lists.repositories(forge, owner, secret, known)
+        async def ask(known: Listed[str] | None, recent: float) -> Listed[str]:
+            return await self._lists.repositories(forge, owner, secret, known, recent)
 
         return await self._names.get(self._names_key(forge, owner, credential, secret), ask, renew=renew, wait=wait)
 
@@ -228,8 +244,8 @@ class Listing:
 
     async def contents(self, wanted: Wanted, *, renew: bool = False, wait: bool = False) -> Found:
         """What a repository holds. `renew` asks for it anew; `wait` does not take what is being renewed."""
-        key = (wanted.place, wanted.credentials)
-        known = self._chosen.get(key)
+        forge, repository = wanted.place.forge, wanted.place.repository
+        known = await self._chosen.get(forge, repository, wanted.credentials)
         refused: list[tuple[str, Problem]] = []
         for credential in sorted(wanted.credentials, key=lambda each: each != known):
             try:
@@ -239,7 +255,8 @@ class Listing:
                     raise
                 refused.append((credential.name, unresolvable.problem))
             else:
-                self._chosen.put(key, credential, _DAY)
+                if credential != known:
+                    self._chosen.put(forge, repository, wanted.credentials, credential, _DAY)
                 return found
         raise Unresolvable(choice.most_telling(refused))
 
@@ -302,14 +319,14 @@ class Listing:
     def _holder(self, credential: Credential, secret: Secret) -> Hashable:
         return (credential.name, secret.identity(self._salt))
 
-    async def _read(self, place: Place, secret: Secret, known: _Known | None) -> _Known:
+    async def _read(self, place: Place, secret: Secret, known: _Known | None, recent: float) -> _Known:
         """The list as it is now, of which what did not change costs nothing."""
         known = known or _Known()
         async with self._reading:
             listed = await self._lists.releases(
-                place.forge, place.repository, secret, partial(_entries, place), known.listed
+                place.forge, place.repository, secret, partial(_entries, place), known.listed, recent
             )
-            more = await self._more(place, secret, listed.things, known.more)
+            more = await self._more(place, secret, listed.things, known.more, recent)
         older = known.older
         if listed.is_cut:
             # newer ones push the oldest out of the list: they are as they were, for all that is known
@@ -327,7 +344,12 @@ class Listing:
         return await _compiled(replace(known, listed=listed, more=more, older=older))
 
     async def _more(
-        self, place: Place, secret: Secret, entries: tuple[_Entry, ...], known: Mapping[int, Listed[Part]]
+        self,
+        place: Place,
+        secret: Secret,
+        entries: tuple[_Entry, ...],
+        known: Mapping[int, Listed[Part]],
+        recent: float,
     ) -> dict[int, Listed[Part]]:
         """The own pages of the releases that have many assets; of immutable ones as they were read once."""
         found: dict[int, Listed[Part]] = {}
@@ -342,16 +364,18 @@ class Listing:
         for start in range(0, len(asked), AT_ONCE):
             batch = asked[start:][:AT_ONCE]
             pages = await side_by_side(
-                [self._assets(place, secret, each.release, known.get(each.release.id)) for each in batch]
+                [self._assets(place, secret, each.release, known.get(each.release.id), recent) for each in batch]
             )
             found.update(zip((each.release.id for each in batch), pages, strict=True))
         return found
 
-    async def _assets(self, place: Place, secret: Secret, release: Release, known: Listed[Part] | None) -> Listed[Part]:
+    async def _assets(
+        self, place: Place, secret: Secret, release: Release, known: Listed[Part] | None, recent: float
+    ) -> Listed[Part]:
         def made(assets: tuple[Asset, ...]) -> tuple[Part, ...]:
             return (of_releases.part(place, release, assets),) if assets else ()
 
-        return await self._lists.assets(place.forge, place.repository, release.id, secret, made, known)
+        return await self._lists.assets(place.forge, place.repository, release.id, secret, made, known, recent)
 
     # ----------------------------------------- what is behind the list's end
 
@@ -402,11 +426,11 @@ class Listing:
         while (known := self._known.known(key)) is not None and self._is_due(known):
             secret = await self._credentials.secret(credential, Audience(forge.api_host, forge, repository))
             payer = secret.payer(self._salt)
-            room = self._allowance.room(payer, self._github.budget(forge, secret))
+            room = await self._allowance.room(payer, self._github.budget(forge, secret))
             if room < 1:
                 return self._allowance.seconds(payer)
             if known.tags_asked + _DAY <= self._clock():
-                tags = await self._lists.tags(forge, repository, secret, known.tags)
+                tags = await self._lists.tags(forge, repository, secret, known.tags, _DAY / 2)
                 self._allowance.spend(payer, len(tags.pages))
                 self._known.update(key, partial(_with_tags, tags, self._clock()))
                 continue
@@ -426,7 +450,9 @@ class Listing:
 
     async def _older(self, place: Place, secret: Secret, tag: str, known: _Older | None) -> _Older:
         now = self._clock()
-        answer = await self._lists.release(place.forge, place.repository, tag, secret, known.etag if known else None)
+        answer = await self._lists.release(
+            place.forge, place.repository, tag, secret, known.etag if known else None, _DAY / 2
+        )
         if answer is None:
             assert known is not None
             release, etag, entry = known.entry and known.entry.release, known.etag, known.entry
@@ -437,7 +463,7 @@ class Listing:
         if entry is None or release is None or entry.embedded < _EMBEDDED:
             more = None
         elif more is None or not release.immutable:
-            more = await self._assets(place, secret, release, more)
+            more = await self._assets(place, secret, release, more, _DAY / 2)
         return _Older(now, etag, entry, more)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from gatepass.cache import Cache, Flights
-from gatepass.github.client import AssetGoneError
+from gatepass.github.replies import AssetGoneError
 from gatepass.index.wheel import Metadata, MisnamedError, UnreadableError, metadata
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
+from gatepass.store.alone import ALONE, Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +25,16 @@ if TYPE_CHECKING:
     from gatepass.index.contents import File
     from gatepass.index.wheel import Read
     from gatepass.secret import Secret
+    from gatepass.store.alone import Store
 
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_WHEELS: Final = 16_384
 _DAY: Final = 86_400.0
 # A digest stands for the same bytes for ever; what is in use stays, as long as there is room.
 _KEPT_SECONDS: Final = 365 * _DAY
+
+
+_SHARED_SECONDS: Final = 30 * _DAY
 
 
 class GoneError(Exception):
@@ -37,8 +44,9 @@ class GoneError(Exception):
 class AllMetadata:
     """Reads metadata. Every method may raise `Unresolvable`; how long one takes is for its caller to bound."""
 
-    def __init__(self, github: GitHub, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds."""
+    def __init__(self, github: GitHub, clock: Callable[[], float], store: Store = ALONE) -> None:
+        """`clock` gives seconds; `store` has what other replicas have read."""
+        self._store = store
         self._github = github
         self._held: Cache[str, Metadata] = Cache(_MOST_BYTES, clock, lambda held: 512 + len(held.content))
         self._unreadable: Cache[str, str] = Cache(_MOST_WHEELS, clock)
@@ -83,17 +91,24 @@ class AllMetadata:
         return await self._flights.share(file.identity, partial(self._asked, file, secret))
 
     async def _asked(self, file: File, secret: Secret) -> Metadata:
+        async def read() -> Made[Metadata]:
+            found = await self._read(file, secret)
+            return Made(found, msgspec.msgpack.encode(found), _SHARED_SECONDS)
+
+        found = await self._store.once(self._store.name("metadata", file.identity), _decoded, read)
+        self._held.put(file.identity, found, _KEPT_SECONDS)
+        return found
+
+    async def _read(self, file: File, secret: Secret) -> Metadata:
         read = await self._reader(file, secret)
         try:
-            found = await metadata(read, file.size, file.project, file.version)
+            return await metadata(read, file.size, file.project, file.version)
         except UnreadableError as error:
             self._unreadable.put(file.identity, str(error), _DAY)
             if isinstance(error, MisnamedError):
                 self._misnamed.put(file.identity, str(error), _KEPT_SECONDS)
             self.faults = object()
             raise Unresolvable(catalogue.UNREADABLE_WHEEL(ref=file.ref, what=str(error))) from None
-        self._held.put(file.identity, found, _KEPT_SECONDS)
-        return found
 
     async def _reader(self, file: File, secret: Secret) -> Read:
         forge = file.place.forge
@@ -123,3 +138,10 @@ class AllMetadata:
             raise Unresolvable(catalogue.SIGNED_URL_REFUSED(host=host, status=part.status))
 
         return read
+
+
+def _decoded(value: bytes) -> Metadata | None:
+    try:
+        return msgspec.msgpack.decode(value, type=Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

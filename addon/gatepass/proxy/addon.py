@@ -15,6 +15,7 @@ from mitmproxy import ctx
 
 from gatepass.proxy import dispatch
 from gatepass.proxy.admission import Admission
+from gatepass.proxy.authorities import Authorities
 from gatepass.proxy.bounds import Bounds
 from gatepass.proxy.eager import Eager
 from gatepass.proxy.guard import Guard
@@ -48,7 +49,8 @@ class Gatepass:
 
     def __init__(self) -> None:
         self.life = life = Life()
-        self.reload = Reload(life)
+        self.authorities = Authorities(life.record)
+        self.reload = Reload(life, self.authorities)
         self.record = life.record
         self._is_whole = asyncio.Event()
         detours: Detours = WeakKeyDictionary()
@@ -61,9 +63,10 @@ class Gatepass:
         self._last = Last(life.record, detours, hosts, answers, guard, Eager(life, guard), journal)
         addons = (
             self,
+            self.authorities,
             self.reload,
             life,
-            Welcome(life.record),
+            Welcome(life.record, self.authorities),
             Bounds(),
             Admission(life, identities),
             Interception(life),

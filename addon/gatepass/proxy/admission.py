@@ -42,8 +42,6 @@ type Identities = WeakKeyDictionary[Client | HTTPFlow, Identity]
 logger: Final = logging.getLogger("gatepass")
 
 _REALM: Final = 'Basic realm="gatepass", charset="UTF-8"'
-# An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6).
-_LINGER_SECONDS: Final = 2.0
 
 
 class Admission:
@@ -61,7 +59,7 @@ class Admission:
 
     # -------------------------------------------------------------- connections
 
-    def client_connected(self, client: Client) -> None:
+    async def client_connected(self, client: Client) -> None:
         """Where a client cannot say who it is its address tells, or it is turned away."""
         state = self._life.state
         if state is None or _speaks_http(client) or client.error:
@@ -72,7 +70,7 @@ class Admission:
                 socks.ask(client, needs_password=identity is None)
                 if identity is None:
                     return
-            problem = self._enter(state, client, identity or Unknown())
+            problem = await self._enter(state, client, identity or Unknown())
         except Exception:
             logger.exception("gatepass: who connects was not found out")
             problem = _UNFORESEEN
@@ -91,7 +89,7 @@ class Admission:
             self._identities.pop(client, None)
             with state:
                 answer = await state.clients.by_password(data.username, data.password, _peer(client), self._attempts)
-            problem = self._enter(state, client, answer)
+            problem = await self._enter(state, client, answer)
         except Exception:
             logger.exception("gatepass: who asks was not found out")
             problem = _UNFORESEEN
@@ -102,25 +100,30 @@ class Admission:
     def client_disconnected(self, client: Client) -> None:
         self._leave(client)
 
-    def _enter(self, state: State, client: Client, answer: Answer) -> Problem | None:
+    async def _enter(self, state: State, client: Client, answer: Answer) -> Problem | None:
         """Let somebody have a connection for all that it asks; or why not."""
         if not isinstance(answer, Identity):
             return _told(answer, is_proxy=True)
-        if (problem := self._count(state, client, answer)) is None:
+        if (problem := await self._count(state, client, answer)) is None:
             self._identities[client] = answer
             self._settled.add(client)
             self._record.who[client] = answer
         return problem
 
-    def _count(self, state: State, client: Client, identity: Identity) -> Problem | None:
+    async def _count(self, state: State, client: Client, identity: Identity) -> Problem | None:
         """Count a connection for whom it is now; or why that is one too many."""
         account = identity.account
         if self._counted.get(client) == account:
             return None
         self._leave(client)
-        problem = self._usage.connect(account, state.rules.access.limits)
+        limits = state.rules.access.limits
+        problem = self._usage.connect(account, limits)
         if problem is None:
             self._counted[client] = account
+            if state.store.is_shared:
+                problem = await self._usage.connected(account, limits, state.store)
+                if problem is not None:
+                    self._leave(client)
         return problem
 
     def _leave(self, client: Client) -> None:
@@ -169,10 +172,16 @@ class Admission:
             return answer
         known = flow.metadata.get("proxyauth")  # whom mitmproxy has asked for itself
         self._record.who[flow] = replace(answer, user=known[0]) if known and answer.client is None else answer
-        problem = self._count(state, client, answer)
-        problem = problem or self._usage.request(answer.account, state.rules.access.limits)
+        problem = await self._count(state, client, answer) or await self._requested(state, answer.account)
         if problem is None:
             self._identities[flow] = self._identities[client] = answer
+        return problem
+
+    async def _requested(self, state: State, account: str) -> Problem | None:
+        limits, store = state.rules.access.limits, state.store
+        problem = self._usage.request(account, limits, is_shared=store.is_shared)
+        if problem is None and store.is_shared:
+            return await self._usage.requested(account, limits, store)
         return problem
 
     async def _asked(self, state: State, flow: HTTPFlow) -> Answer:
@@ -207,7 +216,7 @@ class Admission:
         flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
             flow.response.headers["Connection"] = "close"
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, connections.close, flow.client_conn)
+            asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
         self._record.refused(flow, problem)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from mitmproxy import ctx
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
     type Door = tuple[ServerInstance[Any], socket.socket]
+
+
+LINGER_SECONDS: Final = 2.0
+"""An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6)."""
 
 
 class Innermost:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
 
 # RFC 9112, section 3: no control byte and no space is in a request's target, nor in its method.
+_LONGEST_NAME: Final = 1024
 _CONTROL: Final = re.compile(rb"[\x00-\x20\x7f]")
 
 
@@ -35,6 +36,8 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool
     data = flow.request.data
     if _CONTROL.search(data.path) or _CONTROL.search(data.method) or not data.method.isascii():
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
+    if not _is_name(flow.request.host):
+        return catalogue.MALFORMED_REQUEST(what="its host is no name that could be asked for")
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, ReverseMode) and not (flow.is_replay or any_name) and not _is_ours(host, mode.address[0]):
         ours = Host(mode.address[0].lower(), mode.address[1])
@@ -45,6 +48,17 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool
             if asked and not _leads_to(asked, server):
                 return _misdirected(asked, server, "connection")
     return None
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host can be looked up, and named in TLS (RFC 3490): mitmproxy would fail in the middle of that."""
+    if len(host) > _LONGEST_NAME:
+        return False
+    try:
+        host.removesuffix(".").encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _misdirected(name: str, host: Host, what: str) -> Problem:

@@ -62,5 +62,9 @@ class Interception:
             data.conn.alpn = b"http/1.1"
 
     def tls_start_server(self, data: TlsData) -> None:
-        """Speak HTTP/1.1 upstream for the same reasons."""
+        """Speak HTTP/1.1 upstream for the same reasons; and name the server without a dot at the end, as SNI has it."""
         data.conn.alpn_offers = [b"http/1.1"]
+        server = data.context.server
+        name = server.sni or data.context.client.sni or (server.address or ("",))[0]
+        if name.endswith("."):  # RFC 6066, section 3; OpenSSL would refuse it
+            server.sni = name.removesuffix(".")

@@ -23,6 +23,7 @@ from gatepass.github.client import silence_libraries
 from gatepass.proxy import modes, upstream
 from gatepass.proxy.log import ClearedLog
 from gatepass.proxy.record import Record
+from gatepass.proxy.sharing import Sharing
 from gatepass.proxy.state import State
 from gatepass.rules import locate
 
@@ -58,6 +59,7 @@ class Life:
     def __init__(self) -> None:
         self.record = Record()
         self.lookup = Lookup()
+        self._sharing = Sharing(self.record.ledger.counts)
         self.state: State | None = None
         """None until rules were read."""
         self.replaced: Callable[[], None] = lambda: None
@@ -128,7 +130,7 @@ class Life:
     def _made(self, rules: Rules) -> State:
         given = ctx.master.addons.get(Given.name)
         key = given.key if isinstance(given, Given) else self._key
-        return State(rules, ctx.options, self.record, self.lookup, key)
+        return State(rules, ctx.options, self.record, self.lookup, self._sharing, key)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""

@@ -1,4 +1,4 @@
-"""Rules read again, when their file has changed or when it is told: all or nothing.
+"""Rules read again, when their file has changed or when it is told, and with them the proxy's CA: all or nothing.
 
 What it can read and the proxy can keep is put in force; else those of before stay. Sees no request.
 """
@@ -9,27 +9,27 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx
-from mitmproxy.addons.tlsconfig import TlsConfig
-from mitmproxy.proxy.mode_specs import ProxyMode
 
 from gatepass import files, home
 from gatepass.errors import GatepassError
-from gatepass.proxy import modes
 from gatepass.rules import locate
-from gatepass.trust.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mitmproxy.addonmanager import Loader
 
+    from gatepass.proxy.authorities import Authorities
     from gatepass.proxy.life import Life
     from gatepass.rules.model import Rules
+
+logger: Final = logging.getLogger("gatepass")
 
 type Look = dict[Path, bytes]
 """What files hold, as digests; and of one that cannot be read, why not."""
@@ -43,8 +43,9 @@ _MOST: Final = 16 * 1024 * 1024
 class Reload:
     """An addon that has the rules read again. It comes before the one that reads them at first."""
 
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: Life, authorities: Authorities) -> None:
         self._life = life
+        self._authorities = authorities
         self._named: str | None = None
         self._cwd = Path()
         self._seen: Look = {}
@@ -64,7 +65,7 @@ class Reload:
 
     def running(self) -> None:
         if self._life.state is not None:
-            self._files = self._life.state.rules.access.files
+            self._files = self._life.state.rules.files
             self._seen |= look(self._files)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
@@ -73,7 +74,7 @@ class Reload:
             self._watching.cancel()
 
     async def again(self) -> None:
-        """Read the rules again, whether or not their file has changed: secrets are read anew, too."""
+        """Read the rules again, whether or not their file has changed: secrets are read anew, too, and so is the CA."""
         async with self._lock:
             state = self._life.state
             if state is None:
@@ -83,11 +84,14 @@ class Reload:
             self._seen = await asyncio.to_thread(look, (*locate.places(*where), *self._files))
             try:
                 rules = await asyncio.to_thread(locate.load_again, *where, state.rules.source)
-                self._files = rules.access.files
+                self._files = rules.files
                 self._seen |= await asyncio.to_thread(look, self._files)
-                _expect_vouched_for(rules)
+                found = await asyncio.to_thread(self._authorities.read)
+                self._authorities.expect_fit(found, rules)
                 _expect_closed(state.rules, rules)
                 self._life.accept(rules)
+                if self._authorities.take(found):
+                    logger.info("gatepass: vouches with another CA: %s", self._authorities.in_use.fingerprint)
             except GatepassError as error:
                 self._life.refuse(error)
 
@@ -115,19 +119,6 @@ def _content(path: Path) -> bytes:
         return hashlib.sha256(files.read(path, _MOST)).digest()
     except (OSError, ValueError) as error:
         return errno.errorcode.get(getattr(error, "errno", None) or 0, "").encode()
-
-
-def _expect_vouched_for(rules: Rules) -> None:
-    """
-    Raises:
-        GatepassError: the proxy's CA may not vouch for a host that they name: clients would refuse it.
-    """
-    if all(modes.is_index(ProxyMode.parse(spec)) for spec in ctx.options.mode):
-        return  # a web server, which vouches for no host
-    tls = ctx.master.addons.get("tlsconfig")
-    if isinstance(tls, TlsConfig):
-        certificate = tls.certstore.default_ca.to_cryptography()
-        Authority(home.opened(ctx.options.confdir), certificate).expect_covering(rules.vouched)
 
 
 def _expect_closed(old: Rules, new: Rules) -> None:

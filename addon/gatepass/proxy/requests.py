@@ -5,6 +5,7 @@ Decides nothing itself.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -20,7 +21,7 @@ from gatepass.github.statistics import Asked
 from gatepass.placeholder import Watch
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
-from gatepass.proxy import admission, detour, facts, form, upstream, wire
+from gatepass.proxy import admission, connections, detour, facts, form, upstream, wire
 from gatepass.proxy.detour import Detour
 from gatepass.proxy.outcome import Found, Injected, Listed, Passed, Refused, indexed, outcome
 from gatepass.proxy.seal import Seal
@@ -59,6 +60,17 @@ class Requests:
         self._verified = verified
         self._guard = guard
         self._identities = identities
+
+    def http_connect(self, flow: HTTPFlow) -> None:
+        """Open no tunnel in which what comes first might be a body, and might be the tunnel's own."""
+        if flow.response is not None or flow.error is not None or not facts.has_body(flow.request):
+            return
+        # RFC 9110, section 9.3.6: there is no content
+        problem = catalogue.MALFORMED_REQUEST(what="a CONNECT has no body, and this one announces one")
+        self._life.record.refused(flow, problem)
+        flow.response = wire.refusal(flow, problem)
+        flow.response.headers["Connection"] = "close"
+        asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state

@@ -20,6 +20,7 @@ from gatepass.egress.guard import Way
 from gatepass.forge import graphql
 from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
+from gatepass.github.shared import SharedAnswers
 from gatepass.placeholder import Placeholders
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gatepass.egress.lookup import Lookup
     from gatepass.index.answers import PackageIndex
     from gatepass.proxy.record import Record
+    from gatepass.proxy.sharing import Sharing
     from gatepass.rules.access import Password
     from gatepass.rules.model import Rules
     from gatepass.secret import Secret
@@ -45,14 +47,16 @@ class State:
 
     Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
 
-    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names; `key`
-    is what placeholders are made by.
+    `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names;
+    `sharing` has what replicas share by, `key` is what placeholders are made by.
 
     Raises:
         GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup, key: bytes) -> None:
+    def __init__(
+        self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing, key: bytes
+    ) -> None:
         self.rules = rules
         variables = rules.placeholders
         self.placeholders = Placeholders(key, variables) if variables else None
@@ -68,6 +72,9 @@ class State:
         self._unused = asyncio.Event()
         self._unused.set()
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
+        # last, for it is to be let go
+        self._lease = sharing.of(rules, options)
+        self.store = self._lease.store
 
     async def _password(self, name: str, proof: Password) -> Secret:
         return await self.credentials.secret(Credential(f"client {name}", proof.sources, frozenset()), _HERE)
@@ -100,6 +107,7 @@ class State:
             lambda host: inherited.exempting(os.environ, host) is not None,
             self._record.statistics,
             way=Way(self.reach, self._lookup, lambda: self.is_guarded),
+            shared=SharedAnswers(self.store, self.rules.cache.missing),
         )
 
     @cached_property
@@ -118,13 +126,14 @@ class State:
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.credentials, self._github, self.rules, uses=self._record.ledger.counts.uses)
+        counts = self._record.ledger.counts
+        return Resolver(self.credentials, self._github, self.rules, uses=counts.uses, store=self.store)
 
     @cached_property
     def index(self) -> PackageIndex:
         from gatepass.index.answers import PackageIndex  # when it is wanted: its libraries are many
 
-        return PackageIndex(self.credentials, self._github, self.rules)
+        return PackageIndex(self.credentials, self._github, self.rules, store=self.store)
 
     async def close(self) -> None:
         """Let go of what was learnt, and of the connections that it was learnt over, once nobody asks any more."""
@@ -137,3 +146,4 @@ class State:
                 self.credentials.close()
             if "_github" in vars(self):
                 await self._github.close()
+            await self._lease.close()

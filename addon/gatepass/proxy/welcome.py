@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from mitmproxy import ctx, exceptions
-from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.net.dns import response_codes
 
-from gatepass import home
 from gatepass.assets.answers import Answer
 from gatepass.errors import GatepassError, printable
 from gatepass.forge.hosts import OWN
@@ -27,7 +25,6 @@ from gatepass.proxy import facts, modes, undialled, wire
 from gatepass.shell import joining, syntax
 from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import bundles
-from gatepass.trust.authority import Authority
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -37,7 +34,9 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
     from gatepass.problems.problem import Problem
+    from gatepass.proxy.authorities import Authorities
     from gatepass.proxy.record import Record
+    from gatepass.trust.authority import Authority
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _STYLE: Final = """
@@ -59,8 +58,8 @@ say so. To do that it decrypts connections to the hosts that its rules name, and
 untouched. Clients of those hosts have to trust its CA.</p>
 <p>The proxy: <code>{proxy}</code></p>
 <h2>Its CA</h2>
-<p>SHA-256 <code>{fingerprint}</code><br>
-{name}, until {end:%Y-%m-%d}; it may vouch for {permitted}. <a href="/ca.pem">ca.pem</a></p>
+{authorities}
+<p><a href="/ca.pem">ca.pem</a></p>
 <p>This page came unencrypted: before you trust the fingerprint, compare it with what whoever runs the proxy tells
 you.</p>
 <h2>Set up a shell</h2>
@@ -76,11 +75,19 @@ and password, it stays so:</p>
 """
 
 
+_ONE: Final = """\
+<p>SHA-256 <code>{fingerprint}</code><br>
+{name}, until {end:%Y-%m-%d}; it may vouch for {permitted}.</p>
+"""
+_BESIDE: Final = "<p>Beside it, so that one can take the other's place without a gap, this one is to be trusted:</p>\n"
+
+
 class Welcome:
     """An addon that answers to the proxy's own name. It comes before those that ask who a client is, or decide."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, authorities: Authorities) -> None:
         self._record = record
+        self._authorities = authorities
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -106,7 +113,7 @@ class Welcome:
             return
         if not facts.is_index((flow.request.host, flow.request.port)):
             self._refuse(flow, catalogue.OWN_NAME(name=f"{flow.request.host}:{flow.request.port}"))
-        elif flow.response is None and not (ca := _authority()).vouches_for_indexes:
+        elif flow.response is None and not (ca := self._authorities.in_use).vouches_for_indexes:
             self._refuse(flow, catalogue.NOT_VOUCHED_FOR(name=OWN.name, names=ca.permitted or ()))
 
     def requestheaders(self, flow: HTTPFlow) -> None:
@@ -148,17 +155,17 @@ class Welcome:
 
     def _page(self, flow: HTTPFlow) -> Answer:
         path, _, query = flow.request.path.partition("?")
-        proxy, ca = _proxy(flow), _authority()
+        proxy = _proxy(flow)
         if path == "/":
-            return _written(200, "text/html; charset=utf-8", _home(proxy, ca))
+            return _written(200, "text/html; charset=utf-8", _home(proxy, self._authorities.trusted()))
         if path == "/ca.pem":
             name = {"Content-Disposition": 'attachment; filename="gatepass-ca.pem"'}
-            return _written(200, "application/x-pem-file", ca.pem, name)
+            return _written(200, "application/x-pem-file", self._authorities.pem(), name)
         if path == "/env":
             asked = parse_qs(query, max_num_fields=8).get("shell", ["bash"])[-1] if query.count("&") < 8 else ""
             shell = "bash" if asked == "sh" else syntax.canonical(asked)
             if shell in joining.NAMES:
-                return _written(200, _TEXT, joining.script(shell, proxy, _public(), ca.pem))
+                return _written(200, _TEXT, joining.script(shell, proxy, _public(), self._authorities.pem()))
             names = ", ".join(joining.NAMES)
             return _written(400, _TEXT, f"shell: expected one of {names}, got {printable(asked[:40])}\n")
         if "/simple" in path:  # 404 would have uv go on to another index
@@ -166,18 +173,23 @@ class Welcome:
         return _written(404, _TEXT, "there are /, /ca.pem and /env?shell=bash\n")
 
 
-def _home(proxy: ProxyUrl, ca: Authority) -> str:
+def _home(proxy: ProxyUrl, trusted: list[Authority]) -> str:
     shells = (f'<a href="/env?shell={name}">{name}</a>' for name in joining.NAMES)
-    permitted = "any host" if ca.permitted is None else ", ".join(ca.permitted)
     return _PAGE.format(
         style=_STYLE,
         proxy=html.escape(str(proxy)),
         host=OWN,
+        authorities=_BESIDE.join(map(_one, trusted)),
+        scripts=", ".join(shells),
+    )
+
+
+def _one(ca: Authority) -> str:
+    return _ONE.format(
         fingerprint=ca.fingerprint,
         name=html.escape(ca.name),
         end=ca.certificate.not_valid_after_utc,
-        permitted=html.escape(permitted),
-        scripts=", ".join(shells),
+        permitted=html.escape("any host" if ca.permitted is None else ", ".join(ca.permitted)),
     )
 
 
@@ -188,12 +200,6 @@ def _proxy(flow: HTTPFlow) -> ProxyUrl:
     client = flow.client_conn
     host, port = client.sockname[:2]
     return ProxyUrl("https" if client.tls else "http", host.partition("%")[0].removeprefix("::ffff:"), port)
-
-
-def _authority() -> Authority:
-    tls = ctx.master.addons.get("tlsconfig")
-    assert isinstance(tls, TlsConfig)
-    return Authority(home.opened(ctx.options.confdir), tls.certstore.default_ca.to_cryptography())
 
 
 @lru_cache(1)

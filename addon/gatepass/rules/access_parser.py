@@ -13,7 +13,7 @@ from gatepass.rules import values
 from gatepass.rules.access import Access, Client, Egress, Htpasswd, Limits, Networks, Oidc, Password
 from gatepass.rules.reader import value_of, values_of
 from gatepass.rules.shape import ClientEntry, EgressEntry, LimitsEntry
-from gatepass.sources import Command, Env, File, Keyring
+from gatepass.sources import Command, Env, File, Keyring, Systemd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +80,11 @@ def _proof(reader: Reader, folder: PathOfFile, read_source: ReadSource, path: Pa
 def _password(reader: Reader, read_source: ReadSource, path: Path, entries: list[str | SourceEntry]) -> Password | None:
     found = [read_source((*path, index), source) for index, source in enumerate(entries)]
     for index, source in enumerate(found):
-        if source is not None and not isinstance(source, Env | File | Keyring | Command):
-            hint = "a forge's tokens are nobody's password here: `env:NAME`, `file:PATH`, `keyring:…` or a `command`"
+        if source is not None and not isinstance(source, Env | File | Systemd | Keyring | Command):
+            hint = (
+                "a forge's tokens are nobody's password here: `env:NAME`, `file:PATH`, `systemd:NAME`, `keyring:…` or "
+                "a `command`"
+            )
             reader.report((*path, index), "the source of a password", f"`{source}`", hint)
     sources = tuple(source for source in found if source)
     return Password(sources) if len(sources) == len(found) else None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gatepass.forge.hosts import Host
     from gatepass.rules.access import Destination, Egress, Network, Proof
-    from gatepass.rules.model import Header, Index, Rule, Rules
+    from gatepass.rules.model import Header, Index, Rule, Rules, SharedCache
 
 RESOLVED_UPSTREAM: Final = (
     "names are the upstream proxy's to resolve: only the addresses that clients write out themselves are judged"
@@ -59,7 +59,9 @@ def describe(rules: Rules) -> str:
     hosts = ", ".join(sorted(map(str, rules.hosts)))
     head = f"{rules.source}: {count}; the first that matches is applied\nintercepted: {hosts}"
     indexes = map(_describe_index, rules.indexes)
-    return "\n\n".join([head, *map(_describe_rule, rules.rules), *indexes, *_describe_access(rules)])
+    return "\n\n".join(
+        [head, *map(_describe_rule, rules.rules), *indexes, *_describe_access(rules), *_describe_shared(rules.shared)]
+    )
 
 
 def _describe_rule(rule: Rule) -> str:
@@ -164,6 +166,13 @@ def _describe_access(rules: Rules) -> Iterable[str]:
     ]
     if access.is_guarded or access.limits != Limits():
         yield _block("limits of each", [(label, f"{most} {what}") for label, most, what in limits if most is not None])
+
+
+def _describe_shared(shared: SharedCache | None) -> Iterable[str]:
+    if shared is not None:
+        first, *others = (str(key.source) for key in shared.keys)
+        opens = f"; {_listed(others)} open{'' if len(others) > 1 else 's'} it, too" if others else ""
+        yield _block("replicas", [("share", f"what they learn, at {shared.store}"), ("sealed by", f"{first}{opens}")])
 
 
 def _proof(proof: Proof) -> str:

@@ -7,19 +7,23 @@ gives it.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from gatepass import home
+from gatepass.errors import GatepassError
 from gatepass.forge import api, urls
 from gatepass.forge import sources as forge_sources
 from gatepass.forge.hosts import OWN
 from gatepass.forge.urls import Repository
 from gatepass.http.fields import folded
 from gatepass.rules.access import OPEN, Password
-from gatepass.sources import GitHubApp, variables
+from gatepass.sources import File, GitHubApp, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from gatepass.forge.api import ApiAccess, Call
     from gatepass.forge.hosts import Forge, Host
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
     from gatepass.rules.indexes import Repositories
     from gatepass.rules.shape import CacheEntry
     from gatepass.rules.values import Pattern, Template
-    from gatepass.sources import Source
+    from gatepass.sources import Key, Source
+    from gatepass.store.place import Place
 
 # A server that resolves dot segments takes `/mine/../theirs` to a path that no pattern was meant to allow.
 # A server that takes a fragment off, which no request has (RFC 9112, section 3.2), serves another path, too.
@@ -302,6 +307,27 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where something is kept that the proxy itself needs, and `place`, where the rules say so."""
+
+    source: Key
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCache:
+    """Where replicas share what they learn, and what it is sealed with: the first of the keys seals, each opens."""
+
+    store: Place
+    keys: tuple[Kept, ...]
+    password: Kept | None = None
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        return (*self.keys, *((self.password,) if self.password else ()))
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """A whole rules file; `source` says where it came from. The forges begin with github.com."""
 
@@ -312,6 +338,7 @@ class Rules:
     cache: CacheEntry
     access: Access = OPEN
     indexes: tuple[Index, ...] = ()
+    shared: SharedCache | None = None
     of_api: tuple[Rule, ...] = field(init=False)
     """Those for APIs: looked at for each request that falls under no rule."""
 
@@ -322,6 +349,15 @@ class Rules:
     def placeholders(self) -> frozenset[str]:
         """The variables in which programs find placeholders."""
         return frozenset(name for rule in self.rules for name in rule.variables)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files besides its own that it rests on: what changes in them is a change."""
+        kept = self.shared.kept if self.shared else ()
+        named = [each.source.path for each in kept if isinstance(each.source, File)]
+        with suppress(GatepassError):  # which whoever reads them tells
+            return (*self.access.files, *map(home.opened, named))
+        return self.access.files
 
     @property
     def hosts(self) -> frozenset[Host]:
@@ -341,9 +377,11 @@ class Rules:
 
     @property
     def variables(self) -> set[str]:
-        """The environment variables that its credentials, and its clients' passwords, may be read from."""
+        """The environment variables that secrets may be read from: its credentials', its clients' and its own."""
         asked = [(each.sources, self.forge_of(host)) for each in self.credentials for host in each.hosts]
         asked += [(each.proof.sources, None) for each in self.access.clients if isinstance(each.proof, Password)]
+        if self.shared is not None:
+            asked += [((each.source,), None) for each in self.shared.kept]
         return {name for sources, forge in asked for name in variables(sources, forge)}
 
     def names(self, host: Host) -> bool:

@@ -24,15 +24,17 @@ from gatepass.rules.model import (
     Credential,
     Header,
     InjectHeaders,
+    Kept,
     Placeholder,
     ResolveRelease,
     ResolveSource,
     Rule,
     Rules,
     ServeGit,
+    SharedCache,
 )
 from gatepass.rules.reader import Reader, value_of, values_of
-from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SourceEntry
+from gatepass.rules.shape import CacheEntry, CredentialEntry, ForgeEntry, RuleEntry, SharedEntry, SourceEntry
 from gatepass.rules.values import Pattern, Template
 from gatepass.rules.yaml_source import Data, Path, RulesError, nearest
 from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, Git, GitHubApp, Netrc
@@ -73,6 +75,7 @@ class _Parser(Reader):
         self._clients = [str(path[-1]) for path, _ in self.entries("clients")]
         rules = [self._rule(path, value) for path, value in self.entries("rules")]
         indexes = index_parser.indexes(self, self._forge_of_index, self._named, self._expect_clients)
+        shared = self._shared()
         if self.problems:
             raise RulesError(self.source, self.problems)
         return Rules(
@@ -83,7 +86,38 @@ class _Parser(Reader):
             cache=msgspec.convert(self.data.get("cache", {}), CacheEntry, strict=True),
             access=access,
             indexes=indexes,
+            shared=shared,
         )
+
+    # ----------------------------------------------------------------- cache
+
+    def _shared(self) -> SharedCache | None:
+        path: Path = ("cache", "shared")
+        cache = self.data.get("cache")
+        if not isinstance(cache, dict) or "shared" not in cache:
+            return None
+        if (entry := self.decode(SharedEntry, path, cache["shared"])) is None:
+            return None
+        several = [entry.key] if isinstance(entry.key, str) else entry.key
+        places: list[Path] = [(*path, "key")]
+        if not isinstance(entry.key, str):
+            places = [(*path, "key", index) for index in range(len(several))]
+        for index, text in enumerate(several):
+            if text in several[:index]:
+                self.wrong(places[index], "each key once", text)
+        keys = [self._kept(place, text) for place, text in zip(places, several, strict=True)]
+        password = None if entry.password is UNSET else self._kept((*path, "password"), entry.password)
+        store = value_of(values.read_store, entry.url)
+        if store is not None and entry.user is not UNSET:
+            store = replace(store, user=value_of(values.read_store_user, entry.user))
+            if password is None:
+                self.wrong((*path, "user"), "`user` beside `password`", entry.user, "a user has a password")
+        found = tuple(key for key in keys if key)
+        return SharedCache(store, found, password) if store and len(found) == len(keys) else None
+
+    def _kept(self, path: Path, text: str) -> Kept | None:
+        source = value_of(values.read_kept_source, text)
+        return Kept(source, self.place(path)) if source else None
 
     # ---------------------------------------------------------------- forges
 

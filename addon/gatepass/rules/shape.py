@@ -42,6 +42,7 @@ _SOURCES: Final = [
     {"enum": ["default", "gh", "git", "netrc"]},
     {"pattern": "^env:[A-Za-z_][A-Za-z0-9_]*$"},
     {"pattern": "^file:"},
+    {"pattern": "^systemd:.+$"},
     {"pattern": "^keyring:.+/.+$"},
 ]
 _Source = Annotated[str, _told("Where a secret comes from", values.read_source, extra_json_schema={"anyOf": _SOURCES})]
@@ -71,9 +72,9 @@ class AppEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[
         str,
         _told(
-            "Its private key: file:PATH or env:NAME",
+            "Its private key: file:PATH, systemd:NAME or env:NAME",
             values.read_key_source,
-            extra_json_schema={"pattern": "^(file|env):"},
+            extra_json_schema={"pattern": "^(file|systemd|env):"},
             examples=["file:/run/secrets/app.pem"],
         ),
     ]
@@ -109,6 +110,46 @@ class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: Annotated[_Some[_Hosts], _told("The hosts that it may serve; it is never sent to another")]
 
 
+_Kept = Annotated[
+    str,
+    _told(
+        "file:PATH, systemd:NAME or env:NAME",
+        values.read_kept_source,
+        extra_json_schema={"pattern": "^(file|systemd|env):"},
+        examples=["file:/run/secrets/gatepass-cache-key"],
+    ),
+]
+
+
+class SharedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where replicas share what they learn: in a Redis, or a Valkey, sealed."""
+
+    url: Annotated[
+        str,
+        _told(
+            "redis://HOST:PORT/DATABASE, or rediss://… with TLS",
+            values.read_store,
+            extra_json_schema={"pattern": "^rediss?://"},
+            examples=["redis://127.0.0.1:6379/0"],
+        ),
+    ]
+    key: Annotated[
+        _Kept | _Some[_Kept],
+        _told("What seals it: 32 random bytes in base64; of several the first seals, and every one opens"),
+    ]
+    user: Annotated[
+        str | UnsetType, _told("The server's user; left out, its own `default`", values.read_store_user)
+    ] = UNSET
+    password: Annotated[
+        str | UnsetType,
+        _told(
+            "The password of the server, or of its user: file:PATH, systemd:NAME or env:NAME",
+            values.read_kept_source,
+            extra_json_schema={"pattern": "^(file|systemd|env):"},
+        ),
+    ] = UNSET
+
+
 class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is remembered, in entries of each kind, and for how many seconds."""
 
@@ -117,6 +158,7 @@ class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: Annotated[_Seconds, _told("For so long the release of a tag is what it was")] = 300
     missing: Annotated[_Seconds, _told("For so long what could not be had is not asked for again")] = 10
     visibility: Annotated[_Seconds, _told("For so long a repository is as public or private as it was")] = 600
+    shared: Annotated[SharedEntry | UnsetType, _told("Where replicas share it; left out, each has its own")] = UNSET
 
 
 _Variable = Annotated[str, _told("The name of an environment variable", values.read_variable)]

@@ -19,12 +19,14 @@ from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.rules.access import Destination
 from gatepass.rules.settings import setting
 from gatepass.rules.yaml_source import nearest
-from gatepass.sources import Default, Env, File, Gh, Git, Keyring, Netrc, Source
+from gatepass.sources import Default, Env, File, Gh, Git, Key, Keyring, Netrc, Source, Systemd
+from gatepass.store.place import PlaceError, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gatepass.rules.access import Network
+    from gatepass.store.place import Place
 
 # the secret, or Basic of a user and the secret: a user has no colon (RFC 7617, section 2)
 _PLACEHOLDER: Final = re.compile(r"\{(?:credential|basic:(?P<user>[^{}:]*))\}")
@@ -54,7 +56,7 @@ _REFUSED_METHODS: Final = {
 
 _PLAIN_SOURCES: Final[dict[str, Source]] = {"gh": Gh(), "git": Git(), "netrc": Netrc(), "default": Default()}
 SOURCES: Final = (
-    "`default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, "
+    "`default`, `gh`, `git`, `netrc`, `env:NAME`, `file:PATH`, `systemd:NAME`, `keyring:SERVICE/USER`, "
     "or a mapping with `command` or `github-app`"
 )
 """All kinds, for errors."""
@@ -294,6 +296,8 @@ def read_source(text: str) -> Source:
             return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
+        case "systemd":
+            return _read_systemd(argument)
         case "keyring":
             service, slash, user = argument.rpartition("/")
             if not (service and slash and user):
@@ -301,25 +305,51 @@ def read_source(text: str) -> Source:
             return Keyring(service, user)
     if variable := re.fullmatch(r"\$\{?([A-Z_][A-Z_0-9]{0,40})\}?|([A-Z_]{1,40})", text, re.ASCII):
         raise UnfitError(f"a source: {SOURCES}", f"`env:{variable[1] or variable[2]}` reads the environment variable")
-    kinds = ["env:", "file:", "keyring:"] if colon else list(_PLAIN_SOURCES)
+    kinds = ["env:", "file:", "systemd:", "keyring:"] if colon else list(_PLAIN_SOURCES)
     is_secret = not (_KIND.fullmatch(kind) if colon else re.fullmatch(r"[a-z-]{1,12}", text, re.ASCII))
     raise UnfitError(f"a source: {SOURCES}", nearest(kind.lower() + colon, kinds), is_secret=is_secret)
 
 
-def read_key_source(text: str) -> Env | File:
-    """Read where a private key comes from.
+def read_key_source(text: str) -> Key:
+    """Read where an App's private key comes from.
 
     Raises:
-        UnfitError: it is neither a variable nor a file.
+        UnfitError: it is neither a variable nor a file, nor a credential of systemd's.
     """
+    return _key_source(text, "the App's settings page gives out its private key, a PEM file")
+
+
+def read_kept_source(text: str) -> Key:
+    """Read where a password or a key comes from that the proxy itself needs.
+
+    Raises:
+        UnfitError: as above.
+    """
+    return _key_source(text, "name the variable or the file that holds it: `env:NAME`, `file:/run/secrets/NAME`")
+
+
+def _key_source(text: str, hint: str) -> Key:
     kind, _, argument = text.partition(":")
     match kind:
         case "env":
             return Env(_read_variable(argument))
         case "file":
             return _read_file(argument)
-    hint = "the App's settings page gives out its private key, a PEM file"
-    raise UnfitError("`file:PATH` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
+        case "systemd":
+            return _read_systemd(argument)
+    raise UnfitError("`file:PATH`, `systemd:NAME` or `env:NAME`", hint, is_secret=not text.startswith(("/", "~", ".")))
+
+
+def read_store(text: str) -> Place:
+    """Read where replicas share what they learn.
+
+    Raises:
+        UnfitError: it is no address of a Redis or a Valkey.
+    """
+    try:
+        return read_place(text)
+    except PlaceError as error:
+        raise UnfitError(str(error), error.hint, is_secret=error.is_secret) from None
 
 
 def _read_variable(name: str) -> str:
@@ -342,6 +372,13 @@ def _read_file(path: str) -> File:
     return File(path)
 
 
+def _read_systemd(name: str) -> Systemd:
+    # systemd, `credential_name_valid`: what a file may be called, in ASCII and without `:`
+    if not re.fullmatch(r"(?!\.{1,2}\Z)[!-.0-9;-~]{1,255}", name, re.ASCII):
+        raise UnfitError("`systemd:NAME`", "NAME is what `LoadCredential=NAME:PATH` of the unit has")
+    return Systemd(name)
+
+
 def _reader(
     pattern: str, expected: str, hint: str | None = None, refused: Mapping[str, str] | None = None, fit: str = ""
 ) -> Callable[[str], str]:
@@ -362,6 +399,7 @@ def _reader(
 
 read_client_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")
 read_htpasswd = _reader(r".{1,1024}", "the path of a file that `htpasswd` made")
+read_store_user = _reader(r"[!-~]{1,64}", "a name in visible ASCII", "as `ACL SETUSER` has it")
 read_audience = _reader(r"[!-~]{1,256}", "a text in visible ASCII", "it is what the tokens have as `aud`")
 read_claim = _reader(r"[!-~]{1,128}", "the name of a claim", "as in `repository_owner`")
 read_credential_name = _reader(r"[A-Za-z0-9_.-]{1,64}", "a name of letters, digits, `_`, `.` and `-`")

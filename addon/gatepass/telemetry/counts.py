@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from gatepass.github.statistics import Call
+    from gatepass.store.circuit import Health
     from gatepass.telemetry.event import Event
 
 OTHER: Final = "other"
@@ -102,6 +103,16 @@ class RulesInForce:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedCache:
+    """Where replicas share what they learn, and how that is, since when (epoch seconds), and why it is not used."""
+
+    url: str
+    is_up: bool
+    since: float
+    error: str | None = None
+
+
 class Counts:
     """Everything that is counted, since the start."""
 
@@ -111,6 +122,10 @@ class Counts:
         self.started = clock()
         self.connections = self.tunnels = 0
         self.rules = RulesInForce()
+        self.store: SharedCache | None = None
+        """None where nothing is shared."""
+        self.ca_ends: float | None = None
+        """When the CA ends that clients meet, in epoch seconds; None where they meet none."""
         self.seconds = Histogram()
         self.requests: Tally[tuple[str, str, str]] = Tally(_MOST_SERIES, lambda key: (key[0], OTHER, OTHER))
         """By action, the name of a client's entry, and status."""
@@ -123,6 +138,8 @@ class Counts:
         """By forge, and by what it answered."""
         self.api_remaining: Tally[tuple[str, str]] = Tally(_MOST_NAMES, lambda _: (OTHER, OTHER))
         """By forge and credential: how many calls are left, as it was last told."""
+        self.api_limit: Tally[tuple[str, str]] = Tally(_MOST_NAMES, lambda _: (OTHER, OTHER))
+        """The same for how many there are in all."""
         self.caches: dict[str, Uses] = {}
         self.clients: Cache[str, Pace] = Cache(_MOST_CLIENTS, clock)
         """By the name of an entry; of who has none by address."""
@@ -155,6 +172,8 @@ class Counts:
         self.api_calls.add((call.forge, _status(call.status)))
         if call.remaining is not None and call.credential is not None:
             self.api_remaining.put((call.forge, call.credential), call.remaining)
+            if call.limit is not None:
+                self.api_limit.put((call.forge, call.credential), call.limit)
 
     def uses(self, cache: str) -> Uses:
         """How a cache of that name is used: by all that have it, one after the other."""
@@ -170,6 +189,10 @@ class Counts:
         """A reload failed for that reason, and what was at work still is."""
         self.reloads.add("failed")
         self.rules = RulesInForce(self.rules.file, self.rules.loaded, error)
+
+    def shares(self, url: str, health: Health) -> None:
+        """What replicas share by is as it says."""
+        self.store = SharedCache(url, health.is_up, health.since, health.why or None)
 
     def paces(self) -> list[tuple[str, int, float]]:
         """Of each client that came lately: its name, its requests, and those of the last minute; the busiest first."""

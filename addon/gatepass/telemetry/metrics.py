@@ -81,14 +81,18 @@ class _Collector:
         yield _counter(
             "gatepass_api_calls", "Calls to forges' APIs, by what was answered", ("forge", "status"), counts.api_calls
         )
-        remaining = GaugeMetricFamily(
-            "gatepass_api_remaining",
-            "API calls that a credential has left, as its forge last told",
-            labels=("forge", "credential"),
-        )
-        for labels, number in counts.api_remaining.items():
-            remaining.add_metric(labels, number)
-        yield remaining
+        for name, told, budgets in (
+            (
+                "gatepass_api_remaining",
+                "API calls that a credential has left, as last told",
+                counts.api_remaining,
+            ),
+            ("gatepass_api_limit", "API calls that a credential has in all, as last told", counts.api_limit),
+        ):
+            family = GaugeMetricFamily(name, told, labels=("forge", "credential"))
+            for labels, number in budgets.items():
+                family.add_metric(labels, number)
+            yield family
         yield _counter(
             "gatepass_cache",
             "Questions to what is remembered, and whether it was",
@@ -117,9 +121,24 @@ class _Collector:
             ("result",),
             {(result,): number for result, number in counts.reloads.items()},
         )
+        if counts.store is not None:
+            yield GaugeMetricFamily(
+                "gatepass_store_up",
+                "Whether the cache that replicas share is used: it is not while it is down or slow",
+                int(counts.store.is_up),
+            )
         yield GaugeMetricFamily(
             "gatepass_rules_loaded_timestamp_seconds", "When the rules at work were read", counts.rules.loaded or 0
         )
+        yield GaugeMetricFamily(
+            "gatepass_rules_last_reload_successful",
+            "Whether the rules could be used when they were last read",
+            int(counts.rules.error is None),
+        )
+        if counts.ca_ends is not None:
+            yield GaugeMetricFamily(
+                "gatepass_ca_expiry_timestamp_seconds", "When the CA ends that clients meet", counts.ca_ends
+            )
 
 
 def _counter[K: tuple[str, ...]](name: str, told: str, labels: tuple[str, ...], counted: dict[K, float]) -> Metric:

@@ -17,6 +17,7 @@ from gatepass.telemetry.event import ACTIONS
 from gatepass.telemetry.lines import timestamp
 
 if TYPE_CHECKING:
+    from gatepass.telemetry import counts
     from gatepass.telemetry.event import Event
     from gatepass.telemetry.ledger import Ledger
 
@@ -71,6 +72,15 @@ class AuditFile(Struct, frozen=True):
     lost: int
 
 
+class SharedCache(Struct, frozen=True):
+    """What replicas share by: `error` is why it is not used at the moment, `since` when that began or ended."""
+
+    url: str
+    up: bool
+    since: str
+    error: str | None
+
+
 class Status(Struct, frozen=True):
     """Times are RFC 3339, in UTC."""
 
@@ -80,6 +90,7 @@ class Status(Struct, frozen=True):
     not_ready: dict[str, str]
     rules: Rules
     audit: AuditFile
+    shared_cache: SharedCache | None
     connections: int
     tunnels: int
     requests: dict[str, int]
@@ -91,32 +102,40 @@ class Status(Struct, frozen=True):
 
 def status(ledger: Ledger, now: float) -> Status:
     """The state at `now` (epoch seconds)."""
-    counts, audit = ledger.counts, ledger.audit
+    told, audit = ledger.counts, ledger.audit
     requests: dict[str, int] = {action: 0 for action in ACTIONS}  # noqa: C420  # mypy would keep the literals
-    for (action, _, _), number in counts.requests.items():
+    for (action, _, _), number in told.requests.items():
         requests[action] = requests.get(action, 0) + int(number)
     return Status(
         version=version(),
-        started=timestamp(counts.started),
+        started=timestamp(told.started),
         now=timestamp(now),
         not_ready={name: _harmless(reason) for name, reason in ledger.not_ready().items()},
         rules=Rules(
-            counts.rules.file,
-            None if counts.rules.loaded is None else timestamp(counts.rules.loaded),
-            None if counts.rules.error is None else _harmless(counts.rules.error),
+            told.rules.file,
+            None if told.rules.loaded is None else timestamp(told.rules.loaded),
+            None if told.rules.error is None else _harmless(told.rules.error),
         ),
         audit=AuditFile(audit.path, audit.fault, audit.lost) if audit else AuditFile(None, None, 0),
-        connections=counts.connections,
-        tunnels=counts.tunnels,
+        shared_cache=_shared(told.store),
+        connections=told.connections,
+        tunnels=told.tunnels,
         requests=requests,
         credentials=[
             Credential(forge, credential, int(number))
-            for (forge, credential), number in sorted(counts.api_remaining.items())
+            for (forge, credential), number in sorted(told.api_remaining.items())
         ],
-        clients=[Client(name, total, round(rate, 1)) for name, total, rate in counts.paces()],
-        problems={kind: int(number) for kind, number in sorted(counts.problems.items(), key=lambda each: -each[1])},
-        refusals=[_refusal(event) for event in reversed(counts.refusals)],
+        clients=[Client(name, total, round(rate, 1)) for name, total, rate in told.paces()],
+        problems={kind: int(number) for kind, number in sorted(told.problems.items(), key=lambda each: -each[1])},
+        refusals=[_refusal(event) for event in reversed(told.refusals)],
     )
+
+
+def _shared(store: counts.SharedCache | None) -> SharedCache | None:
+    if store is None:
+        return None
+    error = None if store.error is None else _harmless(store.error)
+    return SharedCache(_harmless(store.url), store.is_up, timestamp(store.since), error)
 
 
 def _harmless(text: str) -> str:

@@ -35,11 +35,20 @@ CA_FILE: Final = "mitmproxy-ca.pem"
 CERTIFICATE_FILE: Final = "mitmproxy-ca-cert.pem"
 """The certificate alone."""
 
+# What lies beside it while another takes its place.
+NEXT_FILE: Final = "gatepass-next-ca.pem"
+"""Private key and certificate of the CA that is to come."""
+PREVIOUS_FILE: Final = "gatepass-previous-ca.pem"
+"""Private key and certificate of the CA that was in use before."""
+TRUSTED_FILE: Final = "gatepass-cas.pem"
+"""The certificates of all that clients are to trust, the one in use first."""
+
 LIFETIME: Final = datetime.timedelta(days=365)
 SOON: Final = datetime.timedelta(days=30)
 """How long before its end a CA's owner is told."""
 
 _RENEW: Final = "`gatepass ca renew` makes a new one, which clients must then trust"
+_NEXT: Final = "`gatepass ca next` makes one beside it, so that both are trusted for a time"
 
 
 # ---------------------------------------------------------------------- make
@@ -50,7 +59,7 @@ def make(hosts: Iterable[Host], lifetime: datetime.timedelta) -> str:
     PEM.
     """
     now = datetime.datetime.now(datetime.UTC)
-    name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M}Z"
+    name = f"Gatepass on {socket.gethostname()[:20]}, {now:%Y-%m-%d %H:%M:%S}Z"
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gatepass"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
     # a name stands for those below it, too
     hosts = list(hosts)
@@ -125,7 +134,7 @@ class Authority:
         if self.left(now) <= datetime.timedelta(0):
             raise GatepassError(f"{self.folder}: expected a valid CA, got one that expired on {end}", _RENEW)
         if self.left(now) <= SOON:
-            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {_RENEW}"
+            return f"{self.folder}: the CA expires in {self.left(now).days} days, on {end}\nhint: {_RENEW}; {_NEXT}"
         return None
 
     def expect_covering(self, hosts: Iterable[Host]) -> None:
@@ -158,20 +167,38 @@ def fingerprint(text: str) -> str:
     return bytes.fromhex(digits).hex(":").upper()
 
 
-def shown(content: bytes, folder: Path) -> Authority:
-    """The CA that a proxy shows, PEM; `folder` is where it is to lie.
+def shown(content: bytes, folder: Path) -> list[Authority]:
+    """The CAs that a proxy shows, PEM, the one in use first; `folder` is where they are to lie.
 
     Raises:
-        GatepassError: it is no CA's certificate.
+        GatepassError: there is none, or one is no CA's certificate.
     """
     try:
-        certificate = x509.load_pem_x509_certificate(content)
-        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        found = x509.load_pem_x509_certificates(content)
+        are_cas = [each.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for each in found]
     except (ValueError, x509.ExtensionNotFound):
-        is_ca = False
-    if not is_ca:
+        are_cas = []
+    if not are_cas or not all(are_cas):
         raise GatepassError("--proxy: expected the certificate of a CA, in PEM, got something else")
-    return Authority(folder, certificate)
+    return [Authority(folder, certificate) for certificate in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """The CA in use, and those beside it, which clients trust for a time: the one to come, and the one before."""
+
+    current: Authority
+    next: Authority | None = None
+    previous: Authority | None = None
+
+    def trusted(self, now: datetime.datetime) -> list[Authority]:
+        """Those that clients are to trust: the one in use first, of the others those that are valid."""
+        others = [each for each in (self.next, self.previous) if each and each.left(now) > datetime.timedelta(0)]
+        return list({each.certificate: each for each in (self.current, *others)}.values())
+
+    def pem(self, now: datetime.datetime) -> str:
+        """Their certificates, PEM."""
+        return "".join(each.pem for each in self.trusted(now))
 
 
 # -------------------------------------------------------------------- folder
@@ -219,12 +246,15 @@ def obtain(folder: Path, hosts: Iterable[Host]) -> Authority:
 
 
 def renew(folder: Path, hosts: Iterable[Host]) -> Authority:
-    """Make a CA for these hosts, with a key of its own, in place of the one that is there.
+    """Make a CA for these hosts, with a key of its own, in place of the one that is there, and of those beside it.
 
     Raises:
         GatepassError: it cannot be written, or others could read it.
     """
-    return create(folder, hosts, new=False)
+    made = create(folder, hosts, new=False)
+    for name in (NEXT_FILE, PREVIOUS_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return made
 
 
 def create(folder: Path, hosts: Iterable[Host], *, new: bool = True) -> Authority:
@@ -233,23 +263,80 @@ def create(folder: Path, hosts: Iterable[Host], *, new: bool = True) -> Authorit
     Raises:
         GatepassError: there is one, or it cannot be written, or others could read it.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_shared(folder, folder.stat(), 0o700)
-        files.write(folder / CA_FILE, make(hosts, LIFETIME), 0o600, new=new)
-    except OSError as error:
-        if new and isinstance(error, FileExistsError):
-            hint = "`gatepass ca` shows it, `gatepass ca renew` replaces it"
-            raise GatepassError(f"{folder}: expected no CA yet, got one", hint) from None
-        raise _unusable(folder, error) from None
+    _write(folder, CA_FILE, hosts, new, "`gatepass ca` shows it, `gatepass ca renew` replaces it")
     authority = load(folder)
     if authority is None:
         raise GatepassError(f"{folder}: expected the CA that was just written, got none")
     return authority
 
 
-def _read(folder: Path) -> Authority | None:
-    path = folder / CA_FILE
+def succession(folder: Path) -> Succession | None:
+    """The CA in a folder with those beside it; None if there is none.
+
+    Raises:
+        GatepassError: as `load`.
+    """
+    try:
+        # in this order: the next one may become the one in use meanwhile
+        coming = _read(folder, NEXT_FILE)
+        current = load(folder)
+        return None if current is None else Succession(current, coming, _read(folder, PREVIOUS_FILE))
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def prepare(folder: Path, hosts: Iterable[Host]) -> Authority:
+    """Make the CA that is to come, for these hosts, beside the one in use.
+
+    Raises:
+        GatepassError: none is in use, there is a next one already, or it cannot be written.
+    """
+    if load(folder) is None:
+        raise GatepassError(f"{folder}: expected a CA, got none yet", "`gatepass ca create` makes it")
+    _write(folder, NEXT_FILE, hosts, True, "`gatepass ca switch` puts it to use")
+    found = succession(folder)
+    if found is None or found.next is None:
+        raise GatepassError(f"{folder}: expected the CA that was just written, got none")
+    return found.next
+
+
+def switch(folder: Path, hosts: Iterable[Host], now: datetime.datetime, *, back: bool = False) -> Succession:
+    """Put the next CA to use, if it is fit for these hosts, and keep the one before; or, `back`, that one again.
+
+    Raises:
+        GatepassError: there is none, or clients would refuse what it vouches for.
+    """
+    found = succession(folder)
+    wanted = None if found is None else found.previous if back else found.next
+    if found is None or wanted is None:
+        if back:
+            raise GatepassError(f"{folder}: expected a CA that was in use before, got none")
+        raise GatepassError(f"{folder}: expected a next CA, got none", "`gatepass ca next` makes it")
+    wanted.judge(hosts, now)
+    taken, kept = (PREVIOUS_FILE, NEXT_FILE) if back else (NEXT_FILE, PREVIOUS_FILE)
+    try:
+        # first a copy, so that at no time there is none, and no key is lost
+        files.write(folder / kept, (folder / CA_FILE).read_bytes(), 0o600)
+        (folder / taken).replace(folder / CA_FILE)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return succession(folder) or found
+
+
+def _write(folder: Path, name: str, hosts: Iterable[Host], new: bool, hint: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(folder, folder.stat(), 0o700)
+        files.write(folder / name, make(hosts, LIFETIME), 0o600, new=new)
+    except OSError as error:
+        if new and isinstance(error, FileExistsError):
+            which = "CA" if name == CA_FILE else "next CA"
+            raise GatepassError(f"{folder}: expected no {which} yet, got one", hint) from None
+        raise _unusable(folder, error) from None
+
+
+def _read(folder: Path, name: str = CA_FILE) -> Authority | None:
+    path = folder / name
     try:
         # the folder first: in one that others may change, nothing is what it was when it is opened
         _refuse_shared(folder, folder.stat(), 0o700)

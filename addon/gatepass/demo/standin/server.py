@@ -97,14 +97,20 @@ class _Handler(BaseHTTPRequestHandler):
         host = headers.get("host", "")
         role = role_of(host, self.path, self.server.role)
         request = Recorded(host, self.server.port, self.command, self.path, headers, role)
-        self._receive(request)
+        try:
+            self._receive(request)
+        except ValueError:
+            self.send_error(400, "Bad Request")
+            return
         answer = self.server.origin(request)
         if answer is None:
             self.close_connection = True
         else:
             self._send(request, answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _exchange  # noqa: N815 — the base class's names
+    # the base class's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _exchange  # noqa: N815
+    do_TRACE = do_CONNECT = do_PROPFIND = _exchange  # noqa: N815
 
     def _receive(self, request: Recorded) -> None:
         """Read the request's body to its end; what is larger than the log keeps is only counted."""
