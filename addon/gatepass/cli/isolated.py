@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-import gatepass
 from gatepass import files, home
 from gatepass.cli.options import say
 from gatepass.errors import GatepassError
@@ -150,7 +149,7 @@ class Sandbox:
             self.working,
             folder,
             folder / _PUBLIC,
-            code=(*map(Path, sys.path), Path(gatepass.__file__).parent, Path(sys.executable).resolve()),
+            code=(*map(Path, sys.path), Path(__file__).parents[1], Path(sys.executable).resolve()),
             needed=(Path(sys.prefix), Path(sys.base_prefix)),
             programs=tuple(Path(each.argv[0]) for each in found if isinstance(each, Command)),
             files=(*_files(found), *rules.access.files),
