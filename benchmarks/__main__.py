@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from benchmarks import bulk, calls, egress, index, latency, rate, running, sources, start
+from benchmarks import bulk, calls, egress, index, latency, questions, rate, running, sources, start
 from benchmarks.bench import FULL, QUICK
 from benchmarks.report import Report
 
@@ -23,6 +23,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "cold": latency.cold,
     "throughput": bulk.throughput,
     "rate": rate.warm,
+    "graphql": questions.parsed,
     "egress": egress.requests,
     "egress-tunnels": egress.tunnels,
     "memory": bulk.memory,

@@ -26,6 +26,7 @@ NAMES = frozenset(
         "release-assets.githubusercontent.com",
         "codeload.github.com",
         "raw.githubusercontent.com",
+        "uploads.github.com",
         "acme.ghe.com",
         "api.acme.ghe.com",
         "objects.acme.ghe.com",

@@ -23,6 +23,28 @@ if TYPE_CHECKING:
 INTERRUPT, SUSPEND = "\x03", "\x1a"
 """Ctrl-C and Ctrl-Z."""
 
+WATCH = """
+import os, signal, sys
+count = 0
+def interrupted(*_):
+    global count
+    count += 1
+    print("interrupted", count, flush=True)
+    if count == 2:
+        sys.exit(130)
+signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGUSR1, lambda *_: print("so far", count, flush=True))
+signal.signal(signal.SIGCONT, lambda *_: print("continued", flush=True))
+def size(*_):
+    print("size", *os.get_terminal_size(), flush=True)
+signal.signal(signal.SIGWINCH, size)
+print("terminals", [os.isatty(number) for number in range(3)], os.ttyname(0) == os.ttyname(2), flush=True)
+size()
+while True:
+    signal.pause()
+"""
+"""A program that tells what its terminal sends it, and ends at the second Ctrl-C."""
+
 
 @dataclass
 class Terminal:

@@ -6,7 +6,7 @@ The order of its packages and modules; each imports only from lines above its ow
     home                           where the user's own files are
     cache, http, redaction         what everything else may use
     forge                          what a forge's addresses mean
-    sources                        where a secret may come from
+    sources, placeholder           where a secret may come from; what stands for one
     secret, store                  the type that holds one, and whom it is for; what replicas share
     problems, rules, trust         what can go wrong; rules.yaml; CAs
     github, decision, shell        the one client of a forge; request + rules -> what to do; the user's machine

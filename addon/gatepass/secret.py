@@ -146,11 +146,15 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom a secret is for: the host that a rule names, its forge if it is one's, and what is wanted there."""
+    """Whom a secret is for: the host that a rule names, its forge if it is one's, and what is wanted there.
+
+    `permissions` are what an App's token is to have, as far as its installation has it; without any it reads contents.
+    """
 
     host: Host
     forge: Forge | None = None
     repository: Repository | None = None
+    permissions: tuple[tuple[str, str], ...] = ()
 
     @property
     def site(self) -> Host:

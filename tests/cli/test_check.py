@@ -175,7 +175,8 @@ def test_wrong_rules_give_located_errors(folder: Path) -> None:
         (
             "rules.yaml:7:5: rules[0].nme: "
             "expected one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "
-            "`methods`, `on_existing`, `placeholder`, `drop_response_headers`, `clients`, got `nme`"
+            "`methods`, `on_existing`, `placeholder`, `access`, `graphql`, `also`, `permissions`, "
+            "`drop_response_headers`, `clients`, got `nme`"
         ),
         "hint: did you mean `name`?",
     ]
@@ -416,6 +417,7 @@ credentials:
   tenant: {from: [default], hosts: [acme.ghe.com, api.acme.ghe.com]}
   hub: {from: [default], hosts: [github.com]}
   index: {from: [command: [pass, show, index]], hosts: [packages.example.com]}
+  app: {from: [{github-app: {id: Iv23liAbC, key: file:/run/secrets/app.pem}}], hosts: [github.com]}
 rules:
   - {name: all, match: "ghe.example.com:8443/*", resolve: github-release, when: always, credential: [all]}
   - {match: acme.ghe.com/*, resolve: github-release, require: [digest, immutable], credential: tenant}
@@ -429,6 +431,15 @@ rules:
     placeholder: instead
     drop_response_headers: [Set-Cookie]
   - {match: "*.open.example.com/*", headers: {X-Kind: literal}, clients: [ci, office]}
+  - match: api.github.com/repos/acme/*
+    resolve: github-api
+    credential: app
+    access: [GET /releases/**, "POST /issues/*/comments"]
+    graphql: [addComment]
+    also: [/, /rate_limit]
+    permissions: {contents: read, issues: write}
+    placeholder: [GH_TOKEN]
+  - {match: ghe.example.com:8443/api/v3/repos/acme/widget, resolve: github-api, access: issues, credential: all}
 cache:
   {entries: 1, tags: 0, latest: 0, missing: 0, visibility: 0, shared: {url: redis://127.0.0.1:6379/0, user: me,
     password: env:A, key: [file:/run/secrets/new, env:OLD]}}

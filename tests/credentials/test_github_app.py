@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,6 +72,13 @@ class Client:
         credential = Credential("ours", (source or self.source,), frozenset())
         name = Name(*repository.split("/")) if repository else None
         return await self.credentials.secret(credential, Audience(self.forge.api_host, self.forge, name))
+
+    async def for_api(self, wanted: dict[str, str], repository: str | None = "acme/tool", **source: object) -> Secret:
+        """A secret for a rule of the API with these permissions."""
+        credential = Credential("ours", (replace(self.source, **source),), frozenset())  # type: ignore[arg-type]
+        name = Name(*repository.split("/")) if repository else None
+        audience = Audience(self.forge.api_host, self.forge, name, tuple(sorted(wanted.items())))
+        return await self.credentials.secret(credential, audience)
 
     async def problem(self, repository: str | None = "acme/tool", source: GitHubApp | None = None) -> Problem:
         with pytest.raises(Unresolvable) as caught:
@@ -577,3 +584,63 @@ async def test_a_public_key(client: Client, app: App) -> None:
     """The public half of the key, taken by mistake, is told as no private key."""
     client.environ["KEY"] = app.public_key
     assert (await client.problem(source=GitHubApp(app.client_id, Env("KEY")))).kind == "unusable-key"
+
+
+async def test_permissions_of_a_rule(client: Client, app: App) -> None:
+    """A token gets what the rule wants of what the installation has, at the lower of both levels, and no more."""
+    app.installations[0].permissions = {"contents": "read", "issues": "write", "secrets": "write", "metadata": "read"}
+    await client.for_api({"contents": "write", "issues": "read", "checks": "read"})
+    assert client.made == [{"permissions": {"contents": "read", "issues": "read"}, "repositories": ["tool"]}]
+
+
+async def test_another_permission_is_another_token(client: Client, app: App) -> None:
+    """What may be done with a token is part of what it is kept under: that of a release is never one for the API."""
+    app.installations[0].permissions = {"contents": "write", "issues": "write"}
+    first, second = await client.for_api({"issues": "write"}), await client.for_api({"issues": "read"})
+    plain = await client.secret()
+    assert not any(a.is_same(b) for a, b in ((first, second), (first, plain), (second, plain)))
+    assert (await client.for_api({"issues": "write"})).is_same(first)
+    assert [each["permissions"] for each in client.made] == [  # type: ignore[index]
+        {"issues": "write"},
+        {"issues": "read"},
+        {"contents": "read"},
+    ]
+
+
+async def test_no_permission_is_no_token(client: Client, app: App) -> None:
+    """Where the installation has none of what is wanted no token is made: with nothing asked for it would have all."""
+    app.installations[0].permissions = {"contents": "write"}
+    with pytest.raises(Unresolvable) as caught:
+        await client.for_api({"issues": "read"})
+    assert caught.value.problem.kind == "app-lacks-permission"
+    assert client.made == []
+
+
+async def test_permissions_of_an_installation_that_is_named(client: Client, app: App) -> None:
+    """An installation that the rules name is asked what it has, too; for all of its repositories none is named."""
+    installation = app.installations[0]
+    installation.permissions = {"contents": "read"}
+    await client.for_api({"contents": "write", "issues": "read"}, None, installation=installation.id)
+    assert client.calls("installations") == [
+        f"GET /app/installations/{installation.id}",
+        f"POST /app/installations/{installation.id}/access_tokens",
+    ]
+    assert client.made == [{"permissions": {"contents": "read"}}]
+
+
+async def test_permissions_that_were_taken_away(client: Client, app: App) -> None:
+    """What an installation has is asked for again when GitHub says that it has less."""
+    app.installations[0].permissions = {"contents": "write", "issues": "write"}
+    await client.for_api({"contents": "write", "issues": "write"})
+    app.installations[0].permissions = {"contents": "read"}
+    await client.for_api({"contents": "write", "issues": "write"}, "acme/lib")
+    assert client.made[-1] == {"permissions": {"contents": "read"}, "repositories": ["lib"]}
+
+
+async def test_permissions_for_a_renamed_repository(client: Client, app: App) -> None:
+    """A token for a repository that is asked for by an old name has the rule's permissions, too."""
+    app.installations[0].permissions = {"contents": "read", "issues": "write"}
+    client.github.repositories[0].rename("acme/new")
+    await client.for_api({"issues": "write"})
+    number = client.github.repositories[0].id
+    assert client.made[-1] == {"permissions": {"issues": "write"}, "repository_ids": [number]}

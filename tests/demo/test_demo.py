@@ -33,6 +33,9 @@ def test_demo(tmp_path: Path) -> None:
     added = result.output.index("uv add --project project acme-tool")
     hashed = f'/{wheel.name}", hash = "sha256:{hashlib.sha256(wheel.content).hexdigest()}"'
     assert hashed in result.output[added:]
+    assert "this program holds ghp_gatepass" in result.output
+    assert "GET /repos/acme/tool/releases: v1.0" in result.output
+    assert "GET /user: no rule covers that at the API" in result.output
     assert DEFAULT_TOKEN not in result.output
     assert "Signature" not in result.output
     assert not list(tmp_path.iterdir()), "it cleans up"

@@ -222,7 +222,6 @@ class TestApi:
     @pytest.mark.parametrize(
         "path",
         [
-            "/",
             "/nonsense",
             "/repos/acme/nothing",
             "/repos/acme/private/nothing",

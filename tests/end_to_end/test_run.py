@@ -17,7 +17,7 @@ from gatepass.demo.standin import DEFAULT_TOKEN, Fault
 from gatepass.forge.hosts import GITHUB
 from gatepass.shell import environment
 from harness import DEADLINE, GATEPASS, ROOT, Client, Shell, background, connections
-from terminal import INTERRUPT, SUSPEND, terminal
+from terminal import INTERRUPT, SUSPEND, WATCH, terminal
 
 if TYPE_CHECKING:
     import subprocess
@@ -309,28 +309,6 @@ def test_verbose(shell: Shell, wheel_url: str) -> None:
     assert f"gatepass: HEAD {wheel_url}: asset " in said
     assert shell.env[TOKEN] not in said
     assert "X-Amz" not in said
-
-
-WATCH = """
-import os, signal, sys
-count = 0
-def interrupted(*_):
-    global count
-    count += 1
-    print("interrupted", count, flush=True)
-    if count == 2:
-        sys.exit(130)
-signal.signal(signal.SIGINT, interrupted)
-signal.signal(signal.SIGUSR1, lambda *_: print("so far", count, flush=True))
-signal.signal(signal.SIGCONT, lambda *_: print("continued", flush=True))
-def size(*_):
-    print("size", *os.get_terminal_size(), flush=True)
-signal.signal(signal.SIGWINCH, size)
-print("terminals", [os.isatty(number) for number in range(3)], os.ttyname(0) == os.ttyname(2), flush=True)
-size()
-while True:
-    signal.pause()
-"""
 
 
 def test_the_child_has_the_terminal(shell: Shell) -> None:

@@ -689,7 +689,7 @@ match: github.com/*/releases/download/* → match: github.com/a b
 hint: write other characters of the path percent-encoded
 
 resolve: github-release⏎    credential: ours → resolve: github-relase⏎    credential: ours
-18:5: rules[1].resolve: expected `github-git` or `github-release` or `github-source`, got `github-relase`
+18:5: rules[1].resolve: expected RESOLVED, got `github-relase`
 hint: did you mean `github-release`?
 
 resolve: github-release⏎    credential: ours → credential: ours
@@ -828,7 +828,9 @@ LONG_TEXTS = {
     "TOP_KEY": "one of `version`, `rules`, `credentials`, `forges`, `cache`, `clients`, `trusted_proxies`, `egress`, "
     "`limits`, `indexes`",
     "RULE_KEY": "one of `match`, `credential`, `name`, `resolve`, `headers`, `when`, `require`, `push`, "
-    "`methods`, `on_existing`, `placeholder`, `drop_response_headers`, `clients`",
+    "`methods`, `on_existing`, `placeholder`, `access`, `graphql`, `also`, "
+    "`permissions`, `drop_response_headers`, `clients`",
+    "RESOLVED": "`github-api` or `github-git` or `github-release` or `github-source`",
     "PLACEHOLDER": "`{credential}` or `{basic:USER}` as the placeholder, and no other brace",
 }
 

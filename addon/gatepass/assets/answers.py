@@ -60,6 +60,7 @@ def refusal(
     git: GitRef | None = None,
     *,
     is_index: bool = False,
+    is_api: bool = False,
 ) -> Answer:
     """The answer for a request that cannot be served; `challenge` asks who asks, `git` tells that it is git that does.
 
@@ -75,7 +76,7 @@ def refusal(
     headers["Content-Type"] = CONTENT_TYPE
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    return _counted(problem.status, headers, problem.body(), problem.reason)
+    return _counted(problem.status, headers, problem.body(for_api=is_api), problem.reason)
 
 
 def _told_git(problem: Problem, git: GitRef, headers: Mapping[str, str], *, is_asked: bool) -> Answer:

@@ -22,7 +22,7 @@ from gatepass.explain.shell import as_proxy, upstream_trust
 from gatepass.github.client import GitHub, silence_libraries
 from gatepass.rules import locate, shape
 from gatepass.rules.describe import RESOLVED_UPSTREAM, describe, warnings
-from gatepass.rules.model import InjectHeaders, ResolveRelease, ResolveSource, ServeGit
+from gatepass.rules.model import CallApi, InjectHeaders, ResolveRelease, ResolveSource, ServeGit
 from gatepass.secret import Audience
 from gatepass.shell import inherited
 from gatepass.telemetry import lines
@@ -180,12 +180,14 @@ def _uses(rule: Rule) -> list[_Use]:
             audience = Audience(forge.web, forge)
         case InjectHeaders(forge=forge):
             audience = Audience(rule.match.host, forge)
+        case CallApi(forge):
+            audience = Audience(forge.api_host, forge, permissions=rule.action.granted)
     return [_Use(_with_owner(credential, rule), audience) for credential in rule.credentials]
 
 
 def _with_owner(credential: Credential, rule: Rule) -> Credential:
     """The credential, with an App's installation of the account that the rule's pattern names."""
-    owner = rule.match.path.split("/")[1]
+    owner = rule.action.owner if isinstance(rule.action, CallApi) else rule.match.path.split("/")[1]
     if isinstance(rule.action, InjectHeaders) or "*" in owner:
         return credential
     return credential.owned_by(owner)

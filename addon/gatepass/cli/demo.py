@@ -36,6 +36,23 @@ rules:
     match: {web}/*/releases/download/*
     resolve: github-release
     credential: demo
+  - name: the API, for who holds a placeholder
+    match: {web}/api/v3/repos/acme/tool
+    resolve: github-api
+    credential: demo
+    placeholder: [GH_ENTERPRISE_TOKEN]
+"""
+_AGENT = """import json, os, urllib.error, urllib.request
+
+token = os.environ["GH_ENTERPRISE_TOKEN"]
+print(f"this program holds {{token[:16]}}…, and {{'a' if 'DEMO_TOKEN' in os.environ else 'no'}} token")
+for path in ("/repos/acme/tool/releases", "/user"):
+    request = urllib.request.Request("{api}" + path, headers={{"Authorization": "Bearer " + token}})
+    try:
+        with urllib.request.urlopen(request) as response:
+            print(f"GET {{path}}: {{', '.join(each['tag_name'] for each in json.load(response))}}")
+    except urllib.error.HTTPError as error:
+        print(f"GET {{path}}: {{json.load(error)['title']}}")
 """
 _PROJECT = """\
 [project]
@@ -127,6 +144,7 @@ class _Demo:
         python = self._folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         self._call([str(python), "-c", "import acme_tool; print('acme_tool', acme_tool.__version__)"], expect=0)
         self._index(proxied)
+        self._agent(proxied)
         click.echo(f"\nFor real: {click.style('GH_TOKEN=… gatepass run -- uv sync', bold=True)}")
 
     def _index(self, proxied: Sequence[str]) -> None:
@@ -147,6 +165,13 @@ class _Demo:
             if "releases/download" in line:
                 click.echo(f"  {line.strip()}")
 
+    def _agent(self, proxied: Sequence[str]) -> None:
+        """The API, as gh would ask it, for a program that holds a placeholder."""
+        self._step("a program that holds a placeholder reads the API of that repository, and nothing else")
+        (self._folder / "agent.py").write_text(_AGENT.format(api=self._github.api), encoding="utf-8")
+        self._call([*proxied, "python", "agent.py"], expect=0)
+        self._requests()
+
     @staticmethod
     def _step(text: str) -> None:
         click.secho(f"\n# {text}", bold=True)
@@ -155,7 +180,7 @@ class _Demo:
         """Show a command, run it, show its output; it must end as it is said to."""
         shown = " ".join(f"'{part}'" if " " in part else part for part in command)
         click.echo(f"$ {shown.replace(str(self._folder), '.')}")
-        programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"]}
+        programs = {"uv": [self._uv], "gatepass": [sys.executable, "-m", "gatepass"], "python": [sys.executable]}
         try:
             code, output = self._run([word for part in command for word in programs.get(part, [part])])
         except OSError as error:

@@ -18,7 +18,7 @@ from gatepass.shell.elsewhere import ProxyUrl
 from gatepass.trust import authority, bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gatepass.trust.authority import Authority
 
@@ -76,6 +76,7 @@ def env(
     server = _elsewhere(proxy, fingerprints, before) if proxy is not None and is_elsewhere else _here(proxy)
     variables = environment.for_client(server.proxy, server.bundle, server.ca, before)
     variables |= overruling.for_client(server.proxy, server.bundle, before, tools.read(before))
+    variables |= server.placeholders
     if github_actions:
         _export(variables)
     elif as_json:
@@ -87,11 +88,12 @@ def env(
 
 
 class _Server(NamedTuple):
-    """What a client of it needs: its URL, with a password; what to trust, and its CA alone."""
+    """What a client of it needs: its URL, with a password; what to trust, and its CA alone; placeholders of secrets."""
 
     proxy: str
     bundle: Path
     ca: Path
+    placeholders: Mapping[str, str] = {}
 
 
 def _here(address: str | None) -> _Server:
@@ -99,7 +101,7 @@ def _here(address: str | None) -> _Server:
     for file in (server.bundle, server.ca):
         if not file.is_file():  # with it set, clients would trust nobody
             raise GatepassError(f"{file}: expected what `gatepass serve` wrote, got no such file", "restart it")
-    return _Server(server.proxy, server.bundle, server.ca)
+    return _Server(server.proxy, server.bundle, server.ca, server.placeholders)
 
 
 def _elsewhere(text: str, fingerprints: Sequence[str], environ: dict[str, str]) -> _Server:

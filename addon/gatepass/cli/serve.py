@@ -14,6 +14,7 @@ import secrets
 import shlex
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -211,11 +212,9 @@ def serve(
         def tell_clients(self, host: str, bundle: Path, certificate: Path, known: str, own: list[str]) -> None:
             address = f"http://{known}{_reachable(host)}:{listening_port()}"
             variables = environment.for_client(address, bundle, certificate, os.environ)
-            try:
-                self.told = running.announce(running.Running(os.getpid(), address, bundle, certificate), os.environ)
-            except (GatepassError, OSError) as error:
-                for line in f"`gatepass env` will not find this server: {error}".splitlines():
-                    say(line)
+            self.announce(address, bundle, certificate)
+            if isinstance(addon := ctx.master.addons.get(Gatepass.name), Gatepass):
+                addon.life.replaced = partial(self.announce, address, bundle, certificate)
             _tell_who(own, known)
             click.echo("gatepass: listening; in a client's shell:")
             if own:
@@ -229,6 +228,17 @@ def serve(
                 click.echo("or, where that cannot be run, for uv and whoever heeds these two:")
             for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
                 click.echo(f"export {name}={shlex.quote(variables[name])}")
+
+        def announce(self, address: str, bundle: Path, certificate: Path) -> None:
+            """Write what `gatepass env` reads; rules that are read anew may have other placeholders."""
+            addon = ctx.master.addons.get(Gatepass.name)
+            known = dict(addon.placeholders) if isinstance(addon, Gatepass) else {}
+            server = running.Running(os.getpid(), address, bundle, certificate, known)
+            try:
+                self.told = running.announce(server, os.environ)
+            except (GatepassError, OSError) as error:
+                for line in f"`gatepass env` will not find this server: {error}".splitlines():
+                    say(line)
 
         def done(self) -> None:
             if self.told is not None:

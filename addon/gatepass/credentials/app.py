@@ -1,7 +1,7 @@
 """Tokens of a GitHub App's installations: from a private key to a JWT, an installation, and a token for an hour.
 
 Asks the forge's API, by the one client, and knows neither rules nor what else is a credential. Each token may read
-contents and nothing else, of one repository where one is asked for.
+contents and nothing else, or what is asked for of what the installation has; of one repository where one is asked for.
 
 https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
 """
@@ -29,7 +29,7 @@ from gatepass.problems.remembered import Remembered
 from gatepass.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from gatepass.forge.hosts import Forge
     from gatepass.github.client import GitHub
@@ -54,8 +54,13 @@ _OF_THE_APP: Final = (
 )
 
 
+_CONTENTS: Final = {"contents": "read"}
+_LEVELS: Final = ("read", "write", "admin")
+
+
 class _Installation(msgspec.Struct, frozen=True):
     id: int
+    permissions: dict[str, str] = {}
 
 
 class _Granted(msgspec.Struct, frozen=True):
@@ -70,7 +75,7 @@ class Apps:
         """`clock` gives epoch seconds."""
         self._github = github
         self._clock = clock
-        self._installations: Cache[Hashable, int] = Cache(_MOST_INSTALLATIONS, clock)
+        self._installations: Cache[Hashable, _Installation] = Cache(_MOST_INSTALLATIONS, clock)
         self._refusals: Remembered[Hashable] = Remembered(_MOST_INSTALLATIONS, clock)
 
     async def token(
@@ -83,22 +88,20 @@ class Apps:
         forge, repository = audience.forge, audience.repository
         assert forge is not None  # the rules see to it
         jwt = await self.jwt(app, key)
-        wanted: dict[str, object] = {"permissions": {"contents": "read"}}
-        if repository is not None:
-            wanted["repositories"] = [repository.name]
-        installation, is_known = await self._installation(app, jwt, audience)
-        reply = await self._made(app, forge, jwt, installation, wanted)
-        if reply.status == 404 and is_known:
-            # it was removed, and perhaps made again
+        wanted: dict[str, object] = {} if repository is None else {"repositories": [repository.name]}
+        found, is_known = await self._installation(app, jwt, audience)
+        reply = await self._made(app, audience, jwt, found, wanted)
+        if is_known and (reply.status == 404 or (reply.status == 422 and audience.permissions)):
+            # it was removed, and perhaps made again; or it has other permissions now
             self._installations.drop(self._key(app, audience))
-            installation, _ = await self._installation(app, jwt, audience)
-            reply = await self._made(app, forge, jwt, installation, wanted)
+            found, _ = await self._installation(app, jwt, audience)
+            reply = await self._made(app, audience, jwt, found, wanted)
         if reply.status == 422 and repository is not None:
             # it is not the installation's, or not by that name: a token for more than was asked for is none
             number = await self._renamed(app, forge, jwt, audience)
             if number is not None:
-                wanted = {"permissions": {"contents": "read"}, "repository_ids": [number]}
-                reply = await self._made(app, forge, jwt, installation, wanted)
+                reply = await self._made(app, audience, jwt, found, {"repository_ids": [number]})
+        installation = found.id
         if reply.status != 201:
             raise Unresolvable(self._refused(app, forge, audience, jwt, reply))
         granted = decode(reply, _Granted, forge)
@@ -116,11 +119,18 @@ class Apps:
         return secret, now + max(seconds - _MARGIN, seconds / 2), now + seconds
 
     async def _made(
-        self, app: GitHubApp, forge: Forge, jwt: Secret, installation: int, wanted: Mapping[str, object]
+        self, app: GitHubApp, audience: Audience, jwt: Secret, installation: _Installation, wanted: Mapping[str, object]
     ) -> Reply:
+        forge = audience.forge
+        assert forge is not None
         self._expect_accepted(app, forge)
-        url = f"{forge.api}/app/installations/{installation}/access_tokens"
-        return await self._github.post(forge, url, jwt, wanted)
+        permissions = _granted(audience.permissions, installation.permissions)
+        if not permissions:
+            # GitHub would give a token with all that the installation has
+            told = "the installation has none of the permissions that the rule stands for"
+            raise Unresolvable(catalogue.APP_LACKS_PERMISSION(app=app, forge=forge, message=told))
+        url = f"{forge.api}/app/installations/{installation.id}/access_tokens"
+        return await self._github.post(forge, url, jwt, {"permissions": permissions, **wanted})
 
     async def _asked(self, app: GitHubApp, forge: Forge, jwt: Secret, audience: Audience, path: str) -> Reply:
         """What the API tells the App at a path.
@@ -156,17 +166,19 @@ class Apps:
         claims = {"iss": int(app.id) if app.id.isdigit() else app.id, "iat": now - _JWT_PAST, "exp": now + _JWT_FUTURE}
         return Secret(await asyncio.to_thread(_signed, app, key, claims), str(app))
 
-    async def _installation(self, app: GitHubApp, jwt: Secret, audience: Audience) -> tuple[int, bool]:
+    async def _installation(self, app: GitHubApp, jwt: Secret, audience: Audience) -> tuple[_Installation, bool]:
         """The installation, and whether it was found before, so that it may be another now."""
-        if app.installation is not None:
-            return app.installation, False
+        if app.installation is not None and not audience.permissions:
+            return _Installation(app.installation), False
         key = self._key(app, audience)
         if known := self._installations.get(key):
             return known, True
         forge, repository = audience.forge, audience.repository
         assert forge is not None
         self._expect_accepted(app, forge)
-        if app.owner is not None:
+        if app.installation is not None:
+            path = f"app/installations/{app.installation}"
+        elif app.owner is not None:
             # for organisations, too (actions/create-github-app-token, `lib/main.js`)
             path = f"users/{quote(app.owner)}/installation"
         elif repository is not None:
@@ -174,7 +186,7 @@ class Apps:
         else:
             raise Unresolvable(catalogue.APP_WITHOUT_INSTALLATION(app=app))
         reply = await self._asked(app, forge, jwt, audience, path)
-        found = decode(reply, _Installation, forge).id
+        found = decode(reply, _Installation, forge)
         self._installations.put(key, found, _INSTALLATION_SECONDS)
         return found, False
 
@@ -183,6 +195,20 @@ class Apps:
         """An App has one installation an account, so that of one repository is that of its owner's others."""
         owner = app.owner or (audience.repository.owner if audience.repository else "")
         return (app, audience.forge and audience.forge.web, owner.casefold())
+
+
+def _granted(wanted: Iterable[tuple[str, str]], has: Mapping[str, str]) -> dict[str, str]:
+    """What to ask for: all that is wanted would be refused where the installation lacks any of it.
+
+    An installation tells its permissions (REST docs, "Get an installation for the authenticated app"); where it does
+    not, all is asked for.
+    """
+    if not (asked := dict(wanted)):
+        return _CONTENTS
+    if not has:
+        return asked
+    known = {name: level for name, level in has.items() if level in _LEVELS}
+    return {name: min(level, known[name], key=_LEVELS.index) for name, level in asked.items() if name in known}
 
 
 def _signed(app: GitHubApp, key: str, claims: Mapping[str, object]) -> str:

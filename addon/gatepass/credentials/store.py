@@ -356,7 +356,7 @@ def _scope(source: Source, audience: Audience) -> Hashable:
         case Netrc():
             return _names(audience)
         case GitHubApp():
-            return (audience.forge, audience.repository)
+            return (audience.forge, audience.repository, audience.permissions)
     return None
 
 

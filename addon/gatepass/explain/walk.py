@@ -23,6 +23,7 @@ from gatepass.forge import urls
 from gatepass.forge.sources import Content, GitRef, asked_by_git, parse_git
 from gatepass.forge.urls import AssetRef
 from gatepass.github.client import GitHub, UnclearError
+from gatepass.placeholder import Placeholders
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.rules.model import ServeGit, source_at
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
     from gatepass.forge.hosts import Forge, Host
     from gatepass.forge.sources import DownloadRef
     from gatepass.problems.problem import Problem
-    from gatepass.rules.model import Credential, Rules
+    from gatepass.rules.model import Credential, Rule, Rules
     from gatepass.secret import Secret
 
 _FORM: Final = "/OWNER/REPO/releases/download/TAG/FILE"
 # What git-lfs tells of its body: where nobody may push, one without a length is refused unread.
 _LENGTH: Final = ((b"Content-Length", b"2"),)
 _METADATA: Final = ".whl.metadata"  # PEP 658
+_OF_API: Final = (catalogue.API_NOT_ALLOWED.name, catalogue.API_OUTSIDE_RULES.name)
 
 
 def _of_git(git: GitRef) -> str:
@@ -149,6 +151,9 @@ class Inquiry:
             yield Step("url", "ok", _of_git(decision.git))
         elif ref is not None and (not isinstance(ref, AssetRef) or ref.name):
             yield Step("url", "ok", _described(ref))
+        elif isinstance(decision, Refuse) and decision.problem.kind in _OF_API:
+            yield explanation.failed("rule", decision.problem)
+            return
         elif not isinstance(decision, Inject):
             yield self._no_download(target)
             return
@@ -179,12 +184,26 @@ class Inquiry:
     def _decided(self, request: Request) -> tuple[Decision, Step | None]:
         """What becomes of a request: where a rule is for some clients, of one of theirs, which the step tells."""
         decision = decide(request, self._rules)
+        if isinstance(decision, Pass) and (rule := self._of_placeholder(request)) is not None:
+            placeholders = Placeholders(b"", rule.variables)
+            value = placeholders.values[rule.variables[0]].encode()
+            sent = [(name.encode(), value) for name in rule.own_headers]
+            decision = decide(replace(request, headers=(*request.headers, *sent)), self._rules, placeholders)
+            told = (
+                f"the rule is for who sends the placeholder of `{rule.variables[0]}`: this is the way of one who does"
+            )
+            return decision, Step("placeholder", "ok", told)
         refused = decision.would_refuse if isinstance(decision, Pass) else decision
         if not isinstance(refused, Refuse) or refused.problem.kind != catalogue.CLIENT_NOT_ALLOWED.name:
             return decision, None
         names = next(rule.clients for rule in self._rules.rules if rule.name == refused.rule)
         step = Step("client", "warn", f"the rule is for {' and '.join(names)} alone: this is the way of {names[0]}")
         return decide(replace(request, client=names[0]), self._rules), step
+
+    def _of_placeholder(self, request: Request) -> Rule | None:
+        """The rule that is for who sends its placeholder."""
+        matching = self._rules.matching(request.host, request.path, request.method)
+        return next((rule for rule in matching if rule.variables), None)
 
     def _ref(self, host: Host, path: str) -> DownloadRef | None:
         """What the URL asks for, at a forge or at any host that is none."""
@@ -248,7 +267,7 @@ class Inquiry:
         if decision.credential is None:
             yield Step("credential", "skip", "no header needs one")
         else:
-            audience = Audience(decision.host, decision.forge)
+            audience = Audience(decision.host, decision.forge, decision.repository, decision.permissions)
             with explanation.met_at("credential"):
                 secret = await self._credentials.secret(decision.credential, audience)
             yield account.credential(decision.credential.name, secret)

@@ -86,6 +86,25 @@ class Forge:
         return Host.parse(parts.netloc)
 
     @property
+    def uploads(self) -> tuple[Host, str]:
+        """Where files are sent to for releases: a host, and the path before the API's own (REST docs, releases)."""
+        if self.web == GITHUB.web:
+            return Host("uploads.github.com"), ""
+        if self.is_cloud:
+            return Host(f"uploads.{self.web.name}"), ""
+        return self.web, "/api/uploads"
+
+    @property
+    def api_prefix(self) -> str:
+        """The path before each of the API's: none at github.com."""
+        return urlsplit(self.api).path
+
+    @property
+    def graphql_path(self) -> str:
+        """Where GraphQL is, at the API's host (GraphQL docs, endpoint)."""
+        return f"{self.api_prefix.removesuffix('/v3')}/graphql"
+
+    @property
     def is_cloud(self) -> bool:
         """Whether it is github.com or a tenant of ghe.com, and no GitHub Enterprise Server."""
         return known(self.web) is not None
@@ -130,6 +149,12 @@ def known(web: Host) -> Forge | None:
         return None
     assets = tuple(Host(f"{asset.name.partition('.')[0]}.{web.name}") for asset in GITHUB.assets)
     return Forge(web, f"https://api.{web.name}", (*assets, *GITHUB.assets))
+
+
+def web_of_api(api: Host) -> Host:
+    """The web host of the forge whose API would be there: its own, or that of github.com or of a tenant of ghe.com."""
+    name = api.name.removeprefix("api.")
+    return Host(name, api.port) if known(Host(name, api.port)) is not None else api
 
 
 def is_githubs_own(host: Host) -> bool:

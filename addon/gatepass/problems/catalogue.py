@@ -69,6 +69,29 @@ NOT_IN_RULES: Final = Kind("not-in-rules", 404, "not found, and no rule covers i
     "no credential was used for {ref.repository}: the rules name {names}",
     "if it is private, add a rule whose `match` covers the owner `{ref.repository.owner}`")
 
+# -------------------------------------------------------- placeholders, the API
+
+MISPLACED_PLACEHOLDER: Final = Kind("misplaced-placeholder", 403, "a placeholder where none belongs",
+    "the placeholder of {name} was sent {place}, where no rule puts a secret in its place; it is worth nothing there",
+    "send it in the header of the rule that has it (`placeholder`), to the hosts of that rule; if nobody meant to send "
+      "it, look at what did")
+STALE_PLACEHOLDER: Final = Kind("stale-placeholder", 403, "a placeholder of another start",
+    "the placeholder that was sent is none of this proxy's: each start makes new ones",
+    "start the command anew under `gatepass run`; in a shell: `eval \"$(gatepass env)\"`")
+API_NOT_ALLOWED: Final = Kind("api-not-allowed", 403, "the rule does not allow that at the API",
+    "{name} is not among what rule `{rule}` allows: {what}",
+    ("{hint}", "if it is to be allowed, have it written into the rule's `access` as METHOD /path"))
+API_OUTSIDE_RULES: Final = Kind("api-outside-rules", 403, "no rule covers that at the API",
+    "{name} is below no repository that the rules name, {names}, nor among the paths that they allow besides",
+    "if it is to be allowed, have the repository covered by a `match`, or the path added to the rule's `also`")
+GRAPHQL_NOT_ALLOWED: Final = Kind("graphql-not-allowed", 403, "the rule does not allow that by GraphQL",
+    "rule `{rule}` allows [{names}|no GraphQL at all], and {what}",
+    "if it is to be allowed, have the rule say so: `graphql: query`, or a list of mutations; or ask by REST, as "
+      "`gh api` does")
+UNREADABLE_GRAPHQL: Final = Kind("unreadable-graphql", 400, "the GraphQL request cannot be read",
+    "{what}, so what it would do cannot be told",
+    "send one document by POST, as JSON with `query`, `variables` and `operationName`")
+
 # ------------------------------------------------------------------- clients
 
 PROXY_AUTHENTICATION_REQUIRED: Final = Kind("proxy-authentication-required", 407, "the proxy wants to know who asks",

@@ -61,8 +61,8 @@ class Problem:
         known = {name.replace("_", "-"): value for name, value in members.items() if value is not None}
         return replace(self, members={**known, **self.members})
 
-    def body(self) -> bytes:
-        """The JSON document that a GET is answered with."""
+    def body(self, *, for_api: bool = False) -> bytes:
+        """The JSON document that a GET is answered with; `for_api` is for the clients of a forge's API."""
         document = {
             "type": self.type,
             "title": self.title,
@@ -72,6 +72,9 @@ class Problem:
             "hint": self.hint,
             **self.members,
         }
+        if for_api:
+            # what gh, octokit and others show of an answer
+            document["message"] = str(self)
         if self.retry_after is not None:
             document["retry-after"] = self.retry_after
         # members are facts as they are: what is foreign in them must be harmless, too

@@ -33,6 +33,8 @@ from gatepass.proxy.seal import Verified
 from gatepass.proxy.welcome import Welcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mitmproxy.connection import Client
 
     from gatepass.proxy.admission import Identities
@@ -83,6 +85,12 @@ class Gatepass:
     def has_rules(self) -> bool:
         """Whether there are any in force: without them nothing is decided, and nobody asked who they are."""
         return self.life.state is not None
+
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """What programs find in the variables of the rules, in a secret's place."""
+        state = self.life.state
+        return {} if state is None or state.placeholders is None else state.placeholders.values
 
     async def client_connected(self, _: Client) -> None:
         """mitmproxy listens before its addons run: nobody is served until the last of ours is there."""

@@ -103,9 +103,11 @@ def _cause(record: logging.LogRecord) -> object:
 
 
 @asynccontextmanager
-async def proxy(rules: Rules, door: socket.socket, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
+async def proxy(
+    rules: Rules, door: socket.socket, confdir: Path, key: bytes = b"", **settings: Any
+) -> AsyncIterator[Proxy]:
     """Run the proxy under these rules, at a socket that listens, with the CA in `confdir` and these options of
-    mitmproxy.
+    mitmproxy. Placeholders are made by `key`.
 
     Raises:
         GatepassError: it does not start.
@@ -113,7 +115,7 @@ async def proxy(rules: Rules, door: socket.socket, confdir: Path, **settings: An
     options = Options()
     master = DumpMaster(options, with_termlog=False, with_dumper=False)
     ready = _Ready()
-    master.addons.add(ready, Plain(os.environ), Given(rules))
+    master.addons.add(ready, Plain(os.environ), Given(rules, key))
     # a start that fails is told as an error here; mitmproxy would end the process
     master.addons.remove(master.addons.get("errorcheck"))
     causes = Causes()

@@ -15,12 +15,14 @@ from weakref import WeakKeyDictionary
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import Layer, NextLayer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     HttpEvent,
     RequestData,
     RequestEndOfMessage,
+    RequestProtocolError,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -35,6 +37,7 @@ from wsproto.events import CloseConnection
 
 from gatepass.assets import answers
 from gatepass.assets.check import Check
+from gatepass.placeholder import Watch
 from gatepass.problems import catalogue
 from gatepass.proxy import eager, facts, wire
 
@@ -144,6 +147,24 @@ class _Stream(HttpStream):
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_consume_request_body and self.flow.response is not None:
             yield from self.state_consume_request_body(RequestEndOfMessage(self.stream_id))
+
+    def state_stream_request_body(
+        self, event: RequestData | RequestTrailers | RequestEndOfMessage
+    ) -> CommandGenerator[None]:
+        """Pass on what comes; what holds a placeholder comes to no end, so that no server takes it for whole."""
+        # no generator itself, as above
+        watch = self.flow.request.stream
+        if isinstance(event, RequestData) and isinstance(watch, Watch) and watch.finds(event.data):
+            return self._broken_off()
+        goes_on: CommandGenerator[None] = super().state_stream_request_body(event)
+        return goes_on
+
+    def _broken_off(self) -> CommandGenerator[None]:
+        message = "its body holds a placeholder"
+        error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
+        yield SendHttp(error, self.context.server)
+        yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, _BROKEN))
+        self.client_state = self.state_errored
 
     def state_stream_response_body(
         self, event: ResponseData | ResponseTrailers | ResponseEndOfMessage

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ from gatepass.proxy.state import State
 from gatepass.rules import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitmproxy.addonmanager import Loader
 
     from gatepass.rules.model import Rules
@@ -38,12 +41,16 @@ _DEFAULTS: Final = {"connection_strategy": "lazy"}
 
 
 class Given:
-    """An addon that has the rules, read before: what becomes of their file since then is not asked."""
+    """An addon that has the rules, read before: what becomes of their file since then is not asked.
+
+    `key` is what placeholders are made by.
+    """
 
     name = "gatepass_given"
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, key: bytes) -> None:
         self.rules = rules
+        self.key = key
 
 
 class Life:
@@ -55,8 +62,12 @@ class Life:
         self._sharing = Sharing(self.record.ledger.counts)
         self.state: State | None = None
         """None until rules were read."""
+        self.replaced: Callable[[], None] = lambda: None
+        """Called when other rules are at work than before."""
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
+        # placeholders outlive a reload, and no start
+        self._key = secrets.token_bytes(32)
         self._log = ClearedLog()
         self.record.ledger.checks["rules"] = lambda: None if self.state else "no rules are at work"
 
@@ -102,6 +113,7 @@ class Life:
         """
         state = self._put_in_force(rules)
         logger.info("gatepass: rules read again: %s", _summary(rules, {}))
+        self.replaced()
         self._warn_of_limits(state)
 
     def refuse(self, error: GatepassError) -> None:
@@ -116,7 +128,12 @@ class Life:
         return state
 
     def _made(self, rules: Rules) -> State:
-        return State(rules, ctx.options, self.record, self.lookup, self._sharing)
+        return State(rules, ctx.options, self.record, self.lookup, self._sharing, self._placeholder_key)
+
+    def _placeholder_key(self, sharing: Sharing) -> bytes:
+        given = ctx.master.addons.get(Given.name)
+        # a command has its placeholders before there is a proxy
+        return given.key if isinstance(given, Given) else sharing.key(self._key)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""

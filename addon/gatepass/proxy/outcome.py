@@ -17,6 +17,7 @@ from gatepass.github.client import TOTAL_SECONDS
 from gatepass.github.statistics import spending
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
+from gatepass.rules.model import CallApi
 from gatepass.secret import Audience
 
 if TYPE_CHECKING:
@@ -89,28 +90,48 @@ async def outcome(state: State, request: Request, headers: Mapping[str, str]) ->
 
     All that can go wrong on the way is in it. Takes `TOTAL_SECONDS` at the most.
     """
-    decision = decide(request, state.rules)
+    decision = decide(request, state.rules, state.placeholders)
     match decision:
         case Pass(ref, would_refuse):
             return Passed(ref, None if would_refuse is None else Refused(would_refuse.problem, would_refuse.rule))
         case Refuse(problem, rule):
             return Refused(problem, rule)
-        case Inject(host=host, credential=credential, forge=forge, git=git):
+        case Inject(host=host, credential=credential, forge=forge):
             if credential is None:
                 return Injected(decision, None)
-            repository = None if git is None else git.repository
+            repository = decision.repository
             if repository and forge and decision.anonymous_first:
                 is_public = await state.resolver.is_public(forge, repository)
                 if is_public:
                     return Passed()
-            audience = Audience(host, forge, repository)
+            audience = Audience(host, forge, repository, decision.permissions)
             try:
                 with spending(credential.name):
-                    return Injected(decision, await state.credentials.secret(credential, audience))
+                    secret = await state.credentials.secret(credential, audience)
+                    refused = await _numbered(state, decision, request, secret)
+                    return Injected(decision, secret) if refused is None else refused
             except (Unresolvable, GatepassError) as error:
                 return Refused(_problem(error), decision.rule.name, credential.name)
+            except TimeoutError:
+                problem = catalogue.TIMED_OUT(host=host, seconds=TOTAL_SECONDS)
+                return Refused(problem, decision.rule.name, credential.name)
         case Resolve():
             return await _resolved(state, decision, request.method, headers)
+
+
+async def _numbered(state: State, decision: Inject, request: Request, secret: Secret) -> Refused | None:
+    """Why what is asked for by a repository's number is refused: it is none of the rule's, or not known to be."""
+    call, action, forge = decision.call, decision.rule.action, decision.forge
+    if call is None or call.number is None or forge is None or not isinstance(action, CallApi):
+        return None
+    assert decision.credential is not None
+    async with asyncio.timeout(TOTAL_SECONDS):
+        found = await state.numbers.repository(forge, call.number, decision.credential.name, secret)
+    if found is not None and action.covers(found):
+        return None
+    name = f"{request.method} {request.path.partition('?')[0]}"
+    problem = catalogue.API_OUTSIDE_RULES(name=name, names=[f"{action.owner}/{action.name}"])
+    return Refused(problem, decision.rule.name, decision.credential.name)
 
 
 async def indexed(state: State, request: Request, headers: Mapping[str, str], *, in_place: bool) -> Outcome:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gatepass.assets.source import Source
     from gatepass.decision import Inject, Resolve
     from gatepass.egress.identity import Identity
+    from gatepass.forge.hosts import Forge
     from gatepass.github.statistics import Asked
     from gatepass.problems.problem import Problem
     from gatepass.secret import Secret
@@ -135,6 +136,13 @@ class Record:
         flow.comment = f"gatepass: {decision.rule.name}"
         flow.marked = _DONE
 
+    def answered(self, flow: HTTPFlow, decision: Inject, what: str) -> None:
+        """It was answered here, and nothing of it went out."""
+        note = self.note(flow)
+        note.action, note.rule, note.reason = "resolve", decision.rule.name, what
+        flow.comment = f"gatepass: {decision.rule.name}: {what}"
+        flow.marked = _DONE
+
     def found(self, flow: HTTPFlow, decision: Resolve, source: Source) -> None:
         asset = _named(source)
         by = f", with `{source.credential}`" if source.credential and len(decision.credentials) > 1 else ""
@@ -167,10 +175,18 @@ class Record:
 
     def called(self, flow: HTTPFlow, source: Source, headers: Mapping[str, str], status: int) -> None:
         """The flow itself was a call to the API."""
+        self._called(flow, source.credential, source.forge, headers, status)
+
+    def called_by_client(self, flow: HTTPFlow, decision: Inject, headers: Mapping[str, str], status: int) -> None:
+        """The same of what a client asks of it."""
+        if decision.forge is not None and decision.credential is not None:
+            self._called(flow, decision.credential.name, decision.forge, headers, status)
+
+    def _called(self, flow: HTTPFlow, credential: str, forge: Forge, headers: Mapping[str, str], status: int) -> None:
         if (asked := self.note(flow).asked) is not None:
             asked.calls += 1
-        with spending(source.credential):
-            self.statistics.called(headers, str(source.forge.web), status)
+        with spending(credential):
+            self.statistics.called(headers, str(forge.web), status)
 
     def failed(self, flow: HTTPFlow, error: str) -> None:
         """The way of a flow ended early: its client is gone, or has had the beginning of an answer."""

@@ -18,6 +18,7 @@ from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.errors import printable
 from gatepass.github.client import API_VERSION
 from gatepass.github.statistics import Asked
+from gatepass.placeholder import Watch
 from gatepass.problems import catalogue
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import admission, connections, detour, facts, form, upstream, wire
@@ -157,6 +158,8 @@ class Requests:
                         original = detour.send(flow, host, target, seal, headers, sealed)
             case _:
                 assert_never(settled)
+        if state.placeholders is not None and flow.request.stream:
+            flow.request.stream = Watch(state.placeholders)
         self._detours[flow] = Detour(state, settled, original, seal)
 
 

@@ -5,6 +5,7 @@ Knows what was decided, and decides nothing anew.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -13,21 +14,24 @@ from mitmproxy.connection import ConnectionState
 from mitmproxy.http import Headers
 
 from gatepass.assets import answers, check
+from gatepass.assets.answers import Answer
 from gatepass.assets.check import Check
 from gatepass.assets.delivery import Rewrite, Serve
 from gatepass.assets.source import REFUSED
+from gatepass.forge import graphql
 from gatepass.forge.hosts import Host
 from gatepass.forge.sources import batch_operation
 from gatepass.github import refusals
 from gatepass.github.client import expect_clean, signed_url
+from gatepass.placeholder import Watch
 from gatepass.problems import catalogue, choice
 from gatepass.problems.problem import Unresolvable
 from gatepass.proxy import facts, failures, upstream, wire
 from gatepass.proxy.outcome import Found, Injected, Passed
-from gatepass.rules.model import ResolveRelease, ResolveSource
+from gatepass.rules.model import CallApi, ResolveRelease, ResolveSource
 
 if TYPE_CHECKING:
-    from mitmproxy.http import HTTPFlow, Response
+    from mitmproxy.http import HTTPFlow, Request, Response
 
     from gatepass.assets.source import Source
     from gatepass.decision import Inject
@@ -77,6 +81,8 @@ class Responses:
         match detour.outcome:
             case Found(source=source, plan=Rewrite()):  # the API was asked by the flow itself
                 self._record.called(flow, source, upstream.headers, upstream.status_code)
+            case Injected(decision) if decision.permissions:
+                self._record.called_by_client(flow, decision, upstream.headers, upstream.status_code)
         try:
             response = _finished(detour, upstream, flow)
         except Unresolvable as unresolvable:
@@ -96,10 +102,20 @@ class Responses:
             return
         problem: Problem | None = None
         match detour.outcome:
+            case Injected(decision) if decision.is_graphql:
+                answer, problem = _question(decision, flow.request)
+                if answer is not None:
+                    self._record.answered(flow, decision, "GraphQL: no such release, REST tells")
+                    self._detours.pop(flow).restore(flow)
+                    flow.response = wire.written(answer)
+                    return
             case Injected(decision) if decision.is_unread:
                 problem = _upload(decision, flow.request.raw_content or b"")
         if detour.original is not None and flow.request.raw_content and not facts.has_body(detour.original):
             problem = catalogue.UNEXPECTED_BODY()
+        placeholders = detour.state.placeholders
+        if placeholders is not None and (name := placeholders.first_in(flow.request.raw_content or b"")):
+            problem = catalogue.MISPLACED_PLACEHOLDER(name=name, place="in its body")
         if problem is not None:
             # there will be no answer of an upstream to look at
             self._detours.pop(flow).restore(flow)
@@ -116,6 +132,7 @@ class Responses:
         if detour is None:
             return
         asked, is_begun = flow.request, flow.response is not None and flow.response.stream
+        watch = asked.stream
         detour.restore(flow)
         if flow.error is None or flow.error.msg == flow.error.KILLED_MESSAGE:
             return
@@ -123,9 +140,12 @@ class Responses:
             self._record.failed(flow, flow.error.msg)
             return
         host = Host(asked.host, asked.port) if isinstance(detour.outcome, Found) else facts.server(flow)
-        problem = self._guard.fault(flow) or failures.problem(
-            flow.error.msg, host, flow.server_conn, upstream.trust_name(ctx.options)
-        )
+        if isinstance(watch, Watch) and watch.found is not None:
+            problem = catalogue.MISPLACED_PLACEHOLDER(name=watch.found, place="in its body")
+        else:
+            problem = self._guard.fault(flow) or failures.problem(
+                flow.error.msg, host, flow.server_conn, upstream.trust_name(ctx.options)
+            )
         if isinstance(detour.outcome, Found):
             problem = problem.about(**detour.outcome.decision.ref.members)
         # mitmproxy takes no answer of a hook any more
@@ -164,6 +184,29 @@ def _finished(detour: Detour, upstream: Response, flow: HTTPFlow) -> Response:
         case Found(source=source, plan=Rewrite(may_redirect=may_redirect)):
             return _rewritten(state, source, upstream, facts.url(flow), may_redirect=may_redirect)
     return wire.streamed(upstream)
+
+
+def _question(decision: Inject, request: Request) -> tuple[Answer | None, Problem | None]:
+    """What a question of GraphQL is answered with here, or why it may not be asked; neither where it goes on."""
+    action, rule, headers = decision.rule.action, decision.rule.name, request.headers
+    assert isinstance(action, CallApi)
+    query = request.path.partition("?")[2]
+    kind, coding = (", ".join(headers.get_all(name)) for name in ("Content-Type", "Content-Encoding"))
+    try:
+        asked = graphql.read(request.method, query, kind, coding, request.raw_content or b"")
+    except graphql.UnreadableError as error:
+        return None, catalogue.UNREADABLE_GRAPHQL(what=str(error))
+    if action.graphql == "none":
+        if asked.absent is not None:
+            content = json.dumps(asked.absent).encode()
+            fields = {"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(content))}
+            return Answer(200, {**fields, "Cache-Control": "no-store"}, content), None
+        return None, catalogue.GRAPHQL_NOT_ALLOWED(rule=rule, names=[], what="the request asks something by it")
+    assert isinstance(action.graphql, frozenset), "of `any` nothing is read"
+    if not (beyond := sorted(asked.mutations - action.graphql)):
+        return None, None
+    what = f"the request has the mutation {', '.join(f'`{name}`' for name in beyond)}"
+    return None, catalogue.GRAPHQL_NOT_ALLOWED(rule=rule, names=["query", *sorted(action.graphql)], what=what)
 
 
 def _upload(decision: Inject, body: bytes) -> Problem | None:

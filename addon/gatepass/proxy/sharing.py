@@ -5,6 +5,7 @@ Knows the rules' word of it, and tells how it is; not what is kept there.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,10 @@ class Sharing:
             store.start()
         self._uses[id(self._store)] = self._uses.get(id(self._store), 0) + 1
         return Lease(self, self._store)
+
+    def key(self, own: bytes) -> bytes:
+        """What replicas make the same placeholders by, of the first of their keys; its own where they share none."""
+        return own if self._opening is None else hmac.digest(self._opening[0].keys[0], b"placeholders", "sha256")
 
     async def leave(self, store: Store) -> None:
         if store is ALONE:

@@ -11,20 +11,25 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
+from gatepass.assets.numbers import Numbers
 from gatepass.assets.resolver import Resolver
 from gatepass.credentials.store import Credentials
 from gatepass.egress.clients import Clients
 from gatepass.egress.destinations import Reach
 from gatepass.egress.guard import Way
+from gatepass.forge import graphql
 from gatepass.forge.hosts import OWN
 from gatepass.github.client import GitHub
 from gatepass.github.shared import SharedAnswers
+from gatepass.placeholder import Placeholders
 from gatepass.proxy import modes, upstream
 from gatepass.rules.model import Credential
 from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitmproxy.options import Options
 
     from gatepass.egress.lookup import Lookup
@@ -45,14 +50,24 @@ class State:
     Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
 
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names;
-    `sharing` has what replicas share by.
+    `sharing` has what replicas share by, `key` tells what placeholders are made by.
 
     Raises:
         GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
-    def __init__(self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        options: Options,
+        record: Record,
+        lookup: Lookup,
+        sharing: Sharing,
+        key: Callable[[Sharing], bytes],
+    ) -> None:
         self.rules = rules
+        if rules.of_api:
+            graphql.load()
         self.reach = Reach.of(rules)
         self._options = options
         self._record = record
@@ -64,6 +79,9 @@ class State:
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
         # last, for it is to be let go
         self._lease = sharing.of(rules, options)
+        variables = rules.placeholders
+        self.placeholders = Placeholders(key(sharing), variables) if variables else None
+        """Those that clients may have for secrets; None where the rules know of none, and none is looked for."""
         self.store = self._lease.store
 
     async def _password(self, name: str, proof: Password) -> Secret:
@@ -109,6 +127,10 @@ class State:
             seen=self._record.secret,
             withheld=self._record.withheld,
         )
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        return Numbers(self._github, time.monotonic)
 
     @cached_property
     def resolver(self) -> Resolver:

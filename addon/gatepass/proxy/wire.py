@@ -14,6 +14,7 @@ from mitmproxy.net.http import status_codes
 
 from gatepass.assets import answers
 from gatepass.errors import printable
+from gatepass.forge import api
 from gatepass.forge.sources import parse_git
 from gatepass.http.fields import harmless, is_harmless
 from gatepass.proxy import facts
@@ -41,7 +42,8 @@ def refusal(flow: HTTPFlow, problem: Problem, challenge: Mapping[str, str] | Non
     """The problem as the client of that flow gets it; `challenge` asks who asks."""
     git = parse_git(flow.request.method, flow.request.path)
     is_index = facts.is_for_index(flow)
-    return written(answers.refusal(problem, flow.request.method, challenge, git, is_index=is_index))
+    is_api = api.may_be(facts.server(flow).name, flow.request.path)
+    return written(answers.refusal(problem, flow.request.method, challenge, git, is_index=is_index, is_api=is_api))
 
 
 def streamed(response: Response) -> Response:

@@ -13,12 +13,14 @@ from gatepass.rules.coverage import covering
 from gatepass.rules.model import (
     DOWNLOADS,
     GIT_METHODS,
+    CallApi,
     InjectHeaders,
     Placeholder,
     ResolveRelease,
     ResolveSource,
     ServeGit,
 )
+from gatepass.sources import GitHubApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +39,12 @@ _EXISTING: Final = {
     "keep": ", unless the client did",
     "refuse": ", and refuses a request that brings one",
     "placeholder": ", where the client sent the placeholder",
+}
+
+_API: Final = {
+    "read": "reads",
+    "issues": "reads, and writes issues and pull requests",
+    "write": "reads and writes, but administration, hooks and secrets",
 }
 
 _REQUIRED: Final = {
@@ -60,7 +68,9 @@ def _describe_rule(rule: Rule) -> str:
     lines = [("match", str(rule.match))]
     if rule.clients:
         lines.append(("clients", ", ".join(rule.clients)))
-    if rule.methods != (GIT_METHODS if isinstance(rule.action, ServeGit) else DOWNLOADS):
+    if not isinstance(rule.action, CallApi) and rule.methods != (
+        GIT_METHODS if isinstance(rule.action, ServeGit) else DOWNLOADS
+    ):
         lines.append(("methods", ", ".join(sorted(rule.methods))))
     match rule.action:
         case ResolveRelease(forge):
@@ -74,6 +84,12 @@ def _describe_rule(rule: Rule) -> str:
             may = "fetch and push" if may_push else "fetch, and push nothing"
             lines.append(("action", f"lets git {may}{_EXISTING[word]}"))
             receiver = forge.web
+        case CallApi(forge):
+            lines += _of_api(rule.action)
+            if any(isinstance(source, GitHubApp) for each in rule.credentials for source in each.sources):
+                told = _listed(f"{name}: {level}" for name, level in rule.action.granted)
+                lines.append(("tokens may", f"{told}; of these what the App's installation has"))
+            receiver = forge.api_host
         case InjectHeaders(headers, dropped):
             lines += [("action", f"sets {names}{_EXISTING[word]}") for word, names in _by_word(headers).items()]
             if dropped:
@@ -81,6 +97,8 @@ def _describe_rule(rule: Rule) -> str:
             receiver = rule.match.host
         case _:
             assert_never(rule.action)
+    if rule.variables:
+        lines.append(("where sent", f"the placeholder of {_listed(rule.variables)}"))
     for number, credential in enumerate(rule.credentials):
         sources = ", then ".join(map(str, credential.sources))
         lines.append(("then" if number else "credential", f"{credential.name}: {sources}"))
@@ -88,6 +106,23 @@ def _describe_rule(rule: Rule) -> str:
         lines.append(("sent to", f"{receiver}, and nowhere else"))
     lines += [("bound to", ", ".join(sorted(map(str, credential.hosts)))) for credential in rule.credentials]
     return _block(rule.name, lines)
+
+
+def _of_api(action: CallApi) -> list[tuple[str, str]]:
+    """What may be asked of an API."""
+    where = f"{action.owner}/{action.name}"
+    may = _API[action.access] if isinstance(action.access, str) else _listed(action.access)
+    lines = [("action", f"lets the API be asked below {where}: {may}")]
+    match action.graphql:
+        case "none":
+            lines.append(("GraphQL", "nothing"))
+        case "any":
+            lines.append(("GraphQL", "anything"))
+        case mutations:
+            lines.append(("GraphQL", f"queries{f', and {_listed(sorted(mutations))}' if mutations else ''}"))
+    if action.also:
+        lines.append(("also reads", _listed(sorted(action.also))))
+    return lines
 
 
 def _describe_index(index: Index) -> str:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from gatepass import home
 from gatepass.errors import GatepassError
+from gatepass.forge import api, urls
 from gatepass.forge import sources as forge_sources
-from gatepass.forge import urls
 from gatepass.forge.hosts import OWN
+from gatepass.forge.urls import Repository
+from gatepass.http.fields import folded
 from gatepass.rules.access import OPEN, Password
 from gatepass.sources import File, GitHubApp, variables
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gatepass.forge.api import ApiAccess, Call
     from gatepass.forge.hosts import Forge, Host
     from gatepass.forge.sources import SourceRef
     from gatepass.rules.access import Access
@@ -90,9 +93,12 @@ class ResolveSource:
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """Set a header where the client sent it with that text for the secret, and nowhere else."""
+    """Set a header where the client sent it with that text for the secret, and nowhere else.
 
-    text: str
+    None is that which is made at each start, for the rule's variables.
+    """
+
+    text: str | None
 
 
 type Word = Literal["replace", "keep", "refuse"]
@@ -135,7 +141,81 @@ class InjectHeaders:
     forge: Forge | None = None
 
 
-type Action = ResolveRelease | ResolveSource | ServeGit | InjectHeaders
+# What an App's token needs for each word of `access` (REST docs, "Permissions required for GitHub Apps").
+_READ: Final = dict.fromkeys(("actions", "checks", "contents", "issues", "metadata", "pull_requests"), "read")
+_ISSUES: Final = {**_READ, "issues": "write", "pull_requests": "write"}
+_PERMISSIONS: Final = {"read": _READ, "issues": _ISSUES, "write": {**_ISSUES, "contents": "write"}}
+
+type GraphQL = Literal["none", "any"] | frozenset[str]
+"""What may be asked by GraphQL: nothing, all, or queries and these mutations besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallApi:
+    """Let a forge's API be asked of repositories: of one of an owner's, or of all that `name` stands for, with `*`.
+
+    `also` are the paths outside of a repository that may be read. `permissions` are what an App's token gets, where
+    they are not those of `access`.
+    """
+
+    forge: Forge
+    owner: str
+    name: str
+    access: ApiAccess = "read"
+    graphql: GraphQL = "none"
+    also: frozenset[str] = frozenset()
+    permissions: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def repository(self) -> Repository | None:
+        """The one that it names, when it names one."""
+        return None if "*" in self.name else Repository(self.owner, self.name)
+
+    @property
+    def granted(self) -> tuple[tuple[str, str], ...]:
+        """The permissions that an App's token is to have: as much of them as its installation has, and no more."""
+        if self.permissions is not None:
+            return self.permissions
+        word = self.access if isinstance(self.access, str) else api.least(self.access)
+        # most mutations are of issues and pull requests; others need `permissions`
+        if word == "read" and isinstance(self.graphql, frozenset) and self.graphql:
+            word = "issues"
+        return tuple(sorted(_PERMISSIONS[word].items()))
+
+    def reaches(self, host: Host, path: str) -> bool:
+        """Whether that is at its forge's API, whatever it asks there."""
+        bases = ((self.forge.api_host, self.forge.api_prefix), self.forge.uploads)
+        is_below = any(host == at and path.startswith(f"{prefix}/") for at, prefix in bases)
+        return is_below or self.is_graphql(host, path)
+
+    def is_graphql(self, host: Host, path: str) -> bool:
+        """Whether that is where GraphQL is asked."""
+        return host == self.forge.api_host and path == self.forge.graphql_path
+
+    def covers(self, repository: Repository) -> bool:
+        """Whether the repository is among these; letter case makes no difference."""
+        own = re.escape(self.name.casefold()).replace(r"\*", ".*")
+        is_named = re.fullmatch(own, repository.name.casefold()) is not None
+        return is_named and repository.owner.casefold() == self.owner.casefold()
+
+    def call(self, host: Host, path: str) -> Call | None:
+        """What a raw path, without its query, asks of it; None when that is none of its API's, or cannot be told."""
+        for at, prefix in ((self.forge.api_host, self.forge.api_prefix), self.forge.uploads):
+            if host == at and path.startswith(f"{prefix}/"):
+                return api.parse(path.removeprefix(prefix))
+        return None
+
+    def owns(self, host: Host, path: str) -> bool:
+        """Whether that is for this rule to judge: its repositories, those of which the number is told, and GraphQL."""
+        if self.is_graphql(host, path):
+            return True
+        call = self.call(host, path)
+        if call is None:
+            return False
+        return call.rest in self.also if call.is_outside else call.repository is None or self.covers(call.repository)
+
+
+type Action = ResolveRelease | ResolveSource | ServeGit | InjectHeaders | CallApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +232,25 @@ class Rule:
     credentials: tuple[Credential, ...]
     methods: frozenset[str] = DOWNLOADS
     clients: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    """Those that hold its placeholder for programs; with any it does something where the placeholder is sent alone."""
+
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """The headers in which its placeholder belongs, by their folded names."""
+        match self.action:
+            case InjectHeaders(headers):
+                return frozenset(folded(each.name) for each in headers if each.on_existing == Placeholder(None))
+            case CallApi() | ServeGit():
+                return frozenset(("authorization",))
+        return frozenset()
+
+    @property
+    def hosts(self) -> frozenset[Host]:
+        """Where the requests go that may fall under it."""
+        if isinstance(self.action, CallApi):
+            return frozenset((self.action.forge.api_host, self.action.forge.uploads[0]))
+        return frozenset((self.match.host,))
 
     def is_for(self, client: str | None) -> bool:
         """Whether it is for the client of that name; None has no name."""
@@ -164,6 +263,8 @@ class Rule:
         what git asks of `R.git` it asks of R.
         """
         path = target.partition("?")[0]
+        if isinstance(self.action, CallApi):
+            return self.action.owns(host, path)
         if method not in self.methods or not self.match.host.covers(host):
             return False
         if isinstance(self.action, InjectHeaders):
@@ -238,6 +339,16 @@ class Rules:
     access: Access = OPEN
     indexes: tuple[Index, ...] = ()
     shared: SharedCache | None = None
+    of_api: tuple[Rule, ...] = field(init=False)
+    """Those for APIs: looked at for each request that falls under no rule."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of_api", tuple(rule for rule in self.rules if isinstance(rule.action, CallApi)))
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The variables in which programs find placeholders."""
+        return frozenset(name for rule in self.rules for name in rule.variables)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -251,7 +362,7 @@ class Rules:
     @property
     def hosts(self) -> frozenset[Host]:
         """All hosts that a rule names, or stands for."""
-        return frozenset(rule.match.host for rule in self.rules)
+        return frozenset(host for rule in self.rules for host in rule.hosts)
 
     @property
     def vouched(self) -> frozenset[Host]:
@@ -275,7 +386,7 @@ class Rules:
 
     def names(self, host: Host) -> bool:
         """Whether any rule names that host: only connections to such a host are intercepted."""
-        return any(rule.match.host.covers(host) for rule in self.rules)
+        return any(own.covers(host) for rule in self.rules for own in rule.hosts)
 
     def match(self, host: Host, target: str, method: str = "GET") -> Rule | None:
         """The first rule that a request falls under; `target` is the raw path, as it was sent, perhaps with its query.

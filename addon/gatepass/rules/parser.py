@@ -5,6 +5,7 @@ Pure: text goes in, frozen values come out. Which file is read is for `gatepass.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path as PathOfFile
 from typing import TYPE_CHECKING
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
-from gatepass.forge import hosts
+from gatepass.forge import hosts, urls
 from gatepass.forge.hosts import GITHUB, Forge, Host
 from gatepass.rules import access_parser, index_parser, values
 from gatepass.rules.model import (
     DOWNLOADS,
     GIT_METHODS,
     Action,
+    CallApi,
     Credential,
     Header,
     InjectHeaders,
@@ -40,7 +42,7 @@ from gatepass.sources import DEFAULT_TTL, Command, Default, Gh, Git, GitHubApp, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gatepass.rules.model import OnExisting
+    from gatepass.rules.model import GraphQL, OnExisting
     from gatepass.sources import Source
 
 
@@ -239,13 +241,25 @@ class _Parser(Reader):
             self._check_no_asset_host((*path, "match"), pattern.host, entry.match)
         action = self._action(path, entry, pattern)
         credentials = self._chosen((*path, "credential"), entry, pattern)
+        self._check_token((*path, "graphql"), action, credentials or ())
         methods = GIT_METHODS if isinstance(action, ServeGit) else DOWNLOADS
         methods = methods if entry.methods is UNSET else frozenset(values_of(values.read_method, entry.methods) or ())
         clients = () if entry.clients is UNSET else self._expect_clients((*path, "clients"), entry.clients)
         if not (pattern and action and credentials is not None):
             return None
         name = str(pattern) if entry.name is UNSET else entry.name
-        return Rule(name, pattern, action, credentials, methods, clients)
+        variables = () if not isinstance(entry.placeholder, list) else tuple(dict.fromkeys(entry.placeholder))
+        return Rule(name, pattern, action, credentials, methods, clients, variables)
+
+    def _check_token(self, path: Path, action: Action | None, credentials: Iterable[Credential]) -> None:
+        """A query names what it likes: only GitHub itself can hold one to a repository, by an App's token."""
+        if not isinstance(action, CallApi) or not isinstance(action.graphql, frozenset):
+            return
+        for credential in credentials:
+            for source in credential.sources:
+                if not isinstance(source, GitHubApp):
+                    hint = "another token's queries reach all that it sees: `graphql: any` is your own word for that"
+                    self.report(path, "credentials of GitHub Apps alone beside it", f"`{source}`", hint)
 
     def _expect_clients(self, path: Path, names: Iterable[str]) -> tuple[str, ...]:
         """The clients of these names, which the file describes."""
@@ -272,13 +286,13 @@ class _Parser(Reader):
         if entry.headers is not UNSET and len(places) > 1:
             hint = "no answer tells which of them a header should have: list the sources under one credential"
             self.report(path, "one credential beside `headers`", "several", hint)
-        if entry.resolve == "github-git" and len(places) > 1:
+        if entry.resolve in ("github-git", "github-api") and len(places) > 1:
             hint = "write a rule for each owner, or list the sources under one credential"
-            self.report(path, "one credential beside `github-git`", "several", hint)
+            self.report(path, f"one credential beside `{entry.resolve}`", "several", hint)
         at = pattern.host if pattern else None
-        if at and entry.resolve == "github-source":
+        if at and entry.resolve in ("github-source", "github-api"):
             # the API gets the secret, wherever the file was asked for
-            at = next((forge.web for forge in self._forges.values() if forge.raw == at), at)
+            at = next((forge.web for forge in self._forges.values() if at in (forge.raw, forge.api_host)), at)
         chosen: list[Credential] = []
         for place, name in places:
             credential = self._named(place, name, at)
@@ -313,10 +327,15 @@ class _Parser(Reader):
             if entry.push is not UNSET:
                 hint = "for a rule with headers say `methods`"
                 self.report((*path, "push"), "`push` beside `resolve: github-git` alone", "`headers`", hint)
+            self._expect_api(path, entry, "`headers`")
             return self._headers(path, entry, entry.headers, pattern)
+        if entry.resolve == "github-api":
+            return self._api(path, entry, pattern)
+        self._expect_api(path, entry, f"`{entry.resolve}`")
         is_git = entry.resolve == "github-git"
         for key in ("methods", "on_existing", "placeholder", "drop_response_headers"):
-            if getattr(entry, key) is not UNSET and not (is_git and key == "on_existing"):
+            is_for_git = key == "on_existing" or (key == "placeholder" and isinstance(entry.placeholder, list))
+            if getattr(entry, key) is not UNSET and not (is_git and is_for_git):
                 hint = "a release asset is downloaded by GET and HEAD, and gets headers of its own"
                 if is_git:
                     hint = "git asks by GET and POST, and gets Basic"
@@ -349,6 +368,47 @@ class _Parser(Reader):
             hint = "nobody tells the digest of what anybody may have: leave `when` out"
             self.wrong((*path, "when"), "`always` beside `require`", entry.when, hint)
         return ResolveRelease(forge, anonymous_first and not require, require) if forge else None
+
+    def _expect_api(self, path: Path, entry: RuleEntry, got: str) -> None:
+        for key in ("access", "graphql", "also", "permissions"):
+            if getattr(entry, key) is not UNSET:
+                self.report((*path, key), f"`{key}` beside `resolve: github-api` alone", got)
+
+    def _api(self, path: Path, entry: RuleEntry, pattern: Pattern | None) -> CallApi | None:
+        for key in ("when", "require", "push", "methods", "on_existing", "drop_response_headers"):
+            if getattr(entry, key) is not UNSET:
+                hint = "`access` says what may be done" if key == "methods" else None
+                self.report((*path, key), f"no `{key}` beside `resolve: github-api`", "one", hint)
+        if isinstance(entry.placeholder, str):
+            hint = "its value is made at each start: `placeholder: [GH_TOKEN]`"
+            self.report((*path, "placeholder"), "names of variables", "a text", hint)
+        if pattern is None:
+            return None
+        forge = next((each for each in self._forges.values() if each.api_host == pattern.host), None)
+        forge = forge or self._forge_at(hosts.web_of_api(pattern.host))
+        prefix = "" if forge is None else forge.api_prefix
+        found = re.fullmatch(rf"{re.escape(prefix)}/repos/([^/*]+)/([^/*]*\*?)/?", pattern.path)
+        if forge is None and self._forges_complete:
+            hint = "that of github.com is `api.github.com`; add another GitHub under `forges:`"
+            self.wrong((*path, "match"), "the API host of a forge", entry.match, hint)
+        elif found is None or urls.named(found[1], found[2].replace("*", "x")) is None:
+            hint = f"as in `{pattern.host}{prefix}/repos/acme/widget`, or `…/acme/*` for all of an owner's"
+            self.wrong((*path, "match"), f"HOST{prefix}/repos/OWNER/REPO", entry.match, hint)
+        if forge is None or found is None:
+            return None
+        said = "read" if entry.access is UNSET else entry.access
+        access = said if isinstance(said, str) else tuple(values_of(values.read_allowed, said) or ())
+        graphql: GraphQL = frozenset()
+        if entry.graphql is UNSET or entry.graphql in ("none", "any"):
+            graphql = "none" if entry.graphql is UNSET or entry.graphql == "none" else "any"
+        elif isinstance(entry.graphql, list):
+            graphql = frozenset(entry.graphql)
+        if isinstance(graphql, frozenset) and found[2].endswith("*") and found[2] != "*":
+            hint = "no token can be held to names that begin so: write a rule for each, or `OWNER/*`"
+            self.report((*path, "graphql"), "`none` or `any` beside such a `match`", f"`{entry.match}`", hint)
+        permissions = None if entry.permissions is UNSET else tuple(sorted(entry.permissions.items()))
+        also = frozenset() if entry.also is UNSET else frozenset(entry.also)
+        return CallApi(forge, found[1], found[2], access, graphql, also, permissions)
 
     def _git(self, path: Path, entry: RuleEntry, forge: Forge | None) -> ServeGit | None:
         word = "replace" if entry.on_existing is UNSET else entry.on_existing
@@ -409,7 +469,7 @@ class _Parser(Reader):
             self.report(place, "`placeholder` beside `on_existing: placeholder`", "none", hint)
         if entry.placeholder is not UNSET and "placeholder" not in said.values():
             self.report((*path, "placeholder"), "`on_existing: placeholder` beside `placeholder`", "none")
-        text = "" if entry.placeholder is UNSET else entry.placeholder
+        text = entry.placeholder if isinstance(entry.placeholder, str) else None
         return {
             written.get(name.lower(), name): Placeholder(text) if word == "placeholder" else word
             for name, word in said.items()

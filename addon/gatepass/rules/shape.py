@@ -161,6 +161,12 @@ class CacheEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: Annotated[SharedEntry | UnsetType, _told("Where replicas share it; left out, each has its own")] = UNSET
 
 
+_Variable = Annotated[str, _told("The name of an environment variable", values.read_variable)]
+_Allowed = Annotated[
+    str, _told("METHOD /path below the repository; * is any run without a slash, ** any run", values.read_allowed)
+]
+_Mutation = Annotated[str, _told("The name of a mutation", values.read_mutation, examples=["createIssue"])]
+_Permission = Annotated[str, _told("A repository permission of Apps", values.read_permission, examples=["issues"])]
 _OnExisting = Literal["replace", "keep", "refuse", "placeholder"]
 _HeaderName = Annotated[str, _told(None, values.read_header_name)]
 
@@ -183,8 +189,11 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     name: Annotated[Annotated[str, Meta(min_length=1)] | UnsetType, _told("What logs and errors call the rule")] = UNSET
     resolve: Annotated[
-        Literal["github-release", "github-source", "github-git"] | UnsetType,
-        _told("Find the release asset, or the archive or raw file, through the API and fetch it; or let git fetch"),
+        Literal["github-release", "github-source", "github-git", "github-api"] | UnsetType,
+        _told(
+            "Find the release asset, or the archive or raw file, through the API and fetch it; let git fetch; "
+            "or let the API be asked"
+        ),
     ] = UNSET
     headers: Annotated[
         Annotated[
@@ -219,8 +228,33 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = UNSET
     placeholder: Annotated[
-        str | UnsetType,
-        _told("With on_existing: placeholder: what clients send in the secret's place", values.read_placeholder),
+        Annotated[str, _told(None, values.read_placeholder)] | _Some[_Variable] | UnsetType,
+        _told(
+            "What clients send in the secret's place, with on_existing: placeholder; or the variables that `run` and "
+            "`env` set to a value that is made at each start",
+            examples=[["GH_TOKEN"]],
+        ),
+    ] = UNSET
+    access: Annotated[
+        Literal["read", "issues", "write"] | _Some[_Allowed] | UnsetType,
+        _told(
+            "With github-api: what may be done in its repositories: read, issues, write, or these methods and paths",
+            examples=["read", ["GET /releases/**", "POST /issues/*/comments"]],
+        ),
+    ] = UNSET
+    graphql: Annotated[
+        Literal["none", "query", "any"] | _Some[_Mutation] | UnsetType,
+        _told("With github-api: nothing; queries; queries and these mutations; or all", examples=[["createIssue"]]),
+    ] = UNSET
+    also: Annotated[
+        _Some[Annotated[str, _told(None, values.read_api_path)]] | UnsetType,
+        _told("With github-api: paths outside of a repository that may be read", examples=[["/user", "/rate_limit"]]),
+    ] = UNSET
+    permissions: Annotated[
+        Annotated[dict[_Permission, Literal["read", "write"]], Meta(min_length=1)] | UnsetType,
+        _told(
+            "With github-api: what an App's token may do; left out, what `access` needs", examples=[{"issues": "write"}]
+        ),
     ] = UNSET
     drop_response_headers: Annotated[
         _Some[Annotated[str, _told(None, values.read_dropped_header)]] | UnsetType,

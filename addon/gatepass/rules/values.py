@@ -13,6 +13,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from gatepass.forge import api
+from gatepass.forge.api import Allowed
 from gatepass.forge.hosts import HTTPS_PORT, Host
 from gatepass.rules.access import Destination
 from gatepass.rules.settings import setting
@@ -431,6 +433,83 @@ read_dropped_header = _reader(
     dict.fromkeys(_NEEDED_OF_RESPONSES, "says how the response is to be read"),
     "a header that a client can do without",
 )
+
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_METHOD_AND_PATH: Final = re.compile(r"(?P<method>GET|HEAD|POST|PUT|PATCH|DELETE) (?P<path>/[!-~]*)", re.ASCII)
+_GRAPHQL_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,127}", re.ASCII)
+_WORDS: Final = ("none", "query", "any")
+# Repository permissions of Apps (REST docs, "Permissions required for GitHub Apps"), but those that let who holds the
+# token change who may do what, or read what is secret.
+_PERMISSIONS: Final = frozenset({
+    "actions", "artifact_metadata", "attestations", "checks", "code_quality", "contents", "deployments", "discussions",
+    "issues", "merge_queues", "metadata", "packages", "pages", "pull_requests", "repository_projects",
+    "security_events", "statuses", "vulnerability_alerts",
+})  # fmt: skip
+
+
+def read_variable(text: str) -> str:
+    """Read the name of an environment variable that programs find a token in.
+
+    Raises:
+        UnfitError: it is none, or a tool's setting.
+    """
+    if not _VARIABLE.fullmatch(text):
+        raise UnfitError("the name of an environment variable", "as in `GH_TOKEN`")
+    if said := setting(text):
+        raise UnfitError("a variable that holds a token", f"`{text}` {said}")
+    return text
+
+
+def read_allowed(text: str) -> Allowed:
+    """Read METHOD /path, the path below a repository.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    found = _METHOD_AND_PATH.fullmatch(text)
+    if found is None:
+        raise UnfitError("METHOD /path", "below the repository, as in `POST /issues/*/comments`")
+    path = found["path"].strip("/")
+    if "%" in path or "?" in path or "#" in path or api.parse(f"/{path.replace('*', 'x')}") is None:
+        raise UnfitError("a path below the repository, as it is when decoded", "`*` and `**` stand for what varies")
+    return Allowed(found["method"], path)
+
+
+def read_mutation(text: str) -> str:
+    """Read the name of a mutation.
+
+    Raises:
+        UnfitError: it is none.
+    """
+    if not _GRAPHQL_NAME.fullmatch(text) or text in _WORDS:
+        hint = f"write `graphql: {text}`, without the brackets" if text in _WORDS else "as in `createIssue`"
+        raise UnfitError("the name of a mutation", hint)
+    return text
+
+
+def read_api_path(text: str) -> str:
+    """Read a path of the API that is outside of every repository.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    call = None if "?" in text or "*" in text else api.parse(text)
+    if call is None or not call.is_outside or call.rest != text:
+        raise UnfitError("a path of the API outside of repositories", "as in `/user` or `/rate_limit`")
+    return text
+
+
+def read_permission(text: str) -> str:
+    """Read a repository permission of Apps.
+
+    Raises:
+        UnfitError: it is none, or one of those that no rule gives.
+    """
+    if text not in _PERMISSIONS:
+        hint = nearest(text, _PERMISSIONS) or "administration, hooks and secrets are given by no rule"
+        raise UnfitError("a repository permission", hint)
+    return text
 
 
 def glob(pattern: str, path: str, caseless: int = 0) -> bool:

@@ -32,13 +32,15 @@ _CONNECT_TIMEOUT: Final = 2.0
 class Running:
     """A server that listens: its process, its URL as a client reaches it, and what a client of it trusts.
 
-    The URL holds the password, where there is one that clients can be told.
+    The URL holds the password, where there is one that clients can be told. `placeholders` are what programs find in
+    variables in a secret's place.
     """
 
     pid: int
     proxy: str = field(repr=False)
     bundle: Path
     ca: Path
+    placeholders: dict[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_PREFIX: Final = "gatepass-run-"
+PREFIX: Final = "gatepass-run-"
 _LOCK: Final = "lock"
 _ENDING: Final = ("SIGTERM", "SIGHUP")
 _NEW_SECONDS: Final = 60.0
@@ -42,7 +42,7 @@ def private() -> Iterator[Path]:
 
 
 def _folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
     # locked before it is there under its name: another start takes a lock that nobody holds for a leftover
     lock = os.open(path / f".{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -77,7 +77,7 @@ def _remove_leftovers() -> None:
     """Remove what processes that were killed have left, where it is ours to remove."""
     if not fcntl:
         return
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             status = path.lstat()
             # a link, or another user's folder, may be a trap

@@ -12,6 +12,7 @@ CA: what else both sides shared might be wrong on both, and no test would see it
     issuer        the tokens of CI jobs, and the keys that verify them
     apps          the API of GitHub Apps, for a JWT
     sources     what a repository's git holds: archives, files, packs
+    graph       the GraphQL API
     web, api, assets    three of the origins: a request in, an answer out
     server        TLS and HTTP
 """
@@ -29,7 +30,7 @@ from gatepass.trust import certificates
 
 from . import api, assets, sources, web
 from .exchange import GITHUB, REAL_HOSTS, TENANT, Answer, Fault, Names, Recorded, Role
-from .model import App, Asset, Content, Installation, Release, Repository, Token, Zeros
+from .model import App, Asset, Content, Installation, Issue, Release, Repository, Token, Zeros
 from .server import Listener
 from .world import DEFAULT_TOKEN, World
 
@@ -42,6 +43,7 @@ __all__ = [
     "Content",
     "Fault",
     "Installation",
+    "Issue",
     "Names",
     "Recorded",
     "Release",

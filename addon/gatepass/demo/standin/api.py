@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from . import apps, assets, sources
+from . import apps, assets, graph, sources
 from .exchange import Answer, Recorded
+from .model import Asset, Issue
 from .replies import MONALISA, Refusal, Shapes, common, found, page, success
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Asset, Repository, Token
+    from .model import Repository, Token
     from .world import World
 
 _HOUR = 3600
@@ -122,9 +124,13 @@ def _identity(world: World, token: Token) -> dict[str, str]:
 
 
 def _route(world: World, token: Token, request: Recorded) -> Answer:
+    if request.path == "/graphql" and request.method == "POST":
+        return graph.answer(world, token, request)
     if request.method not in ("GET", "HEAD"):
-        raise Refusal(404, "Not Found")
+        return _written(world, token, request)
     match request.path.strip("/").split("/"):
+        case [""]:
+            return success(request, {"current_user_url": f"{world.api_base(request)}/user"})
         case ["rate_limit"]:
             payer = token.payer
             remaining = payer.limit - payer.used
@@ -154,6 +160,27 @@ def _route(world: World, token: Token, request: Recorded) -> Answer:
         query = request.target.partition("?")[1:]
         raise Refusal(301, "Moved Permanently", {"location": f"{world.api_base(request)}/{path}{''.join(query)}"})
     return _repository(world, token, request, repository, rest)
+
+
+def _written(world: World, token: Token, request: Recorded) -> Answer:
+    """A file for a release, or an issue, is taken from who may push, or write issues (REST docs)."""
+    match request.method, request.path.strip("/").split("/"):
+        case "POST", ["repos", owner, name, "releases", number, "assets"] if number.isdecimal():
+            repository, _ = world.find(f"{unquote(owner)}/{unquote(name)}")
+            if repository is None or not token.sees(repository) or not token.push:
+                raise Refusal(404, "Not Found")
+            release = found(next((each for each in repository.releases if each.id == int(number)), None))
+            asset = Asset(request.query["name"], request.body, request.headers.get("content-type", ""))
+            release.assets.append(asset)
+            return replace(success(request, Shapes(world, request, repository).asset(release, asset)), status=201)
+        case "POST", ["repos", owner, name, "issues"]:
+            repository, _ = world.find(f"{unquote(owner)}/{unquote(name)}")
+            if repository is None or not token.sees(repository) or not token.may("issues", "write"):
+                raise Refusal(404, "Not Found")
+            issue = Issue(json.loads(request.body)["title"], len(repository.issues) + 1)
+            repository.issues.append(issue)
+            return replace(success(request, Shapes(world, request, repository).issue(issue)), status=201)
+    raise Refusal(404, "Not Found")
 
 
 def _admit(token: Token, repository: Repository) -> None:
@@ -235,6 +262,12 @@ def _repository(world: World, token: Token, request: Recorded, repository: Repos
             names = dict.fromkeys([*(release.tag for release in visible if not release.draft), *repository.tags])
             part_of_tags, link = page(request, list(names), f"{below}/tags")
             return success(request, [shapes.tag(name) for name in part_of_tags], link)
+        case ["issues"]:
+            return success(request, [shapes.issue(issue) for issue in repository.issues])
+        case ["actions", "runs"]:
+            return success(request, {"total_count": 0, "workflow_runs": []})
+        case ["actions", "workflows"]:
+            return success(request, {"total_count": 0, "workflows": []})
         case ["releases", "latest"]:
             return success(request, shapes.release(found(repository.latest())))
         case ["releases", "tags", *tag]:

@@ -226,6 +226,7 @@ def _make_token(world: World, installation: Installation, request: Recorded) -> 
         contents="contents" in permissions,
         push=permissions.get("contents") == "write",
         installation=installation,
+        permissions=permissions,
     )
     world.tokens.append(token)
     body: dict[str, Any] = {

@@ -16,6 +16,7 @@ type Role = Literal["web", "api", "asset", "raw", "codeload"]
 
 # Where GitHub Enterprise Server has its API, below the web host.
 ENTERPRISE_API = "/api/v3"
+_ENTERPRISE = (f"{ENTERPRISE_API}/", "/api/uploads/", "/api/graphql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Names:
     """A family of names that one GitHub goes by; its API has a host of its own, and so no prefix.
 
     `signed` and `public` serve the assets: URLs that were given to somebody with credentials, and to anybody without.
-    `codeload` makes archives, `raw` has single files. `others` are pages that nobody here asks for.
+    `codeload` makes archives, `raw` has single files, `uploads` takes files. `others` are pages that nobody asks for.
     """
 
     web: str
@@ -32,13 +33,21 @@ class Names:
     public: str
     codeload: str
     raw: str
+    uploads: str
     others: tuple[str, ...] = ()
 
     def roles(self) -> dict[str, Role]:
         """What answers under each name."""
         assets: dict[str, Role] = dict.fromkeys((self.signed, self.public), "asset")
         sources: dict[str, Role] = {self.codeload: "codeload", self.raw: "raw"}
-        return {self.web: "web", self.api: "api", **assets, **sources, **dict.fromkeys(self.others, "web")}
+        return {
+            self.web: "web",
+            self.api: "api",
+            self.uploads: "api",
+            **assets,
+            **sources,
+            **dict.fromkeys(self.others, "web"),
+        }
 
 
 GITHUB = Names(
@@ -48,7 +57,7 @@ GITHUB = Names(
     "release-assets.githubusercontent.com",
     "codeload.github.com",
     "raw.githubusercontent.com",
-    ("uploads.github.com",),
+    "uploads.github.com",
 )
 # Enterprise Cloud with data residency: the web at `SUBDOMAIN.ghe.com`, the API at `api.SUBDOMAIN.ghe.com` (its docs,
 # "API access"). No source tells the hosts of its assets: the two here are assumed. Its docs, "Network details for
@@ -60,7 +69,7 @@ TENANT = Names(
     "release-assets.acme.ghe.com",
     "codeload.acme.ghe.com",
     "raw.acme.ghe.com",
-    ("uploads.acme.ghe.com",),
+    "uploads.acme.ghe.com",
 )
 # The largest body, in bytes, that a request in the log keeps; uploads are drained and forgotten.
 KEPT_BODY = 64 * 1024
@@ -97,7 +106,9 @@ class Recorded:
     def path(self) -> str:
         """The raw path; of the API, without the base."""
         path = self.target.partition("?")[0]
-        return path if self.role != "api" or self.names else path.removeprefix(ENTERPRISE_API)
+        if self.role != "api" or self.names:
+            return path
+        return path.removeprefix(ENTERPRISE_API).removeprefix("/api/uploads").removeprefix("/api")
 
     @property
     def query(self) -> dict[str, str]:
@@ -113,7 +124,7 @@ def role_of(host: str, target: str, listener: Role) -> Role:
         return "codeload"  # which a GHES without subdomain isolation has there, as it has `raw`
     if listener == "web" and target.startswith("/raw/"):
         return "raw"
-    return "api" if listener == "web" and target.startswith(f"{ENTERPRISE_API}/") else listener
+    return "api" if listener == "web" and target.startswith(_ENTERPRISE) else listener
 
 
 def _host_name(host: str) -> str:

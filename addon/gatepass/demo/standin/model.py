@@ -132,6 +132,14 @@ class Release:
 
 
 @dataclass(slots=True)
+class Issue:
+    """An open issue."""
+
+    title: str
+    number: int
+
+
+@dataclass(slots=True)
 class Repository:
     """A repository. `renamed_from` holds the full names (`owner/name`) that it had before.
 
@@ -148,6 +156,7 @@ class Repository:
     tags: list[str] = field(default_factory=list)
     git: Path | None = None
     lfs: dict[str, bytes] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
     id: int = field(default_factory=_ids.__next__)
 
     @property
@@ -238,7 +247,8 @@ class Token:
     installation token without `contents: read`. `expires` is told in the form of its own time zone (`… UTC` or
     `… +0200`; both were recorded). `sso` is the address that authorises the token for its organisation.
     `used` may be set to `limit` to exhaust the budget; `reset` is the epoch second at which it is full again.
-    `installation` made the token, bounds what it sees, and has the budget in the token's place.
+    `installation` made the token, bounds what it sees, and has the budget in the token's place. `permissions` are those
+    that it was made with, None for all.
     """
 
     value: str
@@ -254,6 +264,13 @@ class Token:
     used: int = 0
     reset: int = 0
     installation: Installation | None = None
+    permissions: dict[str, str] | None = None
+
+    def may(self, what: str, level: str) -> bool:
+        """Whether it has that permission: a classic token has them all."""
+        levels = ("read", "write", "admin")
+        has = "admin" if self.permissions is None else self.permissions.get(what)
+        return has is not None and levels.index(has) >= levels.index(level)
 
     @property
     def payer(self) -> Token | Installation:

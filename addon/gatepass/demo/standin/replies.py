@@ -19,7 +19,7 @@ from .world import download_path
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .model import Asset, Release, Repository
+    from .model import Asset, Issue, Release, Repository
     from .world import World
 
 type Json = dict[str, Any] | list[dict[str, Any]]
@@ -86,6 +86,7 @@ class Shapes:
         self._embedded = world.embedded_assets
         self._web = world.web_base(request)
         self._base = f"{world.api_base(request)}/repos/{repository.full_name}"
+        self._uploads = world.uploads_base(request)
 
     def repository(self, *, may_push: bool) -> dict[str, Any]:
         repository = self._repository
@@ -99,6 +100,7 @@ class Shapes:
             "html_url": f"{self._web}/{repository.full_name}",
             "url": self._base,
             "releases_url": f"{self._base}/releases{{/id}}",
+            "default_branch": "main",
             "permissions": {"admin": False, "push": may_push, "pull": True},
         }
 
@@ -113,11 +115,13 @@ class Shapes:
 
     def release(self, release: Release) -> dict[str, Any]:
         url = f"{self._base}/releases/{release.id}"
+        upload = f"{self._uploads}/repos/{self._repository.full_name}/releases/{release.id}/assets"
         created = moment(release.created_at)
         return {
             "id": release.id,
             "url": url,
             "assets_url": f"{url}/assets",
+            "upload_url": f"{upload}{{?name,label}}",
             "html_url": f"{self._web}/{self._repository.full_name}/releases/tag/{quote(release.tag)}",
             "tag_name": release.tag,
             "target_commitish": "main",
@@ -131,6 +135,16 @@ class Shapes:
             "immutable": release.immutable,
             # Cut at an undocumented number, so that clients must page: python-build-standalone has 1,000 a release.
             "assets": [self.asset(release, asset) for asset in tuple(release.assets)[: self._embedded]],
+        }
+
+    def issue(self, issue: Issue) -> dict[str, Any]:
+        return {
+            "number": issue.number,
+            "title": issue.title,
+            "state": "open",
+            "user": MONALISA,
+            "url": f"{self._base}/issues/{issue.number}",
+            "html_url": f"{self._web}/{self._repository.full_name}/issues/{issue.number}",
         }
 
     def asset(self, release: Release, asset: Asset) -> dict[str, Any]:

@@ -121,6 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
                 kept += block
             else:
                 kept.clear()
+        length = request.headers.get("content-length")
+        if length is not None and request.bytes_received < int(length):
+            raise ConnectionError("the body has broken off")
         request.body = bytes(kept)
 
     def _blocks(self, headers: dict[str, str]) -> Iterator[bytes]:
@@ -128,9 +131,13 @@ class _Handler(BaseHTTPRequestHandler):
         if headers.get("transfer-encoding", "").lower() != "chunked":
             yield from self._read(int(headers.get("content-length") or 0))
             return
-        while size := int(self.rfile.readline(1024).partition(b";")[0], 16):
+        while line := self.rfile.readline(1024):
+            if not (size := int(line.partition(b";")[0], 16)):
+                break
             yield from self._read(size)
             self.rfile.readline(1024)
+        else:
+            raise ConnectionError("the body has broken off")
         while self.rfile.readline(65536).strip():
             pass  # trailers
 

@@ -99,6 +99,10 @@ class World:
     def api_base(self, request: Recorded) -> str:
         return f"https://{request.names.api}" if request.names else self.api
 
+    def uploads_base(self, request: Recorded) -> str:
+        """Where files for releases go."""
+        return f"https://{request.names.uploads}" if request.names else f"https://{self.web}/api/uploads"
+
     def find(self, full_name: str) -> tuple[Repository | None, bool]:
         """The repository of that name, and whether the name is an old one. Names ignore case, as GitHub's do."""
         wanted = full_name.casefold()
