@@ -174,6 +174,14 @@ def test_dispositions(sandbox: Sandbox) -> None:
     assert sandbox.run(*script).stdout == sandbox.shell.run(*script).stdout
 
 
+def test_variables_that_python_sets(sandbox: Sandbox) -> None:
+    """The command has no variable that comes of Gatepass's own Python: in a locale of `C` that sets one."""
+    env = {name: value for name, value in sandbox.shell.env.items() if not name.startswith(("LC_", "LANG"))}
+    done = Sandbox(replace(sandbox.shell, env=env)).run("env")
+    assert b"SSL_CERT_FILE=" in done.stdout
+    assert b"LC_CTYPE" not in done.stdout
+
+
 # ---------------------------------------------------------------------- the end
 
 

@@ -39,8 +39,6 @@ _HELD: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.
 _MOST_SAID: Final = 16 * 1024
 _MOST_TOLD: Final = 64
 """Bytes of a message from inside."""
-
-
 _PUBLIC: Final = "inside"
 """The part of the run's folder that the command is told of."""
 _ITS_OWN: Final = ("localhost", "127.0.0.1", "::1")
@@ -139,24 +137,31 @@ class Sandbox:
             GatepassError: the working folder would not be there.
         """
         sys.path[:] = [each for each in sys.path if Path(each).is_absolute() and Path(each).resolve() != self.working]
-        found = [source for each in rules.credentials for source in each.sources]
-        found += [
-            source for each in rules.access.clients if isinstance(each.proof, Password) for source in each.proof.sources
-        ]
+        found = list(_sources(rules))
         around = isolation.Around(
             os.environ,
             self.homes,
             self.working,
             folder,
             folder / _PUBLIC,
-            code=(*map(Path, sys.path), Path(__file__).parents[1], Path(sys.executable).resolve()),
+            code=(*map(Path, sys.path), Path(files.__file__).parent, Path(sys.executable).resolve()),
             needed=(Path(sys.prefix), Path(sys.base_prefix)),
             programs=tuple(Path(each.argv[0]) for each in found if isinstance(each, Command)),
-            files=(*_files(found), *rules.access.files),
+            files=(*_files(found), *rules.files),
         )
         plan = isolation.plan(around, self.wishes)
         _take_no_orders(plan, self.homes)
         return partial(_start, self.program, plan.arguments(self.working, folder / _PUBLIC))
+
+
+def _sources(rules: Rules) -> Iterator[Source]:
+    for credential in rules.credentials:
+        yield from credential.sources
+    for client in rules.access.clients:
+        if isinstance(client.proof, Password):
+            yield from client.proof.sources
+    for kept in rules.shared.kept if rules.shared else ():
+        yield kept.source
 
 
 def _files(found: Iterable[Source]) -> Iterator[Path]:
@@ -199,7 +204,6 @@ async def _start(
     """Start it: `program` is bubblewrap, and `files` is what it is told of those.
 
     Raises:
-        GatepassError: what it is given as standard input or output is a folder, through which all could be reached.
         OSError: bubblewrap cannot be run.
     """
     terminal = _Terminal.found()
