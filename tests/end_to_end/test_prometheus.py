@@ -36,7 +36,7 @@ _DIRECT = build_opener(ProxyHandler({}))
 
 def told() -> set[str]:
     """The metrics that the documents tell of."""
-    return set(re.findall(r"`(gatepass_\w+)`", section("Metrics"))) | _OTHERS | _SHARED
+    return set(re.findall(r"`(gatepass_\w+)`", section("Metrics"))) | _OTHERS
 
 
 def queries() -> list[str]:

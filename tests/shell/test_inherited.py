@@ -78,7 +78,8 @@ def test_upstream_of_several() -> None:
     assert inherited.upstream({"HTTP_PROXY": "http://plain.test:1"}) is None
 
 
-users = st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"]), min_size=1)
+# mitmproxy takes none with an end of line before the colon, and what it does not take is refused before: see below
+users = st.text(st.characters(exclude_characters=":\n", exclude_categories=["Cs"]), min_size=1)
 passwords = st.text(st.characters(exclude_categories=["Cs"]))
 
 

@@ -39,14 +39,14 @@ _EMBEDDED: Final = 30
 class Known:
     """A release as last seen, to be asked for again at `fresh_until`; `assets` are those met so far, by name.
 
-    All of it was asked for after `since`. `next_page` is the first page of the whole list that has not been read, None
-    when all have been; the last was read at `paged`.
+    Of what other replicas were told the oldest is of `since`; None where all is our own. `next_page` is the first page
+    of the whole list that has not been read, None when all have been; the last was read at `paged`.
     """
 
     found: Found
     assets: Mapping[str, Asset]
     fresh_until: float
-    since: float
+    since: float | None = None
     next_page: int | None = 1
     paged: float = 0
 
@@ -172,7 +172,7 @@ class Releases:
                 known = await self._read_on(query, known, recent)
             if asset := known.uploaded(name):
                 return known, asset
-            if self._clock() - known.since <= self._lifetimes.missing:
+            if known.since is None or self._clock() - known.since <= self._lifetimes.missing:
                 break
             # another replica was told this a while ago: what is missing may have come since
             known = await self._memory.share((query.release_key, "again"), partial(self._again, query))
@@ -221,8 +221,8 @@ class Releases:
             raise Unresolvable(self._ends.dated(query, unresolvable.problem)) from None
         query.account.use(paid=found is not None and not found.age)
         now = self._clock()
-        since = now - found.age if found is not None else now
-        fresh_until = since + self._lifetime(query)
+        age = 0.0 if found is None else found.age
+        since, fresh_until = now - age if age else None, now - age + self._lifetime(query)
         if found is not None:
             if found.expires is not None:
                 self._ends.learn(query, found.expires)
@@ -243,7 +243,7 @@ class Releases:
         next_page = known.next_page + 1 if len(page) == PER_PAGE and known.next_page < _MAX_PAGES else None
         assets = {**known.assets, **{asset.name: asset for asset in page}}
         now = self._clock()
-        since = min(known.since, now - age)
+        since = min(known.since or now, now - age) if age else known.since
         return self._keep(query, replace(known, assets=assets, since=since, next_page=next_page, paged=now))
 
     def _keep(self, query: Query, known: Known) -> Known:

@@ -194,7 +194,7 @@ class _Proxy:
         gc.freeze()
         gc.enable()
         causes = embedded.Causes()
-        async with embedded.proxy(self._rules, self._key, door, self._confdir, **self._settings) as ours:
+        async with embedded.proxy(self._rules, door, self._confdir, self._key, **self._settings) as ours:
             log = logging.getLogger("gatepass")
             log.addHandler(causes)
             if self.verbose:

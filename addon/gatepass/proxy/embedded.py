@@ -103,7 +103,9 @@ def _cause(record: logging.LogRecord) -> object:
 
 
 @asynccontextmanager
-async def proxy(rules: Rules, key: bytes, door: socket.socket, confdir: Path, **settings: Any) -> AsyncIterator[Proxy]:
+async def proxy(
+    rules: Rules, door: socket.socket, confdir: Path, key: bytes = b"", **settings: Any
+) -> AsyncIterator[Proxy]:
     """Run the proxy under these rules, at a socket that listens, with the CA in `confdir` and these options of
     mitmproxy. Placeholders are made by `key`.
 

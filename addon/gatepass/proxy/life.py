@@ -128,9 +128,12 @@ class Life:
         return state
 
     def _made(self, rules: Rules) -> State:
+        return State(rules, ctx.options, self.record, self.lookup, self._sharing, self._placeholder_key)
+
+    def _placeholder_key(self, sharing: Sharing) -> bytes:
         given = ctx.master.addons.get(Given.name)
-        key = given.key if isinstance(given, Given) else self._sharing.key(rules) or self._key
-        return State(rules, ctx.options, self.record, self.lookup, self._sharing, key)
+        # a command has its placeholders before there is a proxy
+        return given.key if isinstance(given, Given) else sharing.key(self._key)
 
     def _swap(self, state: State | None) -> None:
         """Let this be what is decided by, with nothing learnt yet; what goes on under the old one comes to its end."""

@@ -67,18 +67,9 @@ class Sharing:
         self._uses[id(self._store)] = self._uses.get(id(self._store), 0) + 1
         return Lease(self, self._store)
 
-    @staticmethod
-    def key(rules: Rules) -> bytes | None:
-        """What all replicas with the same key derive from it: for placeholders; None where nothing is shared.
-
-        Raises:
-            GatepassError: the key is not to be had.
-        """
-        if rules.shared is None:
-            return None
-        from gatepass.credentials.sharing import opening
-
-        return hmac.digest(opening(rules.shared).keys[0], b"gatepass placeholders", "sha256")
+    def key(self, own: bytes) -> bytes:
+        """What replicas make the same placeholders by, of the first of their keys; its own where they share none."""
+        return own if self._opening is None else hmac.digest(self._opening[0].keys[0], b"placeholders", "sha256")
 
     async def leave(self, store: Store) -> None:
         if store is ALONE:

@@ -28,6 +28,8 @@ from gatepass.secret import Audience
 from gatepass.shell import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitmproxy.options import Options
 
     from gatepass.egress.lookup import Lookup
@@ -48,19 +50,22 @@ class State:
     Whoever asks something of it does so in a `with` block of it: it is let go only when all have left theirs.
 
     `options` are mitmproxy's; `record` is told what is done, and what users should know; `lookup` asks for names;
-    `sharing` has what replicas share by; `key` is what placeholders are made by, where they do not share one.
+    `sharing` has what replicas share by, `key` tells what placeholders are made by.
 
     Raises:
         GatepassError: a file of users cannot be read; and from what is made late, when a file of CAs has gone since.
     """
 
     def __init__(
-        self, rules: Rules, options: Options, record: Record, lookup: Lookup, sharing: Sharing, key: bytes
+        self,
+        rules: Rules,
+        options: Options,
+        record: Record,
+        lookup: Lookup,
+        sharing: Sharing,
+        key: Callable[[Sharing], bytes],
     ) -> None:
         self.rules = rules
-        variables = rules.placeholders
-        self.placeholders = Placeholders(key, variables) if variables else None
-        """Those that clients may have for secrets; None where the rules know of none, and none is looked for."""
         if rules.of_api:
             graphql.load()
         self.reach = Reach.of(rules)
@@ -74,6 +79,9 @@ class State:
         self.clients = Clients(rules.access, self._password, self._document, time.monotonic)
         # last, for it is to be let go
         self._lease = sharing.of(rules, options)
+        variables = rules.placeholders
+        self.placeholders = Placeholders(key(sharing), variables) if variables else None
+        """Those that clients may have for secrets; None where the rules know of none, and none is looked for."""
         self.store = self._lease.store
 
     async def _password(self, name: str, proof: Password) -> Secret:
