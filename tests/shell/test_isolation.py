@@ -191,6 +191,9 @@ def test_paths_that_options_name(tmp_path: Path) -> None:
     for wrong in ("y", "~/y", "a\0b", "~other/x"):
         with pytest.raises(GatepassError, match="--show: expected a path that is there"):
             isolation.asked("--show", [wrong], tmp_path, (tmp_path,))
+    for wrong in ("/", "/proc", "/proc/1", "/proc/sys", "/dev", "/dev/null", "../" * 20):
+        with pytest.raises(GatepassError, match=f"--write: expected a path of files, got `{wrong}`"):
+            isolation.asked("--write", [wrong], tmp_path, (tmp_path,))
 
 
 def test_variables(tmp_path: Path) -> None:

@@ -251,16 +251,27 @@ def asked(name: str, paths: Sequence[str], working: Path, homes: Sequence[Path])
     """The paths that an option names, which begin with `~` for the home, or are below the working folder.
 
     Raises:
-        GatepassError: one is not there: a mistake would hide, or show, nothing.
+        GatepassError: one is not there: a mistake would hide, or show, nothing. Or it would bring the processes back
+            that are outside, which a mount over all else does.
     """
     found = []
     for text in paths:
         first, *rest = Path(text).parts or ("",)
         path = homes[0].joinpath(*rest) if first == "~" and homes else working / text
         try:
-            found.append(path.resolve(strict=True))
+            real = path.resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             raise GatepassError(f"{name}: expected a path that is there, got `{text}`") from None
+        if (
+            real == _ROOT
+            or (real.is_relative_to("/proc") or real.is_relative_to("/dev"))
+            and real.parts[2:] != ("shm",)
+        ):
+            raise GatepassError(
+                f"{name}: expected a path of files, got `{text}`",
+                "processes and devices are the command's own, and `/` is all there is",
+            )
+        found.append(real)
     return tuple(found)
 
 

@@ -87,7 +87,7 @@ SOCKETS: Final = (
     "SUDO_ASKPASS", "WSL_INTEROP", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID",
 )  # fmt: skip
 """Variables that lead to a socket, or to who asks a person by one: of no use where there is none."""
-OWN: Final = ("/run", "/var/run", "/tmp", "/var/tmp")  # noqa: S108 — names of folders that an isolated command has anew
+OWN: Final = ("/run", "/var/run", "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 — names of folders that an isolated command has anew
 """Folders where sockets are, and what programs leave for each other."""
 _LISTED: Final = re.compile(r"^[0-9a-fA-F]{8,16}: ", re.MULTILINE)
 
