@@ -262,10 +262,8 @@ def asked(name: str, paths: Sequence[str], working: Path, homes: Sequence[Path])
             real = path.resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             raise GatepassError(f"{name}: expected a path that is there, got `{text}`") from None
-        if (
-            real == _ROOT
-            or (real.is_relative_to("/proc") or real.is_relative_to("/dev"))
-            and real.parts[2:] != ("shm",)
+        if real == _ROOT or (
+            (real.is_relative_to("/proc") or real.is_relative_to("/dev")) and real.parts[2:] != ("shm",)
         ):
             raise GatepassError(
                 f"{name}: expected a path of files, got `{text}`",
