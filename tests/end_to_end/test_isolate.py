@@ -111,7 +111,7 @@ def test_signals(sandbox: Sandbox, name: str) -> None:
         "def got(*_):\n global count; count += 1; print('got', count, flush=True)\n"
         f"signal.signal(signal.{name}, got)\n"
         "print('ready', flush=True)\n"
-        "while not count: signal.pause()\n"
+        "while not count: time.sleep(0.02)\n"
         "time.sleep(0.3); sys.exit(4 + count)\n"
     )
     command = (GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", sys.executable, "-c", program)
@@ -187,6 +187,10 @@ def test_variables_that_python_sets(sandbox: Sandbox) -> None:
 # ---------------------------------------------------------------------- the end
 
 
+MARK = f"4711.{os.getpid()}"
+"""The seconds that a command sleeps, by which it is found: no other run of the tests has the same."""
+
+
 def processes(mark: str) -> list[int]:
     """Those whose arguments hold that."""
     found = []
@@ -202,21 +206,21 @@ def processes(mark: str) -> list[int]:
 def test_all_ends_with_it(sandbox: Sandbox) -> None:
     """When `run` has ended nothing lives that the command has left in the background, and no file is left."""
     sandbox = within(sandbox, TMPDIR=str(sandbox.home))
-    done = sandbox.run("sh", "-c", "setsid sleep 4711.25 >/dev/null 2>&1 </dev/null & exit 0")
+    done = sandbox.run("sh", "-c", f"setsid sleep {MARK} >/dev/null 2>&1 </dev/null & exit 0")
     assert done.returncode == 0
-    assert processes("4711.25") == []
+    assert processes(MARK) == []
     assert list(sandbox.home.glob("gatepass-*")) == []
 
 
 def test_all_ends_with_gatepass(sandbox: Sandbox) -> None:
     """Where Gatepass itself is killed no command is left that nobody watches."""
-    command = (GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "sh", "-c", "echo here; exec sleep 4712.25")
+    command = (GATEPASS, *OPTIONS, "--rules", sandbox.shell.rules, "--", "sh", "-c", f"echo here; exec sleep {MARK}")
     with background(command, sandbox.shell.env, sandbox.home) as running:
         running.wait_for("here")
-        assert len(processes("4712.25")) == 1
+        assert len(processes(MARK)) == 1
         running.process.kill()
         running.process.wait(DEADLINE)
-        eventually(lambda: processes("4712.25") == [])
+        eventually(lambda: processes(MARK) == [])
 
 
 def test_orphans_are_let_go(sandbox: Sandbox) -> None:

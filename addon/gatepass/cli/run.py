@@ -276,8 +276,9 @@ async def _imported() -> ModuleType:
         except BaseException as error:  # such as a module's `sys.exit`, which would end the loop, and not the command
             future.set_exception(RuntimeError(repr(error)))
 
-    # nobody waits for it when the command has ended before
-    Thread(target=bring, daemon=True).start()
+    # nobody waits for it when the command has ended before: `run` ends by `os._exit`. Where it ends in an error it is
+    # waited for: the interpreter would fall over a thread that goes on importing while it takes itself apart
+    Thread(target=bring).start()
     return await asyncio.wrap_future(future)
 
 
