@@ -226,8 +226,6 @@ async def _start(
                 *("--args", str(told), "--seccomp", str(allowed), "--"),
                 *(sys.executable, "-I", "-S", inside.__file__, str(theirs.fileno()), str(stderr), str(isolation.PORT)),
                 "" if terminal else "group",
-                # Python sets it where the locale is `C` (PEP 538)
-                "" if "LC_CTYPE" in env else "LC_CTYPE",
                 ",".join(str(int(number)) for number in blocked),
                 *command,
                 env=env,
