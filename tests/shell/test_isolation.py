@@ -138,6 +138,17 @@ def test_links(around: Around, tmp_path: Path) -> None:
     assert tmp_path not in plan.kinds
 
 
+def test_devices_and_processes_are_let_be(around: Around, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of /dev and /proc is told apart, whatever variables name: those outside would be there, then."""
+    environ = {**around.environ, "NETRC": "/dev/null", "KUBECONFIG": "/proc/self/status", "SSH_AUTH_SOCK": "/dev/tty"}
+    monkeypatch.setattr(isolation, "_listening", lambda: [Path("/dev/log"), Path("/dev/null")])
+    plan = isolation.plan(replace(around, environ=environ), Wishes())
+    assert [path for path in plan.kinds if path.parts[1] in ("dev", "proc")] in ([], [Path("/dev/shm")])
+    told = plan.arguments(around.working, around.public)
+    assert told[3:7] == ["--dev", "/dev", "--proc", "/proc"]
+    assert not {"/dev", "/proc"} & {*told[7:]}
+
+
 def mounted(told: list[str], path: Path) -> str:
     """By which of the words that bubblewrap is told a path is what it is: the last one around it."""
     found = ""

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _HELD: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 """What bubblewrap would die of, and its command with it: a terminal sends some of them to all in its foreground."""
-_COERCED: Final = ("C.UTF-8", "C.utf8", "UTF-8")
 _MOST_SAID: Final = 16 * 1024
 _MOST_TOLD: Final = 64
 """Bytes of a message from inside."""
@@ -219,8 +218,6 @@ async def _start(
         ours.callback(os.close, told)
         allowed = _held(syscalls.program(os.uname().machine))
         ours.callback(os.close, allowed)
-        if _is_coerced(env):
-            env = {name: value for name, value in env.items() if name != "LC_CTYPE"}
         # bubblewrap does not undo it, and its command gets back what there was
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         try:
@@ -229,7 +226,6 @@ async def _start(
                 *("--args", str(told), "--seccomp", str(allowed), "--"),
                 *(sys.executable, "-I", "-S", inside.__file__, str(theirs.fileno()), str(stderr), str(isolation.PORT)),
                 "" if terminal else "group",
-                "" if "LC_CTYPE" in env else "LC_CTYPE",
                 ",".join(str(int(number)) for number in blocked),
                 *command,
                 env=env,
@@ -240,12 +236,6 @@ async def _start(
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     started = Isolated(process, control, said, terminal)
     return started, started.door
-
-
-def _is_coerced(env: Mapping[str, str]) -> bool:
-    """Whether `LC_CTYPE` is what Python set itself, or the same: where the locale is `C` (PEP 538)."""
-    locale = env.get("LC_ALL") or env.get("LANG") or "C"
-    return env.get("LC_CTYPE") in _COERCED and locale in ("C", "POSIX")
 
 
 class Isolated:

@@ -189,8 +189,8 @@ class _Proxy:
 
     async def serve(self, found: asyncio.Future[socket.socket], end: asyncio.Future[int]) -> None:
         """Serve whoever waits at the door, and all who come, until that end."""
+        door = await found  # where the command cannot be isolated there is none, and no import to be waited for
         embedded = await _imported()
-        door = await found
         gc.freeze()
         gc.enable()
         causes = embedded.Causes()

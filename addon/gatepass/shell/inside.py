@@ -5,9 +5,9 @@ only what is built into Python, or nearly so, because each start waits for it. I
 namespace: all end with it, what has lost its parent becomes its child, and no signal of theirs can end it.
 
 Arguments: the number of a socket, that of the command's standard error, a port, `group` for a process group that nobody
-outside is in, the variable to leave out or nothing, the signals that the command blocks, and the command. On the
-socket it tells `door` with the door's descriptor, then `failed ERRNO` or `ended STATUS`, as `wait` has it; each byte
-that comes is a signal for the command.
+outside is in or nothing, the signals that the command blocks, and the command. On the socket it tells `door` with the
+door's descriptor, then `failed ERRNO` or `ended STATUS`, as `wait` has it; each byte that comes is a signal for the
+command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUEUE = 1024
 def main(arguments: list[str]) -> None:
     """Run the command to its end."""
     control, stderr, port = _socket.socket(fileno=int(arguments[0])), int(arguments[1]), int(arguments[2])
-    group, unset, blocked, *command = arguments[3:]
+    group, blocked, *command = arguments[3:]
     door = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     door.bind(("127.0.0.1", port))
     door.listen(QUEUE)
@@ -33,13 +33,11 @@ def main(arguments: list[str]) -> None:
     door.close()
     if group:
         posix.setpgid(0, 0)
-    environment = dict(posix.environ)
-    environment.pop(unset.encode(), None)
     try:
         child = posix.posix_spawnp(
             command[0],
             command,
-            environment,
+            posix.environ,
             file_actions=[
                 (posix.POSIX_SPAWN_DUP2, stderr, 2),
                 (posix.POSIX_SPAWN_CLOSE, stderr),

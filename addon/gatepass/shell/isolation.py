@@ -195,7 +195,7 @@ def _settle(made: Plan, own: set[Path], caches: set[Path]) -> None:
     held = [path for path in kinds if not any(path.is_relative_to(cache) for cache in caches)]
     for path in held:
         for folder in path.parents:
-            if folder == _ROOT or folder in kinds:
+            if _is_its_own(folder) or folder in kinds:
                 break
             # no bubblewrap can bind a folder in one that is not there
             if made.of(folder) is Kind.WRITABLE and os.access(folder.parent, os.W_OK):
@@ -208,7 +208,9 @@ def _forget(kinds: dict[Path, Kind], path: Path, *which: Kind) -> None:
 
 
 def _real(paths: Iterable[Path]) -> set[Path]:
-    """Those that are there, as they really are: a mount lies where a link leads. The root is none of them."""
+    """Those that are there, as they really are: a mount lies where a link leads. None of the kernel's is among them: a
+    variable may well name /dev/null.
+    """
     found = set()
     for path in paths:
         # most are not there, and to resolve a path takes some twenty times as long as to look for it
@@ -218,9 +220,15 @@ def _real(paths: Iterable[Path]) -> set[Path]:
             real = path.resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             continue  # nobody can see it who may not look there
-        if real != _ROOT:
+        if not _is_its_own(real):
             found.add(real)
     return found
+
+
+def _is_its_own(path: Path) -> bool:
+    """Whether it is a process or a device, of which the command has others in any case, or the root of all."""
+    first, *rest = path.parts[1:] or [""]
+    return first in ("", "proc") or (first == "dev" and rest[:1] != ["shm"])
 
 
 def _listening() -> list[Path]:
@@ -262,9 +270,7 @@ def asked(name: str, paths: Sequence[str], working: Path, homes: Sequence[Path])
             real = path.resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             raise GatepassError(f"{name}: expected a path that is there, got `{text}`") from None
-        if real == _ROOT or (
-            (real.is_relative_to("/proc") or real.is_relative_to("/dev")) and real.parts[2:] != ("shm",)
-        ):
+        if _is_its_own(real):
             raise GatepassError(
                 f"{name}: expected a path of files, got `{text}`",
                 "processes and devices are the command's own, and `/` is all there is",
