@@ -193,7 +193,7 @@ class Releases:
         """What is known of the release, when it is enough; else what it is now."""
         known = self._releases.get(query.release_key)
         is_enough = known is not None and known.holds(query.asset)
-        if known is not None and is_enough and known.fresh_until > self._clock():
+        if known is not None and (is_enough or self._is_being_read(query, known)) and known.fresh_until > self._clock():
             return known
         # what this replica knows already is not enough, so what it was told before is not, either
         recent = self._lifetime(query) if known is None or is_enough else self._lifetimes.missing
@@ -203,6 +203,11 @@ class Releases:
             if known is None or not is_enough or unresolvable.problem.status not in OUTAGE:
                 raise
             return known
+
+    def _is_being_read(self, query: Query, known: Known) -> bool:
+        """Whether it was asked for a moment ago, is one of many assets, and its further pages are still to come."""
+        asked, is_long = known.fresh_until - self._lifetime(query), len(known.found.release.assets) >= _EMBEDDED
+        return is_long and known.next_page is not None and self._clock() - asked < self._lifetimes.missing
 
     @staticmethod
     def _no_asset(query: Query, known: Known) -> Unresolvable:
