@@ -5,7 +5,6 @@ Knows of requests who sends them; where they go and what becomes of them is for 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -216,7 +215,7 @@ class Admission:
         flow.response = wire.refusal(flow, problem, {name: _REALM} if isinstance(refusal, Unknown) else {})
         if facts.has_body(flow.request):
             flow.response.headers["Connection"] = "close"
-            asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
+            connections.linger(flow.client_conn)
         self._record.refused(flow, problem)
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     type Door = tuple[ServerInstance[Any], socket.socket]
 
 
-LINGER_SECONDS: Final = 2.0
-"""An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6)."""
+# An answer is lost when a connection is closed on what its client still sends (RFC 9112, section 9.6).
+_LINGER_SECONDS: Final = 2.0
 
 
 class Innermost:
@@ -84,6 +84,11 @@ def end(handler: ConnectionHandler) -> None:
     """End one, and what it has upstream; what was written to it already still arrives."""
     if handler.client in handler.transports and handler.transports[handler.client].handler is not None:
         handler.close_connection(handler.client)
+
+
+def linger(client: Client) -> None:
+    """Close it when its client has had the time to read its last answer, whatever it goes on to send."""
+    asyncio.get_running_loop().call_later(_LINGER_SECONDS, close, client)
 
 
 async def refuse_new() -> None:

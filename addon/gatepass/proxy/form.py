@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from gatepass.problems.problem import Problem
 
 # RFC 9112, section 3: no control byte and no space is in a request's target, nor in its method.
-_LONGEST_NAME: Final = 1024
 _CONTROL: Final = re.compile(rb"[\x00-\x20\x7f]")
+_LONGEST_NAME: Final = 1024
 
 
 def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool = False) -> Problem | None:
@@ -36,7 +37,8 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool
     data = flow.request.data
     if _CONTROL.search(data.path) or _CONTROL.search(data.method) or not data.method.isascii():
         return catalogue.MALFORMED_REQUEST(what="there is a control character in the request's first line")
-    if not _is_name(flow.request.host):
+    asked_for = flow.request.host
+    if len(asked_for) > _LONGEST_NAME or not _is_name(asked_for):
         return catalogue.MALFORMED_REQUEST(what="its host is no name that could be asked for")
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, ReverseMode) and not (flow.is_replay or any_name) and not _is_ours(host, mode.address[0]):
@@ -50,10 +52,9 @@ def fault(flow: HTTPFlow, host: str, *, is_guarded: bool = False, any_name: bool
     return None
 
 
+@lru_cache(1024)  # the same is asked at each request of a connection
 def _is_name(host: str) -> bool:
     """Whether a host can be looked up, and named in TLS (RFC 3490): mitmproxy would fail in the middle of that."""
-    if len(host) > _LONGEST_NAME:
-        return False
     try:
         host.removesuffix(".").encode("idna")
     except UnicodeError:

@@ -5,7 +5,6 @@ Decides nothing itself.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -70,7 +69,7 @@ class Requests:
         self._life.record.refused(flow, problem)
         flow.response = wire.refusal(flow, problem)
         flow.response.headers["Connection"] = "close"
-        asyncio.get_running_loop().call_later(connections.LINGER_SECONDS, connections.close, flow.client_conn)
+        connections.linger(flow.client_conn)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         state = self._life.state
